@@ -1,0 +1,218 @@
+"""The conventions of a labelled dataset, and the one judge of them; CONVENTIONS.md says the same in prose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from fusion import units
+from fusion.errors import ConventionError, UnitError
+from fusion.frames import POSE, pose_faults
+
+SPATIAL: Final = ("z", "y", "x")
+SIGNAL: Final[Mapping[str, str]] = {
+    "energy": "keV",
+    "energy_loss": "eV",
+    "raman_shift": "1/cm",
+    "wavelength": "nm",
+    "potential": "V",
+    "time": "s",
+    "mass_to_charge": "1",
+    "tilt": "degree",
+    "channel": "1",
+    "component": "1",
+}
+LABELS: Final = ("point", "axis")
+LONG_NAMES: Final[Mapping[str, str]] = {
+    "energy": "X-ray energy",
+    "energy_loss": "energy loss",
+    "raman_shift": "Raman shift",
+    "mass_to_charge": "mass-to-charge ratio",
+    "tilt": "tilt angle",
+}
+RESERVED: Final = ("_FillValue", "missing_value", "scale_factor", "add_offset", "dtype", "coordinates")
+Kind = Literal["sum", "mean", "point", "label", "none"]
+Labelled = TypeVar("Labelled", xr.Dataset, xr.DataTree)
+
+
+def check(ds: Labelled) -> Labelled:
+    """Judge a dataset, or every node of a tree, by the conventions; change nothing.
+
+    Parameters
+    ----------
+    ds : Dataset or DataTree
+
+    Returns
+    -------
+    Dataset or DataTree
+        What was given, so that a function can begin with ``ds = check(ds)``.
+
+    Raises
+    ------
+    ConventionError
+        Listing every fault with its place.
+
+    Examples
+    --------
+    >>> check(xr.Dataset({"image": (("row", "column"), np.zeros((2, 2)))}))
+    Traceback (most recent call last):
+        ...
+    fusion.errors.ConventionError: 3 faults: image: unknown dim 'row'; image: unknown dim 'column'; pose: the dataset \
+has no pose; build it with fusion.dataset or place it with fusion.set_pose
+    """
+    if isinstance(ds, xr.DataTree):
+        nodes = [node for node in ds.subtree if node.has_data]
+        faults = [f"{node.path}/{fault}" for node in nodes for fault in _faults(node.to_dataset())]
+    elif isinstance(ds, xr.Dataset):
+        faults = list(_faults(ds))
+    else:
+        faults = [f"a Dataset or DataTree is needed; received {type(ds).__name__}"]
+    if faults:
+        raise ConventionError(faults)
+    return ds
+
+
+def spatial_dims(array: xr.Dataset | xr.DataArray | xr.Variable) -> tuple[str, ...]:
+    """Return the spatial dims that exist, in the order z, y, x."""
+    return tuple(dim for dim in SPATIAL if dim in array.dims)
+
+
+def signal_dim(array: xr.DataArray) -> str:
+    """Return the one signal axis of a variable.
+
+    Raises
+    ------
+    ConventionError
+        If it has none or more than one.
+    """
+    dims = [str(dim) for dim in array.dims if dim not in SPATIAL and dim not in LABELS]
+    if len(dims) != 1:
+        raise ConventionError([f"{array.name}: one signal axis is needed; its dims are {array.dims}"])
+    return dims[0]
+
+
+def kind(array: xr.DataArray | xr.Variable) -> Kind:
+    """Return what a value is: ``sum``, ``mean``, ``point`` (CF cell_methods), ``label`` (flag_values) or ``none``."""
+    if "flag_values" in array.attrs:
+        return "label"
+    method = str(array.attrs.get("cell_methods", "")).rpartition(":")[2].strip()
+    return method if method in ("sum", "mean", "point") else "none"  # type: ignore[return-value]
+
+
+def spacing(coordinate: xr.DataArray) -> float | None:
+    """Return the step of a uniform axis, or None if it is not uniform or has a single value.
+
+    Uniform means within 1e-4 of a step, the rounding that stage positions in files come with.
+    """
+    values = coordinate.values
+    if values.ndim != 1 or values.size < 2:
+        return None
+    step = float(values[-1] - values[0]) / (values.size - 1)
+    drift = np.abs(values - (values[0] + step * np.arange(values.size)))
+    return step if drift.max() <= 1e-4 * abs(step) else None
+
+
+def _faults(ds: xr.Dataset) -> Iterator[str]:
+    for name, variable in ds.data_vars.items():
+        yield from _variable_faults(str(name), variable, ds)
+    for dim in ds.dims:
+        yield from _dim_faults(str(dim), ds)
+    yield from _plane_faults(ds)
+    yield from _mixed_faults(ds)
+    for place, attrs in [("attrs", ds.attrs), *((f"{key}.attrs", ds[key].attrs) for key in ds.variables)]:
+        yield from _attribute_faults(place, attrs)
+    if ds.data_vars:
+        yield from (f"{POSE}: {fault}" for fault in pose_faults(ds))
+
+
+def _variable_faults(name: str, variable: xr.DataArray, ds: xr.Dataset) -> Iterator[str]:
+    known = {*SPATIAL, *SIGNAL, *LABELS}
+    yield from (f"{name}: unknown dim {dim!r}" for dim in variable.dims if dim not in known)
+    spatial = spatial_dims(variable)
+    if tuple(variable.dims[: len(spatial)]) != spatial:
+        yield f"{name}: dims {variable.dims} are not in the order z, y, x, then the signal axis"
+    if spatial and kind(variable) == "none":
+        yield f"{name}: nothing says what a value is; cell_methods 'sum', 'mean' or 'point', or flag_values are needed"
+    if variable.dtype.kind not in "iufcbSU" or (variable.dtype.kind == "O"):
+        yield f"{name}: dtype {variable.dtype} is neither number nor text"
+    if "units" in variable.attrs:
+        yield from _unit_faults(f"{name}.attrs['units']", variable.attrs["units"])
+    for linked in str(variable.attrs.get("ancillary_variables", "")).split():
+        if linked not in ds.variables:
+            yield f"{name}.attrs['ancillary_variables']: {linked!r} is not in the dataset"
+    if "grid_mapping" in variable.attrs and variable.attrs["grid_mapping"] not in ds.variables:
+        yield f"{name}.attrs['grid_mapping']: {variable.attrs['grid_mapping']!r} is not in the dataset"
+
+
+def _dim_faults(dim: str, ds: xr.Dataset) -> Iterator[str]:
+    if dim not in ds.coords:
+        if dim in SPATIAL or dim in SIGNAL:
+            yield f"{dim}: no coordinate"
+        return
+    coordinate = ds[dim]
+    values = coordinate.values
+    if dim in (*LABELS, "component", "channel"):
+        return
+    if values.dtype != np.float64:
+        yield f"{dim}: coordinates are float64; received {values.dtype}"
+        return
+    if not np.isfinite(values).all():
+        yield f"{dim}: coordinates are not all finite"
+    elif values.size > 1 and not (np.diff(values) > 0).all():
+        yield f"{dim}: coordinates do not ascend"
+    yield from _axis_attr_faults(dim, coordinate)
+
+
+def _plane_faults(ds: xr.Dataset) -> Iterator[str]:
+    """Coordinates z, y, x that are no dims: the plane of a map, or the positions of points."""
+    for dim in SPATIAL:
+        if dim in ds.coords and dim not in ds.dims:
+            if ds[dim].dims not in ((), ("point",)):
+                yield f"{dim}: a coordinate that is no dim is a single number or lies along 'point'"
+            yield from _axis_attr_faults(dim, ds[dim])
+
+
+def _axis_attr_faults(dim: str, coordinate: xr.DataArray) -> Iterator[str]:
+    expected = (units.LENGTH, units.PIXEL) if dim in SPATIAL else (SIGNAL.get(dim, "1"),)
+    if coordinate.attrs.get("units") not in expected:
+        accepted = " or ".join(map(repr, expected))
+        yield f"{dim}.attrs['units']: {coordinate.attrs.get('units')!r} where {accepted} is expected"
+    if dim in SPATIAL and coordinate.attrs.get("axis") != dim.upper():
+        yield f"{dim}.attrs['axis']: {coordinate.attrs.get('axis')!r} where {dim.upper()!r} is expected"
+    if not coordinate.attrs.get("long_name"):
+        yield f"{dim}.attrs['long_name']: missing"
+
+
+def _mixed_faults(ds: xr.Dataset) -> Iterator[str]:
+    found = {dim: ds[dim].attrs.get("units") for dim in SPATIAL if dim in ds.dims}
+    if len(set(found.values()) & {units.LENGTH, units.PIXEL}) > 1:
+        yield f"spatial axes mix um and px ({found}); a pixel size is known for all axes or for none"
+
+
+def _attribute_faults(place: str, attrs: Mapping[Any, Any]) -> Iterator[str]:
+    for key, value in attrs.items():
+        if key in RESERVED:
+            yield f"{place}[{key!r}]: this name changes the values when a file is read"
+        if isinstance(value, (bool, np.bool_, dict)) or value is None or not _is_flat(value):
+            yield f"{place}[{key!r}]: {type(value).__name__} cannot be stored; use text, numbers or a flat sequence"
+
+
+def _is_flat(value: Any) -> bool:
+    if isinstance(value, (str, Real, np.generic)):
+        return True
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return False
+    return array.ndim <= 1 and array.dtype.kind in "iufSU"
+
+
+def _unit_faults(place: str, unit: Any) -> Iterator[str]:
+    try:
+        units.parse(unit)
+    except UnitError as error:
+        yield f"{place}: {error}"

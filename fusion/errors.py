@@ -1,0 +1,73 @@
+"""The errors this project raises on purpose: each one says what was wrong, what was received and how to fix it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+
+
+class ConspectusError(Exception):
+    """Base of every error raised on purpose; the command line turns it into one sentence and exit code 2."""
+
+
+class ConventionError(ConspectusError, ValueError):
+    """A dataset breaks the conventions of CONVENTIONS.md.
+
+    Parameters
+    ----------
+    faults : iterable of str
+        Every fault, each one beginning with its place (``"counts.attrs['units']: ..."``).
+
+    Examples
+    --------
+    >>> print(ConventionError(["y: no units", "x: no units"]))
+    2 faults: y: no units; x: no units
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
+        super().__init__(f"{count}: {'; '.join(self.faults)}")
+
+
+class UnitError(ConspectusError, ValueError):
+    """A unit is missing, unknown, or of the wrong kind."""
+
+
+class FrameError(ConspectusError, ValueError):
+    """Two datasets share no frame, or a pose cannot be read or composed."""
+
+
+class RegistrationError(ConspectusError, ValueError):
+    """Landmarks or images do not determine the transform that was asked for."""
+
+
+class DataError(ConspectusError, ValueError):
+    """The values themselves do not allow what was asked: all NaN, one pixel, no overlap."""
+
+
+class FileReadError(ConspectusError, OSError):
+    """A file is missing, damaged, of an unknown format, or does not say what is needed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    reason : str
+        What is wrong with it.
+    hint : str, optional
+        What the user can do about it.
+
+    Examples
+    --------
+    >>> print(FileReadError("map.bcf", "the file is empty", hint="copy it again"))
+    map.bcf: the file is empty; copy it again
+    """
+
+    def __init__(self, path: str | PathLike[str], reason: str, *, hint: str = "") -> None:
+        self.path, self.reason, self.hint = path, reason, hint
+        super().__init__("; ".join(part for part in (f"{path}: {reason}", hint) if part))
+
+
+class StoreError(ConspectusError, OSError):
+    """A dataset could not be written, or what was written does not read back the same."""

@@ -1,0 +1,285 @@
+"""The labelled dataset: the one builder, and pixel sizes given by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion import units
+from fusion.conventions import LONG_NAMES, SIGNAL, SPATIAL, check, spatial_dims
+from fusion.errors import ConventionError, DataError, UnitError
+from fusion.frames import Affine, set_pose
+
+Array = npt.NDArray[np.float64]
+VariableLike: TypeAlias = tuple[Any, ...] | xr.DataArray | xr.Variable
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis as a file gives it: a unit with a step and an offset, or with the positions themselves.
+
+    Parameters
+    ----------
+    units : str
+        Any spelling that `fusion.units.parse` reads; ``"px"`` where the pixel size is not known.
+    step : float, optional
+        Distance between neighbouring pixel centres. A negative step is turned, data and all.
+    offset : float, optional
+        Position of the centre of pixel 0.
+    values : array_like, optional
+        The positions of all centres, for an axis that is not uniform; or a single number, the position of the
+        plane in which a dataset without this dimension lies.
+    long_name : str, optional
+        What the axis measures; a standard name is used if left out.
+
+    Examples
+    --------
+    >>> Axis("nm", step=500.0).centres(3, "um")
+    array([0. , 0.5, 1. ])
+    """
+
+    units: str
+    step: float | None = None
+    offset: float = 0.0
+    values: npt.ArrayLike | None = None
+    long_name: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.step is None) == (self.values is None):
+            raise ConventionError([f"Axis({self.units!r}): give either step (with offset) or values"])
+
+    def centres(self, size: int, to: str) -> Array:
+        """Return the `size` pixel centres in the unit `to`."""
+        factor = units.convert_factor(self.units, to)
+        if self.step is not None:
+            return self.offset * factor + self.step * factor * np.arange(size, dtype=np.float64)
+        return np.asarray(self.values, dtype=np.float64) * factor
+
+
+def dataset(
+    variables: Mapping[str, VariableLike],
+    axes: Mapping[str, Axis | npt.ArrayLike],
+    *,
+    name: str,
+    cell_methods: str | Mapping[str, str] | None = None,
+    pose: Affine | None = None,
+    frame: str | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Build a labelled dataset; the only place where one is made.
+
+    Parameters
+    ----------
+    variables : mapping
+        Name to ``(dims, array)`` or ``(dims, array, attrs)`` as in xarray, or to a DataArray. Any order of the
+        dims is accepted and turned into z, y, x, then the signal axes. Dask arrays stay lazy.
+    axes : mapping
+        One `Axis` for each dim; a plain sequence for the dims that have no unit (component, channel, point, axis).
+        Lengths become um and signal axes their standard unit.
+    name : str
+        Name of the modality, and of its frame where `frame` is left out.
+    cell_methods : str or mapping, optional
+        What a value is: ``"sum"`` for counts that are conserved, ``"mean"`` or ``"point"`` for intensities.
+        Needed for each spatial variable that carries neither ``cell_methods`` nor ``flag_values``.
+    pose : Affine, optional
+        Maps the dataset's coordinates into `frame`. Identity if left out.
+    frame : str, optional
+        The frame that `pose` leads to.
+    attrs : mapping, optional
+        Attributes of the dataset: text, numbers, or flat sequences of these.
+
+    Returns
+    -------
+    Dataset
+        Coordinates are float64 pixel centres, ascending; it has passed `check`.
+
+    Raises
+    ------
+    ConventionError
+        Listing every fault.
+    UnitError
+        If an axis has a unit of the wrong kind.
+
+    Examples
+    --------
+    >>> counts = np.zeros((2, 3, 4), dtype=np.uint16)
+    >>> ds = dataset(
+    ...     {"counts": (("y", "x", "energy"), counts)},
+    ...     {"y": Axis("nm", step=50.0), "x": Axis("nm", step=50.0), "energy": Axis("eV", step=10.0)},
+    ...     name="map",
+    ...     cell_methods="sum",
+    ... )
+    >>> ds["x"].values, ds["x"].attrs["units"], ds["energy"].attrs["units"]
+    (array([0.  , 0.05, 0.1 ]), 'um', 'keV')
+    """
+    arrays = {key: _as_variable(key, value) for key, value in variables.items()}
+    sizes = _sizes(arrays)
+    built = xr.Dataset(
+        {key: _ordered(variable) for key, variable in arrays.items()},
+        coords=dict(_coordinate(key, axis, sizes) for key, axis in axes.items()),
+        attrs={"Conventions": "CF-1.11", "title": name, **(attrs or {})},
+    )
+    for key, variable in built.data_vars.items():
+        _describe(str(key), variable, cell_methods)
+    return check(_ascending(set_pose(built, pose or Affine.identity(), frame or name)))
+
+
+def require_lengths(ds: xr.Dataset, purpose: str) -> None:
+    """Refuse a dataset whose pixel size is not known.
+
+    Raises
+    ------
+    UnitError
+        Naming the axes in px and how to give them a size.
+    """
+    unknown = [dim for dim in SPATIAL if dim in ds.coords and ds[dim].attrs.get("units") == units.PIXEL]
+    if unknown:
+        raise UnitError(
+            f"{ds.attrs.get('title', 'dataset')}: the pixel size along {', '.join(unknown)} is not known (units 'px'), "
+            f"so it cannot be {purpose}; give it, e.g. fusion.set_pixel_size(ds, x='0.5 um', y='0.5 um')"
+        )
+
+
+def set_pixel_size(ds: xr.Dataset, **sizes: str | float) -> xr.Dataset:
+    """Return the dataset with a pixel size for axes that had none.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With spatial axes in ``px``.
+    **sizes : str or float
+        For each axis a text with a unit (``x="62 nm"``); a bare number means um.
+
+    Returns
+    -------
+    Dataset
+        The same values on coordinates in um.
+
+    Raises
+    ------
+    UnitError
+        If an axis is not in px already, or the size is not a positive length.
+
+    Examples
+    --------
+    >>> ds = dataset({"image": (("y", "x"), np.ones((2, 2)))}, {"y": Axis("px", 1.0), "x": Axis("px", 1.0)},
+    ...              name="sem", cell_methods="mean")
+    >>> set_pixel_size(ds, y="62 nm", x="62 nm")["x"].values
+    array([0.   , 0.062])
+    """
+    coords = {}
+    for dim, size in sizes.items():
+        if dim not in ds.coords or ds[dim].attrs.get("units") != units.PIXEL:
+            known = {key: ds[key].attrs.get("units") for key in SPATIAL if key in ds.coords}
+            raise UnitError(f"a pixel size is given for {dim!r}, but only axes in px can take one; axes are {known}")
+        step = length(size)
+        values = ds[dim].values * step
+        coords[dim] = xr.DataArray(values, dims=ds[dim].dims, attrs={**ds[dim].attrs, "units": units.LENGTH})
+    return check(ds.assign_coords(coords))
+
+
+def length(size: str | float) -> float:
+    """Return a positive length in um from a text such as ``"62 nm"``; a bare number means um.
+
+    Examples
+    --------
+    >>> length("62 nm"), length(0.5)
+    (0.062, 0.5)
+    """
+    number, unit = _split(size) if isinstance(size, str) else (size, units.LENGTH)
+    value = float(number) * units.convert_factor(unit, units.LENGTH)
+    if not (np.isfinite(value) and value > 0):
+        raise UnitError(f"a size is a positive length such as '62 nm'; received {size!r}")
+    return value
+
+
+def require_data(array: xr.DataArray, *, smallest: int = 2) -> None:
+    """Refuse an eager array without any finite value, or with fewer than `smallest` pixels along a spatial axis.
+
+    Raises
+    ------
+    DataError
+        Naming the variable and the axis.
+    """
+    for dim in spatial_dims(array):
+        if array.sizes[dim] < smallest:
+            raise DataError(f"{array.name}: {array.sizes[dim]} pixel along {dim}; at least {smallest} are needed")
+    if array.chunks is None and array.dtype.kind == "f" and not np.isfinite(array.values).any():
+        raise DataError(f"{array.name}: no finite value in {array.sizes}; the map is empty")
+
+
+def _split(text: str) -> tuple[float, str]:
+    head = text.strip()
+    digits = len(head) - len(head.lstrip("+-.0123456789eE"))
+    try:
+        return float(head[:digits]), head[digits:].strip() or units.LENGTH
+    except ValueError as error:
+        raise UnitError(f"a size is a number and a unit such as '62 nm'; received {text!r}") from error
+
+
+def _as_variable(name: str, value: VariableLike) -> xr.Variable:
+    if isinstance(value, xr.DataArray):
+        return value.variable.copy(deep=False)
+    if isinstance(value, xr.Variable):
+        return value.copy(deep=False)
+    try:
+        return xr.Variable(*value)
+    except (TypeError, ValueError) as error:
+        raise ConventionError([f"{name}: give (dims, array) or (dims, array, attrs); {error}"]) from error
+
+
+def _sizes(arrays: Mapping[str, xr.Variable]) -> dict[Hashable, int]:
+    sizes: dict[Hashable, int] = {}
+    for name, variable in arrays.items():
+        for dim, size in variable.sizes.items():
+            if sizes.setdefault(dim, size) != size:
+                raise ConventionError([f"{name}: {size} pixels along {dim}, but another variable has {sizes[dim]}"])
+    return sizes
+
+
+def _ordered(variable: xr.Variable) -> xr.Variable:
+    spatial = spatial_dims(variable)
+    return variable.transpose(*spatial, *(dim for dim in variable.dims if dim not in spatial))
+
+
+def _coordinate(name: str, axis: Axis | npt.ArrayLike, sizes: Mapping[Hashable, int]) -> tuple[str, xr.Variable]:
+    if not isinstance(axis, Axis):
+        values = np.asarray(axis)
+        return name, xr.Variable(name, values, {"long_name": LONG_NAMES.get(name, name)})
+    unit = _standard_unit(name, axis.units)
+    values = axis.centres(sizes.get(name, 0), unit)
+    dims = () if values.ndim == 0 else (name if name in sizes else "point",)
+    attrs = {"units": unit, "long_name": axis.long_name or LONG_NAMES.get(name, name)}
+    if name in SPATIAL:
+        attrs["axis"] = name.upper()
+    return name, xr.Variable(dims, values, attrs)
+
+
+def _standard_unit(name: str, unit: str) -> str:
+    parsed = units.parse(unit)
+    if name in SPATIAL:
+        return units.PIXEL if parsed == units.PIXEL else units.LENGTH
+    return SIGNAL.get(name, parsed)
+
+
+def _describe(name: str, variable: xr.DataArray, methods: str | Mapping[str, str] | None) -> None:
+    spatial = spatial_dims(variable)
+    method = methods if isinstance(methods, str) else (methods or {}).get(name)
+    if method and spatial and not {"flag_values", "cell_methods"} & set(variable.attrs):
+        variable.attrs["cell_methods"] = f"{' '.join(f'{dim}:' for dim in spatial)} {method}"
+    variable.attrs["units"] = units.parse(variable.attrs.get("units", "1"))
+    variable.attrs.setdefault("long_name", name.replace("_", " "))
+
+
+def _ascending(ds: xr.Dataset) -> xr.Dataset:
+    falling = [
+        dim
+        for dim, index in ds.coords.items()
+        if dim in ds.dims and index.size > 1 and index.dtype.kind == "f" and index.values[0] > index.values[-1]
+    ]
+    return ds.isel({dim: slice(None, None, -1) for dim in falling}) if falling else ds

@@ -1,0 +1,111 @@
+"""What was done to a dataset: CF ``history`` for people, ``provenance`` (JSON) for machines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypedDict
+
+import xarray as xr
+
+_PACKAGES = ("conspectus", "numpy", "xarray", "hyperspy", "rosettasciio")
+
+
+class Provenance(TypedDict):
+    """The machine-readable record of a dataset."""
+
+    inputs: list[dict[str, str]]
+    steps: list[dict[str, Any]]
+    versions: dict[str, str]
+
+
+def read(ds: xr.Dataset) -> Provenance:
+    """Return the record of a dataset; an empty one if it has none.
+
+    Examples
+    --------
+    >>> read(record(xr.Dataset(), "crop", {"x": 3}))["steps"]
+    [{'name': 'crop', 'parameters': {'x': 3}}]
+    """
+    text = ds.attrs.get("provenance")
+    return json.loads(text) if text else Provenance(inputs=[], steps=[], versions={})
+
+
+def record(
+    ds: xr.Dataset,
+    step: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    inputs: Iterable[str | PathLike[str]] = (),
+    parents: Iterable[xr.Dataset] = (),
+) -> xr.Dataset:
+    """Return the dataset with one more step in its history.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Shared, not copied.
+    step : str
+        What was done, e.g. ``"spectra.decompose"``.
+    parameters : mapping, optional
+        Everything that is needed to do it again; seeds included. What JSON does not know is kept as text.
+    inputs : iterable of path, optional
+        Files that were read; each is kept with its sha256.
+    parents : iterable of Dataset, optional
+        Further datasets that went into this one; their records come first.
+
+    Returns
+    -------
+    Dataset
+    """
+    known = read(ds)
+    for parent in parents:
+        known = _merged(read(parent), known)
+    entry = {"name": step, "parameters": json.loads(json.dumps(dict(parameters or {}), default=_plain))}
+    found = [{"path": Path(path).name, "sha256": sha256(path)} for path in inputs]
+    new = Provenance(inputs=found, steps=[entry], versions=_versions())
+    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({_summary(entry['parameters'])})"
+    history = [*filter(None, [str(ds.attrs.get("history", ""))]), line]
+    return ds.assign_attrs(history="\n".join(history), provenance=json.dumps(_merged(known, new)))
+
+
+def sha256(path: str | PathLike[str]) -> str:
+    """Return the sha256 of a file; of a folder, that of the names and hashes of its files in order."""
+    place = Path(path)
+    if place.is_dir():
+        parts = [f"{item.relative_to(place)} {sha256(item)}" for item in sorted(place.rglob("*")) if item.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    with place.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _merged(first: Provenance, second: Provenance) -> Provenance:
+    inputs = [*first["inputs"], *(item for item in second["inputs"] if item not in first["inputs"])]
+    steps = [*first["steps"], *second["steps"]]
+    return Provenance(inputs=inputs, steps=steps, versions={**first["versions"], **second["versions"]})
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _summary(parameters: Mapping[str, Any]) -> str:
+    texts = (f"{key}={json.dumps(value)}" for key, value in parameters.items())
+    return ", ".join(text if len(text) <= 60 else f"{text[:57]}..." for text in texts)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
