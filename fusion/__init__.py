@@ -17,3 +17,6 @@ from fusion.frames import set_pose as set_pose
 from fusion.model import Axis as Axis
 from fusion.model import dataset as dataset
 from fusion.model import set_pixel_size as set_pixel_size
+from fusion.register import Registration as Registration
+from fusion.register import register_landmarks as register_landmarks
+from fusion.resample import resample as resample

@@ -79,11 +79,12 @@ def linear(
     low = np.array([-h if n == 1 else -TOLERANCE for n, h in zip(sizes, half, strict=True)])
     high = np.array([h if n == 1 else n - 1 + TOLERANCE for n, h in zip(sizes, half, strict=True)])
     lanes = (source.dtype.type(0),) * min(source.shape[3], _LANES)
-    flat, shape, mask = _frozen(source.reshape(-1)), np.array(source.shape), inside.view(np.uint8)
+    flat, shape = _frozen(source.reshape(-1)), np.array(source.shape)
+    flat_out, mask = out.reshape(-1), inside.reshape(-1).view(np.uint8)
     fixed = (flat, shape, _frozen(matrix), low, high, *map(_frozen, grid), *map(_frozen, axes))
 
     def work(z0: int, z1: int, y0: int, y1: int) -> None:
-        _linear_slab(*fixed, out, mask, (z0, z1, y0, y1), squared, lanes)
+        _linear_slab(*fixed, flat_out, mask, (z0, z1, y0, y1), squared, lanes)
 
     in_slabs(work, out.shape, threads)
 
@@ -109,13 +110,15 @@ def nearest(
     sizes = source.shape[:3]
     low = np.array([-h if n == 1 else -0.5 for n, h in zip(sizes, half, strict=True)])
     high = np.array([h if n == 1 else np.nextafter(n - 0.5, 0) for n, h in zip(sizes, half, strict=True)])
-    bits = np.dtype(f"u{source.dtype.itemsize}")
-    background = np.full(1, fill, source.dtype).view(bits)[0]
-    flat, shape, mask = _frozen(source.reshape(-1).view(bits)), np.array(source.shape), inside.view(np.uint8)
+    # Only bits are copied: few widths instead of many dtypes to compile for.
+    bits = np.dtype(f"u{min(source.dtype.itemsize, 8)}")
+    background, words = np.full(source.shape[3], fill, source.dtype).view(bits), source.view(bits)
+    flat, shape = _frozen(words.reshape(-1)), np.array(words.shape)
+    flat_out, mask = out.reshape(-1).view(bits), inside.reshape(-1).view(np.uint8)
     fixed = (flat, shape, _frozen(matrix), low, high, *map(_frozen, grid), *map(_frozen, axes))
 
     def work(z0: int, z1: int, y0: int, y1: int) -> None:
-        _nearest_slab(*fixed, out.view(bits), mask, (z0, z1, y0, y1), background)
+        _nearest_slab(*fixed, flat_out, mask, (z0, z1, y0, y1), background)
 
     in_slabs(work, out.shape, threads)
 
@@ -139,7 +142,7 @@ def in_slabs(
     """
     threads = threads or os.cpu_count() or 1
     slabs = _slabs(shape, threads)
-    if threads == 1 or len(slabs) == 1:
+    if threads == 1 or len(slabs) < 2:
         for slab in slabs:
             work(*slab)
         return
@@ -152,6 +155,8 @@ def in_slabs(
 
 
 def _slabs(shape: Sequence[int], threads: int) -> list[tuple[int, int, int, int]]:
+    if 0 in shape:
+        return []
     planes, rows = shape[0], shape[1]
     row = max(1, int(np.prod(shape[2:])))
     limit = max(1, min(_SLAB_VALUES, planes * rows * row // (4 * threads)) // row)
@@ -188,7 +193,10 @@ def _frozen(array: Array | None) -> Array | None:
     return view
 
 
-@njit(cache=True, nogil=True)
+_jit = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
 def _index(position: float, axis: Array | None) -> float:
     """Return the continuous index of a position; beyond the ends the outermost cell goes on."""
     if axis is None:
@@ -199,7 +207,7 @@ def _index(position: float, axis: Array | None) -> float:
     return cell + (position - axis[cell]) / (axis[cell + 1] - axis[cell])
 
 
-@njit(cache=True, nogil=True)
+@_jit
 def _first(base: float, slope: float, x: Array, axis: Array | None, bound: float, sign: int, strict: bool) -> int:
     """Return the first i whose index, times `sign`, is at or (`strict`) beyond the bound."""
     start, stop = 0, x.size
@@ -213,16 +221,228 @@ def _first(base: float, slope: float, x: Array, axis: Array | None, bound: float
     return start
 
 
-@njit(cache=True, nogil=True)
+@_jit
 def _clip(
     run: tuple[int, int], base: float, slope: float, x: Array, axis: Array | None, low: float, high: float
 ) -> tuple[int, int]:
     """Narrow a run along x to where one source axis is inside its bounds."""
-    first, last = _index(base + slope * x[0], axis), _index(base + slope * x[-1], axis)
+    first, last = _index(base + slope * x[0], axis), _index(base + slope * x[x.size - 1], axis)
     if low <= first <= high and low <= last <= high:
         return run
     if last >= first:
         start, stop = _first(base, slope, x, axis, low, 1, False), _first(base, slope, x, axis, high, 1, True)
     else:
         start, stop = _first(base, slope, x, axis, -high, -1, False), _first(base, slope, x, axis, -low, -1, True)
-    return max(run[0], start), min(run[1], stop)
+    start = max(run[0], start)
+    return start, max(start, min(run[1], stop))
+
+
+@_jit
+def _origin(matrix: Array, z: float, y: float) -> tuple[float, float, float]:
+    """Map a row's (z, y, 0)."""
+    return (
+        matrix[0, 0] * z + matrix[0, 1] * y + matrix[0, 3],
+        matrix[1, 0] * z + matrix[1, 1] * y + matrix[1, 3],
+        matrix[2, 0] * z + matrix[2, 1] * y + matrix[2, 3],
+    )
+
+
+@_jit
+def _put(array: Array, start: int, stop: int, value: float) -> None:
+    for i in range(np.uint64(start), np.uint64(stop)):
+        array[i] = value
+
+
+@_jit
+def _enter(
+    origin: tuple[float, float, float], matrix: Array, low: Array, high: Array, x: Array,
+    az: Array | None, ay: Array | None, ax: Array | None, inside: Array, row: int,
+) -> tuple[int, int]:
+    """Return the run of x that is inside, and write the mask of the row."""
+    run = _clip((0, x.size), origin[0], matrix[0, 2], x, az, low[0], high[0])
+    run = _clip(run, origin[1], matrix[1, 2], x, ay, low[1], high[1])
+    start, stop = _clip(run, origin[2], matrix[2, 2], x, ax, low[2], high[2])
+    _put(inside, row, row + start, 0)
+    _put(inside, row + start, row + stop, 1)
+    _put(inside, row + stop, row + x.size, 0)
+    return start, stop
+
+
+@_jit
+def _split(
+    base: float, slope: float, x: Array, start: int, stop: int, axis: Array | None, size: int, step: int,
+    places: Array, fractions: Array,
+) -> None:
+    """Add the cells of one source axis to the places of a run, and set the fractions within the cells."""
+    top, last = size - 1.0, max(size - 2.0, 0.0)
+    for p in range(np.uint64(start), np.uint64(stop)):
+        index = min(max(_index(base + slope * x[p], axis), 0.0), top)
+        cell = min(np.floor(index), last)
+        places[p] += np.uint64(np.int64(cell)) * step
+        fractions[p] = index - cell
+
+
+@_jit
+def _round(base: float, slope: float, x: float, axis: Array | None, size: int) -> np.uint64:
+    return np.uint64(np.int64(min(max(np.floor(_index(base + slope * x, axis) + 0.5), 0.0), size - 1.0)))
+
+
+@_jit
+def _weights(z: float, y: float, x: float, squared: bool) -> tuple[float, ...]:
+    one = type(z)(1)
+    uz, uy, ux = one - z, one - y, one - x
+    if squared:
+        uz, uy, ux, z, y, x = uz * uz, uy * uy, ux * ux, z * z, y * y, x * x
+    a, b, c, d = uz * uy, uz * y, z * uy, z * y
+    return a * ux, a * x, b * ux, b * x, c * ux, c * x, d * ux, d * x
+
+
+@_jit
+def _corners(at: int, steps: tuple[int, int, int]) -> tuple[int, ...]:
+    z, y, x = steps
+    a, b, c = at + y, at + z, at + y + z
+    return at, at + x, a, a + x, b, b + x, c, c + x
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _blend(typing: Any, out: Any, to: Any, source: Any, corners: Any, weights: Any, lanes: Any) -> Any:
+    """Write ``out[to:to + n] = sum(w * source[at:at + n])`` as vector code, n being the length of `lanes`.
+
+    numba alone leaves such short loops scalar, because it cannot rule out that `out` and `source` overlap.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = cgutils.ir.VectorType(context.get_data_type(source.dtype), len(lanes))
+        zeros = cgutils.ir.Constant(cgutils.ir.VectorType(cgutils.ir.IntType(32), len(lanes)), None)
+        width = context.get_abi_sizeof(context.get_data_type(source.dtype))
+
+        def pointer(kind: Any, array: Any, index: Any) -> Any:
+            data = context.make_array(kind)(context, builder, array).data
+            return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+        def term(corner: Any, weight: Any) -> Any:
+            empty = cgutils.ir.Constant(vector, cgutils.ir.Undefined)
+            first = builder.insert_element(empty, weight, cgutils.ir.IntType(32)(0))
+            value = builder.load(pointer(source, args[2], corner), align=width)
+            return builder.fmul(builder.shuffle_vector(first, empty, zeros), value, flags=("contract",))
+
+        pairs = zip(cgutils.unpack_tuple(builder, args[3]), cgutils.unpack_tuple(builder, args[4]), strict=True)
+        total, *rest = [term(corner, weight) for corner, weight in pairs]
+        for item in rest:
+            total = builder.fadd(total, item, flags=("contract",))
+        builder.store(total, pointer(out, args[0], args[1]), align=width)
+        return context.get_dummy_value()
+
+    return types.void(out, to, source, corners, weights, lanes), generate
+
+
+@_jit
+def _interpolate(
+    source: Array, places: Array, steps: tuple[int, int, int], f: Array, squared: bool, out: Array, row: int,
+    start: int, stop: int, lanes: tuple[float, ...],
+) -> None:
+    """Write a run of a row: whole vectors of channels, then the channels left over one by one."""
+    k, n = steps[2], np.uint64(len(lanes))
+    for p in range(np.uint64(start), np.uint64(stop)):
+        weights = _weights(f[0, p], f[1, p], f[2, p], squared)
+        to, c = (row + p) * k, np.uint64(0)
+        while c + n <= k:
+            _blend(out, to + c, source, _corners(places[p] + c, steps), weights, lanes)
+            c += n
+        while c < k:
+            _blend(out, to + c, source, _corners(places[p] + c, steps), weights, lanes[:1])
+            c += np.uint64(1)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _sum(values: Array, start: int, stop: int) -> float:
+    total = values.dtype.type(0)
+    for i in range(start, stop):
+        total += values[i]
+    return total
+
+
+@_jit
+def _mend(
+    source: Array, places: Array, steps: tuple[int, int, int], f: Array, squared: bool, out: Array, row: int,
+    start: int, stop: int,
+) -> None:
+    """Repeat with care the values that became NaN, some of them only by 0 * NaN or 0 * inf."""
+    k = steps[2]
+    if np.isfinite(_sum(out, (row + start) * k, (row + stop) * k)):
+        return
+    for p in range(np.uint64(start), np.uint64(stop)):
+        fractions = (float(f[0, p]), float(f[1, p]), float(f[2, p]))
+        for c in range(k):
+            if np.isnan(out[(row + p) * k + c]):
+                out[(row + p) * k + c] = _careful(source, places[p] + c, steps, fractions, squared)
+
+
+@_jit
+def _careful(
+    source: Array, at: int, steps: tuple[int, int, int], fractions: tuple[float, float, float], squared: bool
+) -> float:
+    """Interpolate one channel without touching the corners that have no weight."""
+    total = source.dtype.type(0)
+    for corner in range(8):
+        weight, place = 1.0, at
+        for a in range(3):
+            fraction = fractions[a]
+            if corner >> a & 1:
+                weight *= 0.0 if fraction < TOLERANCE else fraction
+                place += steps[a]
+            else:
+                weight *= 0.0 if fraction > 1 - TOLERANCE else 1 - fraction
+        if weight > 0:
+            total += (weight * weight if squared else weight) * source[place]
+    return total
+
+
+@_jit
+def _linear_slab(
+    source: Array, shape: Array, matrix: Array, low: Array, high: Array, z: Array, y: Array, x: Array,
+    az: Array | None, ay: Array | None, ax: Array | None, out: Array, inside: Array,
+    slab: tuple[int, int, int, int], squared: bool, lanes: tuple[float, ...],
+) -> None:
+    nz, ny, nx, k = np.uint64(shape[0]), np.uint64(shape[1]), np.uint64(shape[2]), np.uint64(shape[3])
+    steps = (ny * nx * k * np.uint64(nz > 1), nx * k * np.uint64(ny > 1), k)
+    places, f = np.empty(x.size, np.uint64), np.empty((3, x.size), source.dtype)
+    fz, fy, fx = f[0], f[1], f[2]
+    for j in range(slab[0], slab[1]):
+        for i in range(slab[2], slab[3]):
+            row, origin = np.uint64((j * y.size + i) * x.size), _origin(matrix, z[j], y[i])
+            run = _enter(origin, matrix, low, high, x, az, ay, ax, inside, row)
+            start, stop = np.uint64(run[0]), np.uint64(run[1])
+            _put(out, row * k, (row + start) * k, np.nan)
+            _put(out, (row + stop) * k, (row + np.uint64(x.size)) * k, np.nan)
+            _put(places, start, stop, 0)
+            _split(origin[0], matrix[0, 2], x, start, stop, az, nz, steps[0], places, fz)
+            _split(origin[1], matrix[1, 2], x, start, stop, ay, ny, steps[1], places, fy)
+            _split(origin[2], matrix[2, 2], x, start, stop, ax, nx, steps[2], places, fx)
+            _interpolate(source, places, steps, f, squared, out, row, start, stop, lanes)
+            _mend(source, places, steps, f, squared, out, row, start, stop)
+
+
+@_jit
+def _nearest_slab(
+    source: Array, shape: Array, matrix: Array, low: Array, high: Array, z: Array, y: Array, x: Array,
+    az: Array | None, ay: Array | None, ax: Array | None, out: Array, inside: Array,
+    slab: tuple[int, int, int, int], fill: Array,
+) -> None:
+    nz, ny, nx, k = np.uint64(shape[0]), np.uint64(shape[1]), np.uint64(shape[2]), np.uint64(shape[3])
+    for j in range(slab[0], slab[1]):
+        for i in range(slab[2], slab[3]):
+            row, origin = np.uint64((j * y.size + i) * x.size), _origin(matrix, z[j], y[i])
+            run = _enter(origin, matrix, low, high, x, az, ay, ax, inside, row)
+            start, stop = np.uint64(run[0]), np.uint64(run[1])
+            for p in range(np.uint64(x.size)):
+                to = (row + p) * k
+                if p < start or p >= stop:
+                    for c in range(k):
+                        out[to + c] = fill[c]
+                else:
+                    at = _round(origin[0], matrix[0, 2], x[p], az, nz) * ny
+                    at = (at + _round(origin[1], matrix[1, 2], x[p], ay, ny)) * nx
+                    at = (at + _round(origin[2], matrix[2, 2], x[p], ax, nx)) * k
+                    for c in range(k):
+                        out[to + c] = source[at + c]

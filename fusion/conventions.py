@@ -103,6 +103,20 @@ def kind(array: xr.DataArray | xr.Variable) -> Kind:
     return method if method in ("sum", "mean", "point") else "none"  # type: ignore[return-value]
 
 
+def stderr_name(array: xr.DataArray) -> str | None:
+    """Return the name of the variable that holds the standard error of this one, or None.
+
+    The standard error of ``a`` is called ``a_stderr`` and linked by the CF attribute ``ancillary_variables``.
+    """
+    name = f"{array.name}_stderr"
+    return name if name in str(array.attrs.get("ancillary_variables", "")).split() else None
+
+
+def title(ds: xr.Dataset) -> str:
+    """Return what a dataset is called, for messages."""
+    return str(ds.attrs.get("title", "dataset"))
+
+
 def spacing(coordinate: xr.DataArray) -> float | None:
     """Return the step of a uniform axis, or None if it is not uniform or has a single value.
 

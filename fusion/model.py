@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import units
-from fusion.conventions import LONG_NAMES, SIGNAL, SPATIAL, check, spatial_dims
+from fusion.conventions import LONG_NAMES, SIGNAL, SPATIAL, check, spatial_dims, title
 from fusion.errors import ConventionError, DataError, UnitError
 from fusion.frames import Affine, set_pose
 
@@ -140,7 +140,7 @@ def require_lengths(ds: xr.Dataset, purpose: str) -> None:
     unknown = [dim for dim in SPATIAL if dim in ds.coords and ds[dim].attrs.get("units") == units.PIXEL]
     if unknown:
         raise UnitError(
-            f"{ds.attrs.get('title', 'dataset')}: the pixel size along {', '.join(unknown)} is not known (units 'px'), "
+            f"{title(ds)}: the pixel size along {', '.join(unknown)} is not known (units 'px'), "
             f"so it cannot be {purpose}; give it, e.g. fusion.set_pixel_size(ds, x='0.5 um', y='0.5 um')"
         )
 

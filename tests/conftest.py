@@ -1,0 +1,24 @@
+"""Fixtures that every test may use."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fusion import measured as registry
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[[str], Path]:
+    """Return the place of a measured file; without it the test skips, and fails where `CI` is set."""
+
+    def find(name: str) -> Path:
+        try:
+            return registry.locate(name)
+        except FileNotFoundError as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+
+    return find

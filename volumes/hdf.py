@@ -1,0 +1,104 @@
+"""HDF5 files, MATLAB 7.3 among them: named arrays, with dimension scales where the file has them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusion import units
+from fusion.conventions import SIGNAL, SPATIAL
+from fusion.errors import FileReadError
+from fusion.model import Axis
+from volumes.part import Part, image_dims
+
+_LETTERS = {"c": "channel", "t": "time"}
+
+
+def parts(path: Path) -> list[Part]:
+    """List the images and volumes of an HDF5 file; single numbers and lists are left out.
+
+    Links to other files are not followed, and a dataset whose values lie in another file is refused when it is
+    opened: either could hand out any file of this computer as pixels.
+    """
+    import h5py
+
+    found: list[Part] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and min(item.shape or (0,)) > 0:
+            part = _part(path, name, item)
+            if len(part.shape) > 1:
+                found.append(part)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def matlab_parts(path: Path) -> list[Part]:
+    """List the numeric arrays of a MATLAB 7.3 file, axes in the order in which MATLAB shows them.
+
+    Such a file stores its axes backwards; fields of structures are not listed.
+    """
+    return [_matlab(part) for part in parts(path) if "/" not in part.name]
+
+
+def _matlab(part: Part) -> Part:
+    shape = part.shape[::-1]
+    return Part(part.name, image_dims(len(shape)), shape, part.dtype, lambda: part.load().T, metadata=part.metadata)
+
+
+def _part(path: Path, name: str, dataset: Any) -> Part:
+    labels = [_LETTERS.get(label := str(dim.label).lower(), label) for dim in dataset.dims]
+    known = all(label in {*SPATIAL, *SIGNAL} for label in labels) and len(set(labels)) == len(labels)
+    kept = [i for i, size in enumerate(dataset.shape) if size > 1] if known else list(range(dataset.ndim))
+    shape = tuple(dataset.shape[i] for i in kept)
+    return Part(
+        name=name,
+        dims=tuple(labels[i] for i in kept) if known else image_dims(len(shape)),
+        shape=shape,
+        dtype=dataset.dtype,
+        load=partial(_load, path, name, shape),
+        axes=_axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {},
+        attrs={"units": unit} if units.is_compatible(unit := _text(dataset.attrs.get("units")), unit) else {},
+        metadata={key: _plain(value) for key, value in dataset.attrs.items()},
+    )
+
+
+def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
+    """Read the dimension scales that have a usable unit."""
+    axes = {}
+    for dim, attached in scales:
+        scale = attached[0] if len(attached) else None
+        unit = None if scale is None else _text(scale.attrs.get("units", scale.attrs.get("UNIT")))
+        wanted = units.LENGTH if dim in SPATIAL else SIGNAL[dim]
+        if scale is not None and dim not in ("channel", "component") and units.is_compatible(unit, wanted):
+            values = np.asarray(scale[()], dtype=float)
+            axes[dim] = Axis(str(unit), values=values) if values.ndim else Axis(str(unit), step=float(values))
+    return axes
+
+
+def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        dataset = file[name]
+        if dataset.external or dataset.is_virtual:
+            reason = f"the values of {name!r} lie in another file"
+            raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
+        return np.asarray(dataset[()]).reshape(shape)
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iufU" else str(value)

@@ -1,0 +1,53 @@
+"""One array of a file and what the file says about it; every format reader returns a list of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, TypeAlias
+
+from fusion.model import Axis
+
+PathArg: TypeAlias = str | PathLike[str]
+IMAGE = ("y", "x")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array of a file, not yet read.
+
+    Parameters
+    ----------
+    name : str
+        What the file calls it; empty where the file does not name its arrays.
+    dims : tuple of str or None
+        Names of the array's axes in the order they are stored; None where the file does not say.
+    shape, dtype
+        Of the stored array.
+    load : callable
+        Reads the array (or returns a dask array).
+    axes : mapping
+        Dim to `Axis`, for every axis whose step or positions the file tells.
+    labels : mapping
+        Dim to the names along it (channels).
+    attrs : mapping
+        Attributes of the variable: cell_methods, units, long_name.
+    metadata : mapping
+        Everything else the file says, kept as JSON.
+    """
+
+    name: str
+    dims: tuple[str, ...] | None
+    shape: tuple[int, ...]
+    dtype: Any
+    load: Callable[[], Any]
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def image_dims(ndim: int) -> tuple[str, ...] | None:
+    """Return the axes of an array that comes without names: y, x for an image, unknown for anything else."""
+    return IMAGE if ndim == 2 else None

@@ -1,0 +1,126 @@
+"""Flat images (PNG, JPEG, BMP) and folders of slices."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fusion.errors import FileReadError
+from volumes import tiff
+from volumes.part import IMAGE, Part
+
+_MODES: Final = {
+    "1": (np.uint8, ()), "L": (np.uint8, ()), "P": (np.uint8, ()), "I;16": (np.uint16, ()), "I;16B": (np.uint16, ()),
+    "I": (np.int32, ()), "F": (np.float32, ()), "LA": (np.uint8, ("grey", "alpha")),
+    "RGB": (np.uint8, ("red", "green", "blue")), "RGBA": (np.uint8, ("red", "green", "blue", "alpha")),
+}  # fmt: skip
+_SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+
+
+def parts(path: Path) -> list[Part]:
+    """List the one image of a flat image file; the values are those stored (indices, where there is a palette)."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode not in _MODES:
+            raise FileReadError(path, f"pixel mode {image.mode!r} is not read", hint="export it as grey or RGB")
+        dtype, names = _MODES[image.mode]
+        shape = (image.height, image.width, *([len(names)] if names else []))
+        metadata = {key: value for key, value in image.info.items() if isinstance(value, (str, int, float, tuple))}
+    dims = (*IMAGE, "channel") if names else IMAGE
+    labels = {"channel": names} if names else {}
+    return [Part("", dims, shape, np.dtype(dtype), partial(_load, path), labels=labels, metadata=metadata)]
+
+
+def folder(path: Path) -> list[Part]:
+    """List the one stack of a folder that holds a slice per file, in the order of the numbers in their names.
+
+    The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused.
+    """
+    files = _slices(path)
+    slices = [_slice(file) for file in files]
+    first = slices[0]
+    for file, other in zip(files, slices, strict=True):
+        if (other.shape, other.dtype, other.dims) != (first.shape, first.dtype, first.dims):
+            reason = f"{other.shape} {other.dtype} where {files[0].name} is {first.shape} {first.dtype}"
+            raise FileReadError(file, reason, hint="a stack needs slices of one shape and type")
+    return [
+        Part(
+            name="",
+            dims=("z", *(first.dims or ())),
+            shape=(len(files), *first.shape),
+            dtype=first.dtype,
+            load=partial(_stack, files, slices),
+            axes=first.axes,
+            labels=first.labels,
+            metadata={"slices": [file.name for file in files], "first slice": first.metadata},
+        )
+    ]
+
+
+def natural(path: Path) -> list[Any]:
+    """Return a sort key by which ``slice 10`` comes after ``slice 9``."""
+    return [int(piece) if piece.isdigit() else piece.lower() for piece in re.split(r"(\d+)", path.name)]
+
+
+def _slices(path: Path) -> list[Path]:
+    files = [file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
+    kinds = sorted({file.suffix.lower() for file in files})
+    if len(kinds) != 1:
+        found = f"it holds {', '.join(kinds)}" if kinds else "it holds no image"
+        accepted = f"a stack is a folder of {', '.join(_SUFFIXES)} files of one kind"
+        raise FileReadError(path, f"{found}; {accepted}", hint="move the other files away")
+    files.sort(key=natural)
+    _require_unbroken(path, files)
+    return files
+
+
+def _require_unbroken(path: Path, files: list[Path]) -> None:
+    """Refuse a series 1, 2, 4; numbers that mean something else (times, heights) rarely step by one."""
+    numbers = [int((re.findall(r"\d+", file.stem) or [-1])[-1]) for file in files]
+    steps = np.diff(numbers)
+    gaps = np.flatnonzero(steps > 1)
+    if gaps.size and np.median(steps) == 1 and steps.min() == 1:
+        before, after = files[gaps[0]].name, files[gaps[0] + 1].name
+        raise FileReadError(
+            path, f"a slice is missing between {before} and {after}", hint="add it, or number the files without a gap"
+        )
+
+
+def _slice(path: Path) -> Part:
+    found = tiff.parts(path) if path.suffix.lower().startswith(".tif") else parts(path)
+    if len(found) != 1 or "z" in (found[0].dims or ()):
+        raise FileReadError(path, "a slice of a stack holds more than one page", hint="open the file by itself")
+    return found[0]
+
+
+def _stack(files: list[Path], slices: list[Part]) -> Any:
+    import dask
+    import dask.array as da
+
+    lazy = [
+        da.from_delayed(dask.delayed(_checked)(file, part), shape=part.shape, dtype=part.dtype)
+        for file, part in zip(files, slices, strict=True)
+    ]
+    return da.stack(lazy)
+
+
+def _checked(path: Path, part: Part) -> Any:
+    try:
+        values = part.load()
+    except (OSError, ValueError) as error:
+        raise FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again") from error
+    if values.shape != part.shape:
+        raise FileReadError(path, f"shape {values.shape} where {part.shape} was seen before", hint="open it again")
+    return values
+
+
+def _load(path: Path) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image).astype(_MODES[image.mode][0], copy=False)

@@ -1,0 +1,210 @@
+"""TIFF files: plain stacks, ImageJ, OME, and the pixel sizes that FEI/Thermo Fisher and Zeiss microscopes write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from fusion import units
+from fusion.errors import FileReadError
+from fusion.model import Axis
+from volumes.part import Part
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+LAZY_ABOVE: Final = 256 * 2**20
+_AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
+_RGB: Final = ("red", "green", "blue", "alpha")
+
+
+def parts(path: Path) -> list[Part]:
+    """List the series of a TIFF file.
+
+    Pages without a name are taken as z. A resolution tag alone is not believed, because most programs write the
+    print size there; it counts in ImageJ files and beside a stated unit.
+    """
+    with opened(path) as tif:
+        return [_part(path, tif, index) for index in range(len(tif.series))]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TiffFile]:
+    """Open a TIFF file and refuse one that is cut short or points to other files."""
+    import tifffile
+
+    complaints = _Complaints()
+    tifffile.logger().addFilter(complaints)
+    try:
+        with tifffile.TiffFile(path, _multifile=False) as tif:
+            _require_whole(path, tif)
+            if complaints.faults:
+                raise FileReadError(path, f"damaged TIFF ({complaints.faults[0]})", hint="copy or export it again")
+            yield tif
+    finally:
+        tifffile.logger().removeFilter(complaints)
+
+
+class _Complaints(logging.Filter):
+    """Collects what tifffile only logs, because it goes on with part of the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "corrupt" in message or "invalid page" in message:
+            self.faults.append(message)
+        return False
+
+
+def _require_whole(path: Path, tif: TiffFile) -> None:
+    for series in tif.series:
+        if any(page is None for page in series.pages):
+            raise FileReadError(path, "the file is one of several that belong together", hint="export it as one file")
+        for page in series.pages:
+            ends = np.add(page.dataoffsets, page.databytecounts)
+            if ends.size and ends.max() > tif.filehandle.size:
+                raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
+        if series.dataoffset is not None and series.dataoffset + series.nbytes > tif.filehandle.size:
+            raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
+
+
+def _part(path: Path, tif: TiffFile, index: int) -> Part:
+    series = tif.series[index]
+    dims = _dims(path, series)
+    several = len(tif.series) > 1
+    axes, labels, metadata = _described(tif, index, dims)
+    sizes = dict(zip(dims, series.shape, strict=True))
+    if "channel" in dims and series.axes.endswith("S") and tif.pages.first.photometric == 2:
+        labels = {"channel": _RGB[: sizes["channel"]]}
+    return Part(
+        name=(series.name or f"series {index}") if several else "",
+        dims=dims,
+        shape=series.shape,
+        dtype=series.dtype,
+        load=partial(_load, path, index, series.nbytes),
+        axes={dim: axis for dim, axis in axes.items() if dim in dims},
+        labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
+        metadata=metadata,
+    )
+
+
+def _dims(path: Path, series: TiffPageSeries) -> tuple[str, ...]:
+    dims = tuple(_AXES.get(letter, "") for letter in series.axes)
+    if "" in dims or len(set(dims)) < len(dims):
+        reason = f"axes {series.axes!r} of shape {series.shape} cannot be told apart; one each of T, Z, C, Y, X is read"
+        raise FileReadError(path, reason, hint="export one series or one channel at a time")
+    return dims
+
+
+def _load(path: Path, index: int, nbytes: int) -> Any:
+    if nbytes <= LAZY_ABOVE:
+        with opened(path) as tif:
+            return tif.series[index].asarray()
+    import dask.array as da
+    import tifffile
+
+    return da.from_zarr(tifffile.imread(path, series=index, aszarr=True))
+
+
+def _described(
+    tif: TiffFile, index: int, dims: tuple[str, ...]
+) -> tuple[dict[str, Axis], dict[str, tuple[str, ...]], dict[str, Any]]:
+    """Return axes, channel names and raw metadata from whichever program wrote the file."""
+    if tif.ome_metadata:
+        return _ome(tif.ome_metadata, index)
+    if tif.imagej_metadata:
+        return _imagej(tif), {}, dict(tif.imagej_metadata)
+    if tif.fei_metadata:
+        return _fei(tif.fei_metadata), {}, dict(tif.fei_metadata)
+    if tif.sem_metadata:
+        return _zeiss(tif.sem_metadata), {}, {str(key): value for key, value in tif.sem_metadata.items()}
+    described = dict((tif.shaped_metadata or ({},))[0])
+    return _spaced(tif, described, dims), {}, {**_resolution_tags(tif), **described}
+
+
+def _fei(tags: Mapping[str, Any]) -> dict[str, Axis]:
+    """Pixel size in metres, from the section of the beam that took the image."""
+    for section in ("Scan", "EScan", "IScan"):
+        scan = tags.get(section, {})
+        if scan.get("PixelWidth", 0) > 0 and scan.get("PixelHeight", 0) > 0:
+            return {"y": Axis("m", step=scan["PixelHeight"]), "x": Axis("m", step=scan["PixelWidth"])}
+    return {}
+
+
+def _zeiss(tags: Mapping[str, Any]) -> dict[str, Axis]:
+    for key in ("ap_image_pixel_size", "ap_pixel_size"):
+        entry = tags.get(key, ())
+        if len(entry) == 3 and entry[1] > 0:
+            return {dim: Axis(entry[2], step=float(entry[1])) for dim in ("y", "x")}
+    return {}
+
+
+def _imagej(tif: TiffFile) -> dict[str, Axis]:
+    """Resolution tags hold pixels per unit; origins are in pixels; ``spacing`` is the distance of planes."""
+    said = tif.imagej_metadata or {}
+    steps = {**_resolution(tif), "z": said.get("spacing")}
+    axes = {dim: _imagej_axis(said, dim, step) for dim, step in steps.items() if step}
+    if said.get("finterval"):
+        axes["time"] = Axis("s", step=float(said["finterval"]))
+    return {dim: axis for dim, axis in axes.items() if axis is not None}
+
+
+def _imagej_axis(said: Mapping[str, Any], dim: str, step: float) -> Axis | None:
+    unit = str(said.get(f"{dim}unit", said.get("unit", "pixel"))).replace("\\u00B5", "µ")
+    if not units.is_compatible(unit, units.LENGTH):
+        return None
+    return Axis(unit, step=abs(step), offset=-float(said.get(f"{dim}origin", 0.0)) * abs(step))
+
+
+def _spaced(tif: TiffFile, said: Mapping[str, Any], dims: tuple[str, ...]) -> dict[str, Axis]:
+    """Read the description that tifffile writes, where it names a spacing and its unit."""
+    if "spacing" not in said or not units.is_compatible(said.get("unit"), units.LENGTH):
+        return {}
+    per_unit = {1: said["unit"], 2: "inch", 3: "cm"}[int(tif.pages.first.resolutionunit)]
+    flat = {dim: Axis(per_unit, step=step) for dim, step in _resolution(tif).items()}
+    return {**flat, "z": Axis(said["unit"], step=float(said["spacing"]))} if "z" in dims else flat
+
+
+def _resolution(tif: TiffFile) -> dict[str, float]:
+    tags = tif.pages.first.tags
+    found = {}
+    for dim, key in (("y", "YResolution"), ("x", "XResolution")):
+        pixels, length = tags.valueof(key, default=(0, 0))
+        if pixels and length:
+            found[dim] = length / pixels
+    return found
+
+
+def _resolution_tags(tif: TiffFile) -> dict[str, Any]:
+    tags = tif.pages.first.tags
+    return {key: tags.valueof(key) for key in ("XResolution", "YResolution", "ResolutionUnit") if key in tags}
+
+
+def _ome(xml: str, index: int) -> tuple[dict[str, Axis], dict[str, tuple[str, ...]], dict[str, Any]]:
+    """Physical sizes (in um where OME-XML leaves the unit out) and channel names of one image."""
+    import tifffile
+
+    said = tifffile.xml2dict(xml)["OME"]
+    pixels = _many(said["Image"])[index]["Pixels"]
+    axes = {}
+    for dim, key in (("z", "PhysicalSizeZ"), ("y", "PhysicalSizeY"), ("x", "PhysicalSizeX"), ("time", "TimeIncrement")):
+        unit = str(pixels.get(f"{key}Unit", "s" if dim == "time" else "um"))
+        wanted = "s" if dim == "time" else units.LENGTH
+        if pixels.get(key) and units.is_compatible(unit, wanted):
+            axes[dim] = Axis(unit, step=float(pixels[key]))
+    names = tuple(str(channel.get("Name", i)) for i, channel in enumerate(_many(pixels.get("Channel", []))))
+    return axes, {"channel": names}, said
+
+
+def _many(entry: Any) -> list[Any]:
+    return list(entry) if isinstance(entry, (list, tuple)) else [entry]
+
