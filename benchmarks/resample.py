@@ -4,7 +4,7 @@
     python benchmarks/resample.py --single [--size 256]          1 channel
 
 A cube is rotated by 10 degrees about an oblique axis through its centre; everybody may use all cores. The
-contenders take turns, so that a noisy machine is noisy for all of them, and the ratios are medians over turns.
+contenders take turns, so that a noisy machine is noisy for all, and the ratios are medians over turns.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
@@ -37,18 +37,18 @@ def rotation(size: int) -> Array:
 
 
 def ours(source: Array, matrix: Array, out: Array, inside: Array) -> Contender:
-    """Our kernel, into a buffer that is kept."""
-    grid = tuple(np.arange(n, dtype=float) for n in source.shape[:3])
+    """Resample with our kernel, into a buffer that is kept."""
+    z, y, x = (np.arange(n, dtype=float) for n in source.shape[:3])
 
     def run() -> Array:
-        _kernels.linear(source, matrix, grid, out, inside)
+        _kernels.linear(source, matrix, (z, y, x), out, inside)
         return out
 
     return run
 
 
 def vtk(source: Array, matrix: Array) -> Contender:
-    """`vtkImageReslice`; the filter, and with it its output buffer, is kept."""
+    """Resample with `vtkImageReslice`; the filter, and with it its output buffer, is kept."""
     nz, ny, nx, k = source.shape
     image = vtkImageData()
     image.SetDimensions(nx, ny, nz)
@@ -76,29 +76,31 @@ def vtk(source: Array, matrix: Array) -> Contender:
 
 
 def itk(source: Array, matrix: Array) -> Contender:
-    """SimpleITK, channel by channel on contiguous images; its API takes no output buffer."""
-    images = [sitk.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(source.shape[3])]
-    transform = sitk.AffineTransform(3)
+    """Resample with SimpleITK, channel by channel on contiguous images; its API takes no output buffer."""
+    images = [
+        SimpleITK.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(source.shape[3])
+    ]
+    transform = SimpleITK.AffineTransform(3)
     transform.SetMatrix(matrix[::-1, 2::-1].ravel().tolist())
     transform.SetTranslation(matrix[::-1, 3].tolist())
-    resample = sitk.ResampleImageFilter()
+    resample = SimpleITK.ResampleImageFilter()
     resample.SetReferenceImage(images[0])
-    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetInterpolator(SimpleITK.sitkLinear)
     resample.SetTransform(transform)
 
-    results: list[sitk.Image] = []
+    results: list[SimpleITK.Image] = []
 
     def run() -> Array:
         results.clear()
         results.extend(resample.Execute(image) for image in images)
         # A view does not keep its image alive; the list does.
-        return sitk.GetArrayViewFromImage(results[0])[..., None]
+        return SimpleITK.GetArrayViewFromImage(results[0])[..., None]
 
     return run
 
 
 def copy(source: Array, out: Array) -> Contender:
-    """The least any resampling must do: read everything once, write everything once."""
+    """Do the least any resampling must do: read everything once, write everything once."""
 
     def run() -> Array:
         np.copyto(out, source)

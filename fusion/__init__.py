@@ -14,9 +14,17 @@ from fusion.frames import between as between
 from fusion.frames import get_pose as get_pose
 from fusion.frames import locate as locate
 from fusion.frames import set_pose as set_pose
+from fusion.fused import fuse as fuse
+from fusion.fused import spectrum as spectrum
+from fusion.fused import window as window
 from fusion.model import Axis as Axis
 from fusion.model import dataset as dataset
 from fusion.model import set_pixel_size as set_pixel_size
+from fusion.projection import backproject as backproject
+from fusion.projection import project as project
 from fusion.register import Registration as Registration
 from fusion.register import register_landmarks as register_landmarks
 from fusion.resample import resample as resample
+from fusion.store import load as load
+from fusion.store import save as save
+from fusion.synthetic import phantom as phantom

@@ -1,11 +1,11 @@
 """Affine resampling of channels-last volumes: bare arrays in, bare arrays out.
 
 A point (z, y, x) of the output grid is mapped by a (3, 4) matrix onto the axes of the source. For a uniform
-source axis the caller folds offset and step into the matrix, so that the result is a continuous pixel index; for
-an uneven axis the matrix yields the coordinate itself and the kernel looks the index up.
+source axis the caller folds offset and step into the matrix, so that the result is a continuous pixel index;
+for an uneven axis the matrix yields the coordinate itself and the kernel looks the index up.
 
-Along x every mapped index is monotone, so the part of an output row that lies in the source is one run. Its two
-ends are searched with the very test that defines "inside"; the loops over the run need no branches.
+Along x every mapped index is monotone, so the part of an output row that lies in the source is one run. Its
+ends are searched with the very test that defines "inside"; the loops over the run then need no branches.
 """
 
 import os
@@ -14,21 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.core import cgutils, types
+from numba import njit, types
+from numba.core.cgutils import ir  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Grid = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 Axes = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]
+Number = Any
 
 TOLERANCE = 1e-6
 """Pixels by which a point may miss the hull, or an exact pixel, through rounding alone."""
 
 _LANES = 16
-_SLAB_VALUES = 1 << 20
-_ROWS = 16
+_SLAB_ROWS = 32
+_SLAB_VALUES = 1 << 21
 
 
 def linear(
@@ -50,7 +51,7 @@ def linear(
     source : (nz, ny, nx, k) array
         C-contiguous float32 or float64; may be read-only.
     matrix : (3, 4) array
-        Maps an output point (z, y, x, 1) to source indices, or to coordinates on those axes that `axes` gives.
+        Maps an output point (z, y, x, 1) to source indices, on the axes that `axes` gives to coordinates.
     grid : three vectors
         Coordinates z, y, x of the output grid. They need not be uniform, but x must be monotone.
     out : (mz, my, mx, k) array
@@ -60,8 +61,8 @@ def linear(
     axes : three vectors or None
         Ascending pixel centres of each uneven source axis, None for a uniform one.
     half : three floats
-        Half-thickness of source axes of length 1: such an axis does not interpolate, and a point is inside if it is
-        at most this far from the pixel, in units of the mapped axis. May be infinite.
+        Half-thickness of source axes of length 1, which do not interpolate: a point is inside if it is at
+        most this far from the pixel, in units of the mapped axis. May be infinite.
     squared : bool
         Square the weights, as for the variance of independent errors.
     threads : int, optional
@@ -70,21 +71,13 @@ def linear(
     if source.dtype not in (np.float32, np.float64):
         raise TypeError(f"linear interpolation needs float32 or float64, not {source.dtype}")
     _check(source, matrix, grid, out, inside)
-    if source.shape[2] == 1:
-        # The kernel reads x-neighbours unconditionally; the copy always has weight zero.
-        source, narrow = np.repeat(source, 2, axis=2), True
-    else:
-        narrow = False
-    sizes = (source.shape[0], source.shape[1], 1 if narrow else source.shape[2])
-    low = np.array([-h if n == 1 else -TOLERANCE for n, h in zip(sizes, half, strict=True)])
-    high = np.array([h if n == 1 else n - 1 + TOLERANCE for n, h in zip(sizes, half, strict=True)])
+    ends = [(-TOLERANCE, n - 1 + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
+    volume, points, results = _flat(source, grid, out, inside)
+    mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))
     lanes = (source.dtype.type(0),) * min(source.shape[3], _LANES)
-    flat, shape = _frozen(source.reshape(-1)), np.array(source.shape)
-    flat_out, mask = out.reshape(-1), inside.reshape(-1).view(np.uint8)
-    fixed = (flat, shape, _frozen(matrix), low, high, *map(_frozen, grid), *map(_frozen, axes))
 
-    def work(z0: int, z1: int, y0: int, y1: int) -> None:
-        _linear_slab(*fixed, flat_out, mask, (z0, z1, y0, y1), squared, lanes)
+    def work(*slab: int) -> None:
+        _linear_slab(volume, mapping, points, results, slab, squared, lanes)
 
     in_slabs(work, out.shape, threads)
 
@@ -103,33 +96,29 @@ def nearest(
 ) -> None:
     """Take the nearest pixel of a volume of any dtype, such as labels, through an affine.
 
-    The arguments are those of `linear`, except that `fill` is written outside, and that a point is inside if it
-    lies in the footprint of the pixels, -0.5 <= index < n - 0.5. A point halfway between two pixels takes the later.
+    The arguments are those of `linear`, except that `fill` is written outside, and that a point is inside if
+    it lies in the footprint of the pixels, -0.5 <= index < n - 0.5. Halfway between two pixels the later one
+    is taken.
     """
     _check(source, matrix, grid, out, inside)
-    sizes = source.shape[:3]
-    low = np.array([-h if n == 1 else -0.5 for n, h in zip(sizes, half, strict=True)])
-    high = np.array([h if n == 1 else np.nextafter(n - 0.5, 0) for n, h in zip(sizes, half, strict=True)])
-    # Only bits are copied: few widths instead of many dtypes to compile for.
+    ends = [(-0.5, np.nextafter(n - 0.5, 0)) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
+    # Only bits are copied: few widths to compile for instead of many dtypes.
     bits = np.dtype(f"u{min(source.dtype.itemsize, 8)}")
-    background, words = np.full(source.shape[3], fill, source.dtype).view(bits), source.view(bits)
-    flat, shape = _frozen(words.reshape(-1)), np.array(words.shape)
-    flat_out, mask = out.reshape(-1).view(bits), inside.reshape(-1).view(np.uint8)
-    fixed = (flat, shape, _frozen(matrix), low, high, *map(_frozen, grid), *map(_frozen, axes))
+    background = np.full(source.shape[3], fill, source.dtype).view(bits)
+    volume, points, results = _flat(source.view(bits), grid, out.view(bits), inside)
+    mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))
 
-    def work(z0: int, z1: int, y0: int, y1: int) -> None:
-        _nearest_slab(*fixed, flat_out, mask, (z0, z1, y0, y1), background)
+    def work(*slab: int) -> None:
+        _nearest_slab(volume, mapping, points, results, slab, background)
 
     in_slabs(work, out.shape, threads)
 
 
-def in_slabs(
-    work: Callable[[int, int, int, int], None], shape: Sequence[int], threads: int | None = None
-) -> None:
+def in_slabs(work: Callable[..., None], shape: Sequence[int], threads: int | None = None) -> None:
     """Call ``work(z0, z1, y0, y1)`` on slabs that cover a grid, in threads.
 
-    A slab is a run of planes or, where a plane is large or the only one, a run of rows of one plane. The slabs are
-    small, so that an interrupt need only wait for those under way.
+    The slabs are small, so that an interrupt need only wait for those under way, and narrow in y, so that the
+    source planes that one output plane reads are still in the cache for the next.
 
     Parameters
     ----------
@@ -157,16 +146,12 @@ def in_slabs(
 def _slabs(shape: Sequence[int], threads: int) -> list[tuple[int, int, int, int]]:
     if 0 in shape:
         return []
-    planes, rows = shape[0], shape[1]
-    row = max(1, int(np.prod(shape[2:])))
-    limit = max(1, min(_SLAB_VALUES, planes * rows * row // (4 * threads)) // row)
-    deep = max(1, limit // max(1, rows))
-    wide = max(1, rows if limit >= rows else limit)
-    return [
-        (z, min(z + deep, planes), y, min(y + wide, rows))
-        for z in range(0, planes, deep)
-        for y in range(0, rows, wide)
-    ]
+    planes, rows, row = shape[0], shape[1], int(np.prod(shape[2:]))
+    limit = min(_SLAB_VALUES, planes * rows * row // (4 * threads)) // row
+    wide = max(1, min(rows, limit, max(_SLAB_ROWS, limit // planes)))
+    deep = max(1, limit // wide)
+    starts = [(z, y) for z in range(0, planes, deep) for y in range(0, rows, wide)]
+    return [(z, min(z + deep, planes), y, min(y + wide, rows)) for z, y in starts]
 
 
 def _check(source: Array, matrix: Array, grid: Grid, out: Array, inside: Array) -> None:
@@ -184,6 +169,17 @@ def _check(source: Array, matrix: Array, grid: Grid, out: Array, inside: Array) 
         raise ValueError("the x coordinates of the grid must be monotone")
 
 
+def _sizes(source: Array, half: Sequence[float]) -> list[tuple[int, float]]:
+    """Pair length and half-thickness of the source axes."""
+    return list(zip(source.shape[:3], map(float, half), strict=True))
+
+
+def _flat(source: Array, grid: Grid, out: Array, inside: Array) -> tuple[Any, Any, Any]:
+    """Return the arrays as the kernels take them."""
+    volume = _frozen(source.reshape(-1)), source.shape
+    return volume, tuple(map(_frozen, grid)), (out.reshape(-1), inside.reshape(-1).view(np.uint8))
+
+
 def _frozen(array: Array | None) -> Array | None:
     """Return a read-only view, so that numba compiles one variant for writable and read-only input."""
     if array is None:
@@ -197,23 +193,23 @@ _jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit
-def _index(position: float, axis: Array | None) -> float:
+def _index(position: Number, axis: Array | None) -> Number:
     """Return the continuous index of a position; beyond the ends the outermost cell goes on."""
     if axis is None:
         return position
     if axis.size == 1:
         return position - axis[0]
-    cell = min(max(np.searchsorted(axis, position, side="right") - 1, 0), axis.size - 2)
+    cell: Number = min(max(np.searchsorted(axis, position, side="right") - 1, 0), axis.size - 2)
     return cell + (position - axis[cell]) / (axis[cell + 1] - axis[cell])
 
 
 @_jit
-def _first(base: float, slope: float, x: Array, axis: Array | None, bound: float, sign: int, strict: bool) -> int:
+def _first(line: Number, x: Array, axis: Array | None, bound: Number, sign: int, strict: bool) -> int:
     """Return the first i whose index, times `sign`, is at or (`strict`) beyond the bound."""
     start, stop = 0, x.size
     while start < stop:
         middle = (start + stop) // 2
-        index = sign * _index(base + slope * x[middle], axis)
+        index = sign * _index(line[0] + line[1] * x[middle], axis)
         if index > bound or (not strict and index == bound):
             stop = middle
         else:
@@ -222,73 +218,59 @@ def _first(base: float, slope: float, x: Array, axis: Array | None, bound: float
 
 
 @_jit
-def _clip(
-    run: tuple[int, int], base: float, slope: float, x: Array, axis: Array | None, low: float, high: float
-) -> tuple[int, int]:
+def _clip(run: Number, line: Number, x: Array, axis: Array | None, ends: Array) -> tuple[int, int]:
     """Narrow a run along x to where one source axis is inside its bounds."""
-    first, last = _index(base + slope * x[0], axis), _index(base + slope * x[x.size - 1], axis)
-    if low <= first <= high and low <= last <= high:
+    low, high = ends[0], ends[1]
+    left, right = _index(line[0] + line[1] * x[0], axis), _index(line[0] + line[1] * x[x.size - 1], axis)
+    if low <= left <= high and low <= right <= high:
         return run
-    if last >= first:
-        start, stop = _first(base, slope, x, axis, low, 1, False), _first(base, slope, x, axis, high, 1, True)
+    if right >= left:
+        start, stop = _first(line, x, axis, low, 1, False), _first(line, x, axis, high, 1, True)
     else:
-        start, stop = _first(base, slope, x, axis, -high, -1, False), _first(base, slope, x, axis, -low, -1, True)
+        start, stop = _first(line, x, axis, -high, -1, False), _first(line, x, axis, -low, -1, True)
     start = max(run[0], start)
     return start, max(start, min(run[1], stop))
 
 
 @_jit
-def _origin(matrix: Array, z: float, y: float) -> tuple[float, float, float]:
-    """Map a row's (z, y, 0)."""
-    return (
-        matrix[0, 0] * z + matrix[0, 1] * y + matrix[0, 3],
-        matrix[1, 0] * z + matrix[1, 1] * y + matrix[1, 3],
-        matrix[2, 0] * z + matrix[2, 1] * y + matrix[2, 3],
-    )
+def _line(matrix: Array, a: int, z: Number, y: Number) -> tuple[Number, Number]:
+    """Return offset and slope, along x, of a mapped coordinate in an output row."""
+    return matrix[a, 0] * z + matrix[a, 1] * y + matrix[a, 3], matrix[a, 2]
 
 
 @_jit
-def _put(array: Array, start: int, stop: int, value: float) -> None:
+def _fill(array: Array, start: Number, stop: Number, value: Number) -> None:
     for i in range(np.uint64(start), np.uint64(stop)):
         array[i] = value
 
 
 @_jit
-def _enter(
-    origin: tuple[float, float, float], matrix: Array, low: Array, high: Array, x: Array,
-    az: Array | None, ay: Array | None, ax: Array | None, inside: Array, row: int,
-) -> tuple[int, int]:
+def _enter(mapping: Number, lines: Number, x: Array, inside: Array, row: Number) -> tuple[Number, Number]:
     """Return the run of x that is inside, and write the mask of the row."""
-    run = _clip((0, x.size), origin[0], matrix[0, 2], x, az, low[0], high[0])
-    run = _clip(run, origin[1], matrix[1, 2], x, ay, low[1], high[1])
-    start, stop = _clip(run, origin[2], matrix[2, 2], x, ax, low[2], high[2])
-    _put(inside, row, row + start, 0)
-    _put(inside, row + start, row + stop, 1)
-    _put(inside, row + stop, row + x.size, 0)
-    return start, stop
+    _, ends, axes = mapping
+    run = _clip((0, x.size), lines[0], x, axes[0], ends[0])
+    run = _clip(run, lines[1], x, axes[1], ends[1])
+    start, stop = _clip(run, lines[2], x, axes[2], ends[2])
+    _fill(inside, row, row + x.size, 0)
+    _fill(inside, row + start, row + stop, 1)
+    return np.uint64(start), np.uint64(stop)
 
 
 @_jit
 def _split(
-    base: float, slope: float, x: Array, start: int, stop: int, axis: Array | None, size: int, step: int,
-    places: Array, fractions: Array,
+    line: Number, x: Array, run: Number, axis: Array | None, n: Number, step: Number, places: Array, f: Array
 ) -> None:
     """Add the cells of one source axis to the places of a run, and set the fractions within the cells."""
-    top, last = size - 1.0, max(size - 2.0, 0.0)
-    for p in range(np.uint64(start), np.uint64(stop)):
-        index = min(max(_index(base + slope * x[p], axis), 0.0), top)
+    top, last = n - 1.0, max(n - 2.0, 0.0)
+    for p in range(run[0], run[1]):
+        index = min(max(_index(line[0] + line[1] * x[p], axis), 0.0), top)
         cell = min(np.floor(index), last)
         places[p] += np.uint64(np.int64(cell)) * step
-        fractions[p] = index - cell
+        f[p] = index - cell
 
 
 @_jit
-def _round(base: float, slope: float, x: float, axis: Array | None, size: int) -> np.uint64:
-    return np.uint64(np.int64(min(max(np.floor(_index(base + slope * x, axis) + 0.5), 0.0), size - 1.0)))
-
-
-@_jit
-def _weights(z: float, y: float, x: float, squared: bool) -> tuple[float, ...]:
+def _weights(z: Number, y: Number, x: Number, squared: bool) -> Number:
     one = type(z)(1)
     uz, uy, ux = one - z, one - y, one - x
     if squared:
@@ -298,52 +280,49 @@ def _weights(z: float, y: float, x: float, squared: bool) -> tuple[float, ...]:
 
 
 @_jit
-def _corners(at: int, steps: tuple[int, int, int]) -> tuple[int, ...]:
-    z, y, x = steps
+def _corners(at: Number, steps: Number) -> Number:
+    z, y, x, _ = steps
     a, b, c = at + y, at + z, at + y + z
     return at, at + x, a, a + x, b, b + x, c, c + x
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _blend(typing: Any, out: Any, to: Any, source: Any, corners: Any, weights: Any, lanes: Any) -> Any:
-    """Write ``out[to:to + n] = sum(w * source[at:at + n])`` as vector code, n being the length of `lanes`.
+def _weighted_sum(typing: Any, out: Any, to: Any, source: Any, corners: Any, weights: Any, lanes: Any) -> Any:
+    """Emit ``out[to:to + n] = sum(w * source[at:at + n])`` as vector code, n being the length of `lanes`.
 
     numba alone leaves such short loops scalar, because it cannot rule out that `out` and `source` overlap.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = cgutils.ir.VectorType(context.get_data_type(source.dtype), len(lanes))
-        zeros = cgutils.ir.Constant(cgutils.ir.VectorType(cgutils.ir.IntType(32), len(lanes)), None)
-        width = context.get_abi_sizeof(context.get_data_type(source.dtype))
+        scalar = context.get_data_type(source.dtype)
+        vector, width = ir.VectorType(scalar, len(lanes)), context.get_abi_sizeof(scalar)
+        index = ir.IntType(32)
+        empty, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(index, len(lanes)), None)
 
-        def pointer(kind: Any, array: Any, index: Any) -> Any:
+        def pointer(kind: Any, array: Any, at: Any) -> Any:
             data = context.make_array(kind)(context, builder, array).data
-            return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+            return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
 
-        def term(corner: Any, weight: Any) -> Any:
-            empty = cgutils.ir.Constant(vector, cgutils.ir.Undefined)
-            first = builder.insert_element(empty, weight, cgutils.ir.IntType(32)(0))
-            value = builder.load(pointer(source, args[2], corner), align=width)
-            return builder.fmul(builder.shuffle_vector(first, empty, zeros), value, flags=("contract",))
-
-        pairs = zip(cgutils.unpack_tuple(builder, args[3]), cgutils.unpack_tuple(builder, args[4]), strict=True)
-        total, *rest = [term(corner, weight) for corner, weight in pairs]
-        for item in rest:
-            total = builder.fadd(total, item, flags=("contract",))
+        total = ir.Constant(vector, None)
+        for i in range(len(weights)):
+            weight = builder.insert_element(empty, builder.extract_value(args[4], i), index(0))
+            value = builder.load(pointer(source, args[2], builder.extract_value(args[3], i)), align=width)
+            term = builder.fmul(builder.shuffle_vector(weight, empty, zeros), value, flags=("contract",))
+            total = builder.fadd(total, term, flags=("contract", "nsz"))
         builder.store(total, pointer(out, args[0], args[1]), align=width)
         return context.get_dummy_value()
 
     return types.void(out, to, source, corners, weights, lanes), generate
 
 
+_blend: Any = intrinsic(_weighted_sum)
+
+
 @_jit
-def _interpolate(
-    source: Array, places: Array, steps: tuple[int, int, int], f: Array, squared: bool, out: Array, row: int,
-    start: int, stop: int, lanes: tuple[float, ...],
-) -> None:
+def _interpolate(source: Array, plan: Number, out: Array, row: Number, run: Number, lanes: Number) -> None:
     """Write a run of a row: whole vectors of channels, then the channels left over one by one."""
-    k, n = steps[2], np.uint64(len(lanes))
-    for p in range(np.uint64(start), np.uint64(stop)):
+    places, f, steps, squared = plan
+    k, n = steps[3], np.uint64(len(lanes))
+    for p in range(run[0], run[1]):
         weights = _weights(f[0, p], f[1, p], f[2, p], squared)
         to, c = (row + p) * k, np.uint64(0)
         while c + n <= k:
@@ -355,7 +334,7 @@ def _interpolate(
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
-def _sum(values: Array, start: int, stop: int) -> float:
+def _sum(values: Array, start: Number, stop: Number) -> Number:
     total = values.dtype.type(0)
     for i in range(start, stop):
         total += values[i]
@@ -363,36 +342,31 @@ def _sum(values: Array, start: int, stop: int) -> float:
 
 
 @_jit
-def _mend(
-    source: Array, places: Array, steps: tuple[int, int, int], f: Array, squared: bool, out: Array, row: int,
-    start: int, stop: int,
-) -> None:
+def _mend(source: Array, plan: Number, out: Array, row: Number, run: Number) -> None:
     """Repeat with care the values that became NaN, some of them only by 0 * NaN or 0 * inf."""
-    k = steps[2]
-    if np.isfinite(_sum(out, (row + start) * k, (row + stop) * k)):
+    places, f, steps, squared = plan
+    k = steps[3]
+    if np.isfinite(_sum(out, (row + run[0]) * k, (row + run[1]) * k)):
         return
-    for p in range(np.uint64(start), np.uint64(stop)):
-        fractions = (float(f[0, p]), float(f[1, p]), float(f[2, p]))
+    for p in range(run[0], run[1]):
         for c in range(k):
             if np.isnan(out[(row + p) * k + c]):
+                fractions = (float(f[0, p]), float(f[1, p]), float(f[2, p]))
                 out[(row + p) * k + c] = _careful(source, places[p] + c, steps, fractions, squared)
 
 
 @_jit
-def _careful(
-    source: Array, at: int, steps: tuple[int, int, int], fractions: tuple[float, float, float], squared: bool
-) -> float:
+def _careful(source: Array, at: Number, steps: Number, fractions: Number, squared: bool) -> Number:
     """Interpolate one channel without touching the corners that have no weight."""
     total = source.dtype.type(0)
     for corner in range(8):
         weight, place = 1.0, at
         for a in range(3):
-            fraction = fractions[a]
             if corner >> a & 1:
-                weight *= 0.0 if fraction < TOLERANCE else fraction
+                weight *= 0.0 if fractions[a] < TOLERANCE else fractions[a]
                 place += steps[a]
             else:
-                weight *= 0.0 if fraction > 1 - TOLERANCE else 1 - fraction
+                weight *= 0.0 if fractions[a] > 1 - TOLERANCE else 1 - fractions[a]
         if weight > 0:
             total += (weight * weight if squared else weight) * source[place]
     return total
@@ -400,49 +374,49 @@ def _careful(
 
 @_jit
 def _linear_slab(
-    source: Array, shape: Array, matrix: Array, low: Array, high: Array, z: Array, y: Array, x: Array,
-    az: Array | None, ay: Array | None, ax: Array | None, out: Array, inside: Array,
-    slab: tuple[int, int, int, int], squared: bool, lanes: tuple[float, ...],
+    volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, squared: bool, lanes: Number
 ) -> None:
-    nz, ny, nx, k = np.uint64(shape[0]), np.uint64(shape[1]), np.uint64(shape[2]), np.uint64(shape[3])
-    steps = (ny * nx * k * np.uint64(nz > 1), nx * k * np.uint64(ny > 1), k)
-    places, f = np.empty(x.size, np.uint64), np.empty((3, x.size), source.dtype)
-    fz, fy, fx = f[0], f[1], f[2]
+    (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
+    # An axis of length 1 has no neighbour to read, not even with weight zero: it steps by zero.
+    sz, sy, sx = np.uint64(ny * nx * k * (nz > 1)), np.uint64(nx * k * (ny > 1)), np.uint64(k * (nx > 1))
+    places, f, width = np.empty(x.size, np.uint64), np.empty((3, x.size), source.dtype), np.uint64(k)
+    plan = places, f, (sz, sy, sx, width), squared
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):
-            row, origin = np.uint64((j * y.size + i) * x.size), _origin(matrix, z[j], y[i])
-            run = _enter(origin, matrix, low, high, x, az, ay, ax, inside, row)
-            start, stop = np.uint64(run[0]), np.uint64(run[1])
-            _put(out, row * k, (row + start) * k, np.nan)
-            _put(out, (row + stop) * k, (row + np.uint64(x.size)) * k, np.nan)
-            _put(places, start, stop, 0)
-            _split(origin[0], matrix[0, 2], x, start, stop, az, nz, steps[0], places, fz)
-            _split(origin[1], matrix[1, 2], x, start, stop, ay, ny, steps[1], places, fy)
-            _split(origin[2], matrix[2, 2], x, start, stop, ax, nx, steps[2], places, fx)
-            _interpolate(source, places, steps, f, squared, out, row, start, stop, lanes)
-            _mend(source, places, steps, f, squared, out, row, start, stop)
+            row = np.uint64((j * y.size + i) * x.size)
+            lines = _line(matrix, 0, z[j], y[i]), _line(matrix, 1, z[j], y[i]), _line(matrix, 2, z[j], y[i])
+            run = _enter(mapping, lines, x, inside, row)
+            _fill(out, row * width, (row + run[0]) * width, np.nan)
+            _fill(out, (row + run[1]) * width, (row + np.uint64(x.size)) * width, np.nan)
+            _fill(places, run[0], run[1], 0)
+            _split(lines[0], x, run, axes[0], nz, sz, places, f[0])
+            _split(lines[1], x, run, axes[1], ny, sy, places, f[1])
+            _split(lines[2], x, run, axes[2], nx, sx, places, f[2])
+            _interpolate(source, plan, out, row, run, lanes)
+            _mend(source, plan, out, row, run)
+
+
+@_jit
+def _round(line: Number, x: Number, axis: Array | None, n: Number) -> Number:
+    return np.uint64(np.int64(min(max(np.floor(_index(line[0] + line[1] * x, axis) + 0.5), 0.0), n - 1.0)))
 
 
 @_jit
 def _nearest_slab(
-    source: Array, shape: Array, matrix: Array, low: Array, high: Array, z: Array, y: Array, x: Array,
-    az: Array | None, ay: Array | None, ax: Array | None, out: Array, inside: Array,
-    slab: tuple[int, int, int, int], fill: Array,
+    volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, fill: Array
 ) -> None:
-    nz, ny, nx, k = np.uint64(shape[0]), np.uint64(shape[1]), np.uint64(shape[2]), np.uint64(shape[3])
+    (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):
-            row, origin = np.uint64((j * y.size + i) * x.size), _origin(matrix, z[j], y[i])
-            run = _enter(origin, matrix, low, high, x, az, ay, ax, inside, row)
-            start, stop = np.uint64(run[0]), np.uint64(run[1])
+            row = np.uint64((j * y.size + i) * x.size)
+            lines = _line(matrix, 0, z[j], y[i]), _line(matrix, 1, z[j], y[i]), _line(matrix, 2, z[j], y[i])
+            run = _enter(mapping, lines, x, inside, row)
             for p in range(np.uint64(x.size)):
-                to = (row + p) * k
-                if p < start or p >= stop:
-                    for c in range(k):
-                        out[to + c] = fill[c]
-                else:
-                    at = _round(origin[0], matrix[0, 2], x[p], az, nz) * ny
-                    at = (at + _round(origin[1], matrix[1, 2], x[p], ay, ny)) * nx
-                    at = (at + _round(origin[2], matrix[2, 2], x[p], ax, nx)) * k
-                    for c in range(k):
-                        out[to + c] = source[at + c]
+                to, within = (row + p) * np.uint64(k), run[0] <= p < run[1]
+                at = np.uint64(0)
+                if within:
+                    at = _round(lines[0], x[p], axes[0], nz) * np.uint64(ny)
+                    at = (at + _round(lines[1], x[p], axes[1], ny)) * np.uint64(nx)
+                    at = (at + _round(lines[2], x[p], axes[2], nx)) * np.uint64(k)
+                for c in range(np.uint64(k)):
+                    out[to + c] = source[at + c] if within else fill[c]

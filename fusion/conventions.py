@@ -36,7 +36,7 @@ LONG_NAMES: Final[Mapping[str, str]] = {
 }
 RESERVED: Final = ("_FillValue", "missing_value", "scale_factor", "add_offset", "dtype", "coordinates")
 Kind = Literal["sum", "mean", "point", "label", "none"]
-Labelled = TypeVar("Labelled", xr.Dataset, xr.DataTree)
+Labelled = TypeVar("Labelled", bound=xr.Dataset | xr.DataTree)
 
 
 def check(ds: Labelled) -> Labelled:

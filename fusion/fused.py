@@ -59,11 +59,11 @@ def fuse(
 
     Examples
     --------
-    >>> import fusion
-    >>> tree = fusion.phantom(shape=(4, 24, 20), map_shape=(10, 12), channels=64, seed=1)
-    >>> truth = tree["truth"].to_dataset()
-    >>> known = fusion.set_pose(truth[["map_abundance", "endmember"]].rename(map_abundance="abundance",
-    ...     map_y="y", map_x="x"), *fusion.get_pose(truth))  # doctest: +SKIP
+    >>> from fusion import phantom
+    >>> tree = phantom(shape=(4, 60, 60), map_shape=(8, 9), channels=64, shift=(0.1, 0.1))
+    >>> fused = fuse(tree["map_truth"].to_dataset(), tree["volume"].to_dataset(), depth=0.06)
+    >>> dict(fused["abundance"].sizes)
+    {'z': 4, 'y': 60, 'x': 60, 'component': 4}
     """
     decomposed, volume = check(decomposed), check(volume)
     if not {ABUNDANCE, ENDMEMBER} <= set(decomposed.data_vars):
@@ -117,7 +117,7 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     fused = check(fused)
     here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, {"z": z, "y": y, "x": x}))
     endmember = fused[ENDMEMBER]
-    values = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
+    values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():
         raise DataError(f"no spectrum at z={z}, y={y}, x={x} um: no map covers this place (coverage is 0)")
     values.attrs = {**endmember.attrs, "long_name": "spectrum"}
@@ -159,7 +159,7 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
     if not inside.sizes[axis]:
         ends = fused[axis].values[[0, -1]].tolist()
         raise DataError(f"no channel between {low} and {high}; {axis} runs from {ends[0]} to {ends[1]}")
-    summed = xr.dot(fused[ABUNDANCE], inside.sum(axis), dim="component").rename("window")
+    summed: xr.DataArray = xr.dot(fused[ABUNDANCE], inside.sum(axis), dim="component").rename("window")
     summed.attrs = {"units": fused[ABUNDANCE].attrs.get("units", "1"), "long_name": f"{axis} {low} to {high}"}
     return summed
 
@@ -170,7 +170,7 @@ _SLOPE: Final = "slope_along_"
 def _with_gradients(decomposed: xr.Dataset) -> xr.Dataset:
     abundance = decomposed[ABUNDANCE]
     slopes = {
-        f"{_SLOPE}{dim}": abundance.differentiate(dim).assign_attrs(cell_methods=abundance.attrs["cell_methods"])
+        _SLOPE + dim: abundance.differentiate(dim).assign_attrs(cell_methods=abundance.attrs["cell_methods"])
         for dim in spatial_dims(abundance)
         if abundance.sizes[dim] > 1
     }
@@ -189,7 +189,7 @@ def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -
     place: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
     place.append(1.0)
     total: xr.DataArray | float = 0.0
-    slopes = [(row, moved[f"{_SLOPE}{dim}"]) for row, dim in enumerate(SPATIAL) if f"{_SLOPE}{dim}" in moved]
+    slopes = [(row, moved[_SLOPE + dim]) for row, dim in enumerate(SPATIAL) if _SLOPE + dim in moved]
     for (i, first), (j, second) in product(slopes, slopes):
         terms = (blocks[i, a, j, b] * place[a] * place[b] for a, b in product(range(4), range(4)))
         total = total + first * second * sum(terms)
@@ -203,7 +203,8 @@ def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
         "long_name": "standard error of abundance: noise of the map and uncertainty of its pose",
         "cell_methods": abundance.attrs["cell_methods"],
     }
-    error = np.sqrt(variance.clip(min=0.0)).transpose(*abundance.dims).astype(abundance.dtype).assign_attrs(attrs)
+    root: xr.DataArray = variance.clip(min=0.0) ** 0.5
+    error = root.transpose(*abundance.dims).astype(abundance.dtype).assign_attrs(attrs)
     linked = dict.fromkeys([*str(abundance.attrs.get("ancillary_variables", "")).split(), STDERR])
     abundance = abundance.assign_attrs(ancillary_variables=" ".join(linked))
     return placed.assign({ABUNDANCE: abundance, STDERR: error.drop_vars("pose").assign_attrs(grid_mapping="pose")})

@@ -97,7 +97,7 @@ def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: 
     transform = transform or between(ds, volume)
     shadow = project(volume[density], volume, ds, transform=transform)
     seen = shadow.values > 0
-    ratio = xr.where(shadow > 0, 1.0, 0.0) / shadow.where(shadow > 0, 1.0)
+    ratio = (1.0 / shadow.where(shadow > 0)).fillna(0.0)
     shares = ds.assign({name: _shared(ds[name], ratio) for name in names})
     placed = resample(shares, volume[[density]], transform=transform, depth=np.inf).drop_vars(COVERAGE)
     lost = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fusion import measured as registry
+from fusion.errors import FileReadError
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +16,8 @@ def measured() -> Callable[[str], Path]:
 
     def find(name: str) -> Path:
         try:
-            return registry.locate(name)
-        except FileNotFoundError as error:
+            return registry.locate(name, download=False)
+        except FileReadError as error:
             if os.environ.get("CI"):
                 pytest.fail(str(error))
             pytest.skip(str(error))

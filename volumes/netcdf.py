@@ -46,7 +46,7 @@ def _part(path: Path, name: str, array: xr.DataArray) -> Part:
         load=partial(_load, path, name),
         axes=_axes(array),
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
-        attrs={key: array.attrs[key] for key in ("units", "long_name", "cell_methods") if key in array.attrs},
+        attrs=_attrs(array),
         metadata={key: value.tolist() if isinstance(value, np.generic) else value for key, value in array.attrs.items()},
     )
 
@@ -61,6 +61,12 @@ def _axes(array: xr.DataArray) -> dict[str, Axis]:
     return axes
 
 
+def _attrs(array: xr.DataArray) -> dict[str, Any]:
+    kept = {key: array.attrs[key] for key in ("units", "long_name", "cell_methods") if key in array.attrs}
+    if not units.is_compatible(kept.get("units"), kept.get("units", "1")):
+        kept.pop("units", None)
+    return kept
+
+
 def _load(path: Path, name: str) -> Any:
-    with opened(path) as ds:
-        return ds[name].values
+    return opened(path).chunk()[name].data

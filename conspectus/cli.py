@@ -1,0 +1,54 @@
+"""The command line. Only the standard library is imported here, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="conspectus", description="Fuse spectra with space: one specimen, many instruments, one physical frame."
+    )
+    commands = top.add_subparsers(dest="command", metavar="command", required=True)
+
+    demo = commands.add_parser("demo", help="make a specimen with known truth, fuse it, and measure the errors")
+    demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)")
+
+    run = commands.add_parser("run", help="carry out a recipe")
+    run.add_argument("recipe", type=Path, metavar="RECIPE.toml")
+    run.add_argument("--out", type=Path, help="folder for the results (default: out/ and the name of the recipe)")
+
+    info = commands.add_parser("info", help="say what is in a file")
+    info.add_argument("file", type=Path, metavar="FILE")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, or 2 after one sentence on standard error if the input does not allow it."""
+    options = parser().parse_args(arguments)
+    from fusion.errors import ConspectusError
+
+    try:
+        _run(options)
+    except ConspectusError as error:
+        print(f"conspectus: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("conspectus: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from conspectus import info, recipe, run
+
+    if options.command == "info":
+        info.show(options.file)
+    elif options.command == "demo":
+        run.run(recipe.demo(), options.out)
+    else:
+        run.run(recipe.read(options.recipe), options.out or Path("out") / options.recipe.stem)

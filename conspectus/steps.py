@@ -1,0 +1,190 @@
+"""The steps of a recipe that serve every specimen. Each is a table of the TOML file and what it does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field
+
+import fusion
+import spectra
+import volumes
+from conspectus import figures
+from conspectus.errors import RecipeError
+from conspectus.project import Project
+from fusion import measured
+from fusion.conventions import SPATIAL, spacing
+
+
+class Step(BaseModel, ABC):
+    """One step; `run` changes the project."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @abstractmethod
+    def run(self, project: Project) -> None:
+        """Carry the step out."""
+
+
+class Open(Step):
+    """Open one item of a file as `name`; ``measured:`` before a file name asks the registry of measured files."""
+
+    do: Literal["open"]
+    name: str
+    file: str
+    wing: Literal["spectra", "volumes"]
+    item: str | None = None
+    voxel: str | dict[str, str] | None = None
+    dims: list[str] | None = None
+
+    def run(self, project: Project) -> None:
+        """Open the file and say what came of it."""
+        path = self._path(project.folder)
+        if self.wing == "spectra":
+            if self.voxel is not None or self.dims is not None:
+                raise RecipeError(f"open {self.name}: voxel and dims are for images and volumes (wing = 'volumes')")
+            ds = spectra.open(path, name=self.item)
+        else:
+            ds = volumes.open(path, name=self.item, voxel=self.voxel, dims=self.dims)
+        project[self.name] = ds
+        given = f"; voxel size {self.voxel} as the recipe states" if self.voxel else ""
+        project.find(self.name, _sizes(ds), f"{path.name}{given}")
+
+    def _path(self, folder: Path) -> Path:
+        name = self.file.removeprefix("measured:")
+        return measured.locate(name) if name != self.file else folder / name
+
+
+class Baseline(Step):
+    """Remove the baseline from each spectrum of `of`."""
+
+    do: Literal["baseline"]
+    of: str
+    method: str = "asls"
+    options: dict[str, float] = {}
+
+    def run(self, project: Project) -> None:
+        """Replace the dataset by the corrected one."""
+        raw = project[self.of]
+        project[self.of] = spectra.baseline(raw, method=self.method, **self.options)
+        project.pictures.append(figures.mean_spectra(raw, project[self.of], self.of))
+
+
+class Crop(Step):
+    """Keep a range of the signal axis of `of`, in the unit of the axis."""
+
+    do: Literal["crop"]
+    of: str
+    axis: str
+    low: float
+    high: float
+
+    def run(self, project: Project) -> None:
+        """Replace the dataset by its part."""
+        project[self.of] = spectra.crop(project[self.of], **{self.axis: (self.low, self.high)})
+
+
+class Decompose(Step):
+    """Decompose the spectra of `of` into components, kept as `name`."""
+
+    do: Literal["decompose"]
+    of: str
+    name: str = "components"
+    components: int = Field(ge=1)
+    method: Literal["nmf", "pca"] = "nmf"
+    weighting: Literal["poisson"] | None = None
+    seed: int = 0
+
+    def run(self, project: Project) -> None:
+        """Decompose and name the lines of each endmember where they are X-rays."""
+        ds = project[self.of]
+        found = spectra.decompose(
+            ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed
+        )
+        project[self.name] = found
+        shares = ", ".join(f"{100 * float(share):.1f} %" for share in found["explained_variance"])
+        project.find(f"{self.name}: share of each component", shares, f"{self.method}, {self.components} components")
+        project.pictures.append(figures.endmembers(found))
+        project.pictures.append(figures.abundances(found))
+
+
+class Register(Step):
+    """Find the pose of `moving` on `fixed` from landmarks: a dataset with a variable for each, or pairs."""
+
+    do: Literal["register"]
+    moving: str
+    fixed: str
+    model: Literal["rigid", "similarity", "affine"]
+    landmarks: str | None = None
+    pairs: list[tuple[list[float], list[float]]] | None = None
+    sigma: float | None = None
+
+    def run(self, project: Project) -> None:
+        """Place the moving dataset in the frame of the fixed one."""
+        moving, fixed = project[self.moving], project[self.fixed]
+        places, targets, sigma = self._landmarks(project)
+        found = fusion.register_landmarks(places, targets, model=self.model, sigma=sigma)
+        project.registrations[self.moving, self.fixed] = found
+        onto, frame = fusion.get_pose(fixed)
+        project[self.moving] = fusion.set_pose(moving, onto @ found.transform, frame)
+        note = f"{len(places)} pairs, {self.model}"
+        project.find("landmark residual, rms", f"{1e3 * found.rms:.1f} nm", note)
+        if found.transform.covariance is not None:
+            expected = float(np.sqrt((found.tre(_corners(moving)).values ** 2).mean()))
+            project.find("expected registration error", f"{1e3 * expected:.1f} nm", "rms over the corners of the map")
+
+    def _landmarks(self, project: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray | float | None]:
+        if (self.landmarks is None) == (self.pairs is None):
+            raise RecipeError("register: give either landmarks (a dataset) or pairs")
+        if self.pairs is not None:
+            moving, fixed = ([pair[side] for pair in self.pairs] for side in (0, 1))
+            return np.array(moving), np.array(fixed), self.sigma
+        marks = project[self.landmarks or ""]
+        missing = [name for name in (self.moving, self.fixed) if name not in marks]
+        if missing:
+            raise RecipeError(f"register: {self.landmarks} has no landmarks on {', '.join(missing)}")
+        errors = [marks[f"{name}_sigma"].values for name in (self.moving, self.fixed) if f"{name}_sigma" in marks]
+        picked = marks[self.moving].values
+        sigma = np.broadcast_to(np.hypot(*errors), picked.shape) if len(errors) == 2 else self.sigma
+        return picked, marks[self.fixed].values, sigma
+
+
+class Fuse(Step):
+    """Place the decomposition `of` on the grid of `onto`, or leave it on its own grid; the result is ``fused``."""
+
+    do: Literal["fuse"]
+    of: str = "components"
+    onto: str | None = None
+    moved_with: str | None = None
+    depth: float | None = Field(default=None, gt=0)
+
+    def run(self, project: Project) -> None:
+        """Make the fused dataset."""
+        found = project[self.of]
+        if self.onto is None:
+            project["fused"] = found
+            return
+        registration = project.registrations.get((self.moved_with or "", self.onto))
+        transform = None if registration is None else registration.transform
+        project["fused"] = fusion.fuse(found, project[self.onto], transform=transform, depth=self.depth)
+        covered = float(project["fused"]["coverage"].mean())
+        project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
+
+
+def _sizes(ds: xr.Dataset) -> str:
+    """Say the size and spacing of each axis."""
+    parts = []
+    for dim in ds.sizes:
+        step = spacing(ds[dim]) if dim in ds.coords and ds[dim].dtype.kind == "f" else None
+        unit = ds[dim].attrs.get("units", "") if dim in ds.coords else ""
+        parts.append(f"{dim} {ds.sizes[dim]}" + (f" × {step:.4g} {unit}" if step else ""))
+    return ", ".join(parts)
+
+
+def _corners(ds: xr.Dataset) -> np.ndarray:
+    ends = [np.atleast_1d(ds[dim].values)[[0, -1]] if dim in ds.coords else np.zeros(2) for dim in SPATIAL]
+    return np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -1,0 +1,220 @@
+"""Save and load: one NetCDF file is the project.
+
+In a file the root group holds the fused dataset, which is what a plain NetCDF program shows; the modalities are its
+child groups. In memory the fused dataset is the node ``fused``, because a tree hands the coordinates of its root down
+to its children, and those lie on other grids.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from fusion.conventions import check
+from fusion.errors import ConventionError, FileReadError, StoreError
+
+ROOT: Final = "fused"
+_ENGINE: Final = "h5netcdf"
+_PLAIN: Final[Mapping[str, Any]] = {"decode_times": False, "decode_timedelta": False, "mask_and_scale": False}
+
+
+def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
+    """Write a dataset or a tree to one NetCDF file, whole or not at all.
+
+    The file is written beside its place under another name, flushed to the disk, opened again and compared, and only
+    then takes its name; an interrupt, a crash or a full disk leaves an older file of that name as it was.
+
+    Parameters
+    ----------
+    data : Dataset or DataTree
+        Passes `fusion.check`. Of a tree, the node ``fused`` becomes the root group, the others groups.
+    path : path-like
+        Ends in ``.nc``.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConventionError
+        If the data break the conventions.
+    StoreError
+        If the place cannot be written or what was written does not read back the same.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fusion import Axis, dataset
+    >>> ds = dataset({"image": (("y", "x"), np.eye(2))}, {"y": Axis("nm", 5.0), "x": Axis("nm", 5.0)},
+    ...              name="sem", cell_methods="mean")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(save(ds, f"{folder}/sem.nc")).identical(ds)
+    True
+    """
+    target = Path(path)
+    if target.suffix != ".nc":
+        raise StoreError(f"{target}: datasets are saved as NetCDF; the name must end in '.nc'")
+    groups = _groups(check(data))
+    with _beside(target) as temporary:
+        for index, (group, ds) in enumerate(groups.items()):
+            _write(ds, temporary, group, "w" if index == 0 else "a")
+        _flush(temporary)
+        for group, ds in groups.items():
+            _compare(ds, temporary, group)
+    return target
+
+
+def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    chunks : optional
+        As in `xarray.open_dataset`; with ``{}`` the arrays stay on disk until they are needed. Left out, everything
+        is read and the file closed.
+
+    Returns
+    -------
+    Dataset or DataTree
+        A tree if the file has groups; its root group is then the node ``fused``.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing or is no NetCDF file.
+    ConventionError
+        If its contents break the conventions.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileReadError(source, "no such file")
+    try:
+        groups = xr.open_groups(source, engine=_ENGINE, chunks=chunks, **_PLAIN)
+    except (OSError, ValueError, KeyError) as error:
+        raise FileReadError(
+            source, f"not a readable NetCDF file ({error})", hint="files of this project end in .nc"
+        ) from error
+    found = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
+    nodes = {name: ds for name, ds in found.items() if ds.variables or name != ROOT}
+    if not nodes:
+        raise FileReadError(source, "the file holds no dataset")
+    return check(nodes[ROOT] if set(nodes) == {ROOT} else xr.DataTree.from_dict(nodes))
+
+
+def _node(group: str) -> str:
+    return group.strip("/") or ROOT
+
+
+def _read_and_close(ds: xr.Dataset) -> xr.Dataset:
+    with ds:
+        return ds.load()
+
+
+def _groups(data: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
+    """Return the datasets by group name; the root group comes first, empty if nothing is fused."""
+    if isinstance(data, xr.Dataset):
+        return {"/": data}
+    nodes = {node.path.strip("/"): node.to_dataset() for node in data.subtree if node.has_data}
+    if "" in nodes:
+        raise ConventionError([f"/: the root of a tree holds no variables; call the fused dataset {ROOT!r}"])
+    root = nodes.pop(ROOT, xr.Dataset())
+    return {"/": root, **{f"/{name}": ds for name, ds in nodes.items()}}
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Yield a temporary name beside the target; take the target's name on success, vanish otherwise."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".nc", dir=target.parent)
+    except OSError as error:
+        raise StoreError(f"{target}: cannot write there ({error.strerror}); choose a folder that exists") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+        _flush(target.parent)
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{target}: could not be written ({error}); an older file is left as it was") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _flush(path: Path) -> None:
+    """Force a file or folder to the disk; a folder where the system allows it."""
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(ds: xr.Dataset, path: Path, group: str, mode: Any) -> None:
+    encoding = {name: _encoding(variable) for name, variable in ds.variables.items()}
+    plain = ds.drop_encoding()
+    plain.to_netcdf(path, mode=mode, group=group, engine=_ENGINE, encoding=encoding)
+
+
+def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    """Compress what is large; never let a fill value appear that was not there."""
+    encoding: dict[str, Any] = {} if variable.dtype.kind in "SUO" else {"_FillValue": None}
+    if variable.dtype.kind in "iufb" and variable.nbytes > 1 << 16:
+        encoding |= {"compression": "gzip", "compression_opts": 1, "shuffle": True, "chunksizes": _chunks(variable)}
+    return encoding
+
+
+def _chunks(variable: xr.Variable) -> tuple[int, ...]:
+    """Return chunks of about 1 MB, halving the longest axis until they fit; those of dask if they are small enough."""
+    shape = list(variable.shape if variable.chunks is None else (max(sizes) for sizes in variable.chunks))
+    while np.prod(shape) * variable.dtype.itemsize > 1 << 20:
+        longest = int(np.argmax(shape))
+        shape[longest] = -(-shape[longest] // 2)
+    return tuple(shape)
+
+
+def _compare(ds: xr.Dataset, path: Path, group: str) -> None:
+    """Open what was written: eager values must be the same, and of lazy ones no block may be missing."""
+    with xr.open_dataset(path, engine=_ENGINE, group=group, **_PLAIN) as written:
+        for name, variable in ds.variables.items():
+            if name not in written.variables or written.variables[name].shape != variable.shape:
+                raise StoreError(f"{path}: {name} of {group} was not written whole; is the disk full?")
+            if variable.chunks is None and not _same(variable.values, written.variables[name].values):
+                raise StoreError(f"{path}: {name} of {group} reads back with other values; is the disk failing?")
+    _refuse_missing_chunks(ds, path, group)
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    numeric = ours.dtype.kind in "fc"
+    return bool(np.array_equal(ours, theirs, equal_nan=numeric))
+
+
+def _refuse_missing_chunks(ds: xr.Dataset, path: Path, group: str) -> None:
+    import h5py
+
+    with h5py.File(path) as file:
+        for name in ds.variables:
+            stored = file[f"{group}/{name}"]
+            if stored.chunks and stored.id.get_num_chunks() < np.prod(-(-np.array(stored.shape) // stored.chunks)):
+                raise StoreError(f"{path}: blocks of {name} in {group} are missing; is the disk full?")

@@ -1,0 +1,39 @@
+"""The variable of a dataset that a spectral function works on."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from fusion.conventions import SIGNAL
+from fusion.errors import ConventionError
+
+
+def main_variable(ds: xr.Dataset, name: str | None = None) -> xr.DataArray:
+    """Return the variable called `name`, or the one with a signal axis that is no standard error of another.
+
+    Parameters
+    ----------
+    ds : Dataset
+    name : str, optional
+
+    Raises
+    ------
+    ConventionError
+        If there is no such variable, or `name` is left out and several could be meant.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"counts": (("y", "energy"), [[1.0]]), "image": (("y",), [1.0])})
+    >>> main_variable(ds).name
+    'counts'
+    """
+    if name is not None:
+        if name not in ds.data_vars:
+            raise ConventionError([f"{name}: no such variable; the dataset has {list(map(str, ds.data_vars))}"])
+        return ds[name]
+    linked = {part for array in ds.data_vars.values() for part in str(array.attrs.get("ancillary_variables", "")).split()}
+    known = [str(key) for key in ds.data_vars if key not in linked]
+    spectral = [key for key in known if any(dim in SIGNAL for dim in ds[key].dims)]
+    if len(spectral) != 1:
+        raise ConventionError([f"one variable with a signal axis is needed; found {spectral or 'none'} among {known}"])
+    return ds[spectral[0]]

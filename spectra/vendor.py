@@ -1,0 +1,204 @@
+"""Files that RosettaSciIO reads: its dictionaries, turned into labelled datasets."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+import fusion
+from fusion import units
+from fusion.conventions import SPATIAL
+from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.model import Axis
+from spectra.axes import as_axis, dim_name
+from spectra.items import Builders, unique
+from spectra.metadata import flat_attrs, lookup, mapped, technique
+
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
+_ON_STAGE: Final = ("renishaw",)
+
+Raw = dict[str, Any]
+
+
+def builders(path: Path, plugin: str) -> Builders:
+    """Return the items of a file by name.
+
+    Parameters
+    ----------
+    path : Path
+    plugin : str
+        Module of RosettaSciIO, e.g. ``"bruker"``.
+
+    Raises
+    ------
+    FileReadError
+        If the plugin cannot read the file.
+    """
+    raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
+    names = unique([_name(raw, path, plugin) for raw in raws])
+    main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
+    stage = plugin in _ON_STAGE
+    return {name: partial(_build, raw, name, path, main, stage) for name, raw in zip(names, raws, strict=True)}
+
+
+def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
+    """Return the name of the variable and what its values are: counts are summed, intensities averaged.
+
+    Examples
+    --------
+    >>> variable_of(("y", "x", "energy"), np.dtype("uint8")), variable_of(("y", "x"), np.dtype("uint8"))
+    (('counts', 'sum'), ('image', 'mean'))
+    """
+    if technique("", dims) in ("image", "tilt series"):
+        return "image", "mean"
+    return ("counts", "sum") if "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")
+
+
+def labelled(raw: Raw, name: str, *, frame: str, pose: fusion.Affine | None = None) -> xr.Dataset:
+    """Return a dictionary of RosettaSciIO as a labelled dataset.
+
+    Parameters
+    ----------
+    raw : dict
+        ``data`` and ``axes``, and perhaps ``metadata``, ``original_metadata`` and ``mapping``.
+    name : str
+        Becomes the title.
+    frame : str
+    pose : Affine, optional
+
+    Raises
+    ------
+    UnitError, ConventionError
+        If an axis or the whole cannot be labelled.
+    """
+    original = raw.get("original_metadata") or {}
+    metadata = mapped(raw.get("metadata") or {}, original, raw.get("mapping") or {})
+    signal_type = str(lookup(metadata, "Signal", "signal_type") or "")
+    dims = tuple(dim_name(axis.get("name"), axis.get("units"), signal_type) for axis in raw["axes"])
+    axes: dict[str, Any] = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
+    data, colours = _colours(raw["data"])
+    if colours:
+        dims, axes = (*dims, "channel"), {**axes, "channel": colours}
+    variable, method = ("image", "mean") if colours else variable_of(dims, data.dtype)
+    unit = {"units": _quantity_unit(metadata, variable)}
+    attrs = flat_attrs(metadata, original, dims, colour=bool(colours))
+    return fusion.dataset(
+        {variable: (dims, data, unit)}, axes, name=name, cell_methods=method, pose=pose, frame=frame, attrs=attrs
+    )
+
+
+def _build(raw: Raw, name: str, path: Path, main: Raw | None, stage: bool) -> xr.Dataset:
+    try:
+        frame, pose = ("stage", None) if stage else _place(raw, main, path.stem, name)
+        return labelled(raw, name, frame=frame, pose=pose)
+    except (ConventionError, UnitError) as error:
+        raise FileReadError(path, f"item {name!r}: {error}") from error
+
+
+def _read(path: Path, plugin: str) -> list[Raw]:
+    reader = importlib.import_module(f"rsciio.{plugin}").file_reader
+    options = _OPTIONS.get(plugin, {})
+    with _quiet():
+        try:
+            found: list[Raw] = reader(str(path), lazy=True, **options)
+        except NotImplementedError:
+            found = _eager(reader, path, plugin)
+        except Exception as error:  # plugins fail with errors of every class on damaged files
+            raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
+    return found
+
+
+def _eager(reader: Any, path: Path, plugin: str) -> list[Raw]:
+    try:
+        found: list[Raw] = reader(str(path), **_OPTIONS.get(plugin, {}))
+    except Exception as error:  # plugins fail with errors of every class on damaged files
+        raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
+    return found
+
+
+def _name(raw: Raw, path: Path, plugin: str) -> str:
+    title = str(lookup(raw.get("metadata"), "General", "title") or "")
+    if title:
+        return title
+    return "white light" if plugin == "renishaw" and raw["data"].dtype.names else path.stem
+
+
+def _place(raw: Raw, main: Raw | None, stem: str, name: str) -> tuple[str, fusion.Affine | None]:
+    """Return frame and pose: an image of the very field of the map lies in the frame of the map."""
+    if main is None or raw is main:
+        return stem, None
+    own, other = _field(raw), _field(main)
+    if not own or own.keys() != other.keys() or any(own[dim].units != other[dim].units for dim in own):
+        return f"{stem} {name}", None
+    sizes, spans = _sizes(raw), _sizes(main)
+    same = all(
+        np.isclose(own[dim].offset, other[dim].offset)
+        and np.isclose(_step(own[dim]) * sizes[dim], _step(other[dim]) * spans[dim])
+        for dim in own
+    )
+    if not same:
+        return f"{stem} {name}", None
+    corner = {dim: (_step(own[dim]) - _step(other[dim])) / 2.0 * _um(own[dim]) for dim in own}
+    return stem, fusion.Affine.translation(**corner)
+
+
+def _field(raw: Raw) -> dict[str, Axis]:
+    named = ((_spatial(axis), axis) for axis in raw["axes"])
+    return {dim: axis for dim, record in named if dim and isinstance(axis := as_axis(dim, record), Axis)}
+
+
+def _sizes(raw: Raw) -> dict[str, int]:
+    return {_spatial(axis): int(axis["size"]) for axis in raw["axes"] if _spatial(axis)}
+
+
+def _spatial(record: Mapping[str, Any]) -> str:
+    try:
+        dim = dim_name(record.get("name"), record.get("units"))
+    except UnitError:
+        return ""
+    return dim if dim in SPATIAL else ""
+
+
+def _step(axis: Axis) -> float:
+    return axis.step if axis.step is not None else float("nan")
+
+
+def _um(axis: Axis) -> float:
+    return 1.0 if axis.units == units.PIXEL else units.convert_factor(axis.units, units.LENGTH)
+
+
+def _colours(data: Any) -> tuple[Any, list[str]]:
+    """Return an RGB record array as plain numbers with its colours last."""
+    if not data.dtype.names:
+        return data, []
+    names = list(data.dtype.names)
+    return np.stack([data[name] for name in names], axis=-1), names
+
+
+def _quantity_unit(metadata: Mapping[str, Any], variable: str) -> str:
+    """Return the unit that a quantity such as ``X-rays (Counts)`` names."""
+    if variable == "counts":
+        return "count"
+    quantity = str(lookup(metadata, "Signal", "quantity") or "")
+    text = quantity.rpartition("(")[2].rstrip(")").strip() if "(" in quantity else quantity
+    return "count" if text.lower() in ("counts", "count") else "1"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep RosettaSciIO from logging about packages that are not needed here."""
+    logger = logging.getLogger("rsciio")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,154 @@
+"""Layers of an image and their mixture: which arrays are drawn, in which colour, between which values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion.conventions import spatial_dims
+from fusion.errors import DataError
+
+COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8")
+_BANDS: Final = ("component", "channel")
+_TOP: Final = 99.0
+
+
+class Layer(NamedTuple):
+    """One array to draw: values on spatial dims (NaN where there is nothing), colour and the value drawn brightest."""
+
+    name: str
+    values: xr.DataArray
+    color: str
+    top: float
+    units: str
+
+
+def scalar(ds: xr.Dataset, variable: str | None = None) -> xr.DataArray:
+    """Return the array to draw in grey, with NaN where it has no coverage.
+
+    Raises
+    ------
+    DataError
+        If there is none, it has further dims, or its values are all NaN.
+    """
+    whole = spatial_dims(ds)
+    found = [str(key) for key, v in ds.data_vars.items() if v.dims == whole and v.dtype.kind in "iufb"]
+    if variable is None:
+        candidates = [name for name in found if name != "coverage"]
+        variable = candidates[0] if candidates else None
+    if variable is None or variable not in found:
+        raise DataError(f"no array {variable or ''!r} on {whole} to draw; the dataset has {found or list(ds.data_vars)}")
+    return _covered(ds[variable], ds)
+
+
+def layers(
+    ds: xr.Dataset, variable: str | None, components: Sequence[str | int] | None, colors: Sequence[str] | None
+) -> list[Layer]:
+    """Return the arrays to draw in colour.
+
+    Each is either a component or channel of a variable, or a variable itself.
+
+    Raises
+    ------
+    DataError
+        If a name is unknown, or there are more arrays than colours.
+    """
+    available = _available(ds, variable)
+    names = list(available)[: len(COLORS)] if components is None else [_named(available, key) for key in components]
+    palette = COLORS if colors is None else colors
+    if not 0 < len(names) <= len(palette):
+        raise DataError(f"{len(names)} arrays to draw in {len(palette)} colours; name 1 to {len(palette)} components")
+    return [_layer(name, _covered(available[name], ds), palette[i]) for i, name in enumerate(names)]
+
+
+def has_layers(ds: xr.Dataset, variable: str | None) -> bool:
+    """Whether the variable (the first one, if none is named) is one array per component or channel."""
+    chosen = [ds[variable]] if variable in ds else list(ds.data_vars.values())
+    return any(set(_BANDS) & set(array.dims) and spatial_dims(array) for array in chosen)
+
+
+def mixed(found: Sequence[Layer], rgb: Any = None) -> npt.NDArray[np.uint8]:
+    """Mix layers as light is mixed and return RGBA.
+
+    Every layer is scaled to its own brightest value; the colours are then combined by 1 - (1 - a)(1 - b), which
+    stays below 1. Opacity is the brightest layer; 0 where all layers are NaN.
+
+    Parameters
+    ----------
+    found : sequence of Layer
+        Of one shape.
+    rgb : callable, optional
+        Turns a colour name into three numbers from 0 to 1; matplotlib's if left out.
+
+    Returns
+    -------
+    array of uint8
+        The shape of a layer and four more values: red, green, blue, opacity.
+    """
+    from matplotlib.colors import to_rgb
+
+    shape = found[0].values.shape
+    dark = np.ones((*shape, 3), dtype=np.float32)
+    strongest = np.zeros(shape, dtype=np.float32)
+    for layer in found:
+        share = np.nan_to_num(np.clip(layer.values.values / layer.top, 0.0, 1.0)).astype(np.float32)
+        dark *= 1.0 - share[..., None] * np.asarray((rgb or to_rgb)(layer.color), dtype=np.float32)
+        np.maximum(strongest, share, out=strongest)
+    light = np.concatenate([1.0 - dark, strongest[..., None]], axis=-1)
+    return np.round(255 * light).astype(np.uint8)
+
+
+def window(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of the finite values, apart from each other.
+
+    Raises
+    ------
+    DataError
+        If no value is finite.
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        raise DataError("no finite value to draw; the array is empty or lies outside the other dataset")
+    bottom, top = (float(v) for v in np.percentile(finite, [low, high]))
+    if top <= bottom:
+        bottom, top = float(finite.min()), float(finite.max())
+    return (bottom, top) if top > bottom else (bottom, bottom + 1.0)
+
+
+def _available(ds: xr.Dataset, variable: str | None) -> dict[str, xr.DataArray]:
+    whole = spatial_dims(ds)
+    found: dict[str, xr.DataArray] = {}
+    for key, array in ds.data_vars.items():
+        if spatial_dims(array) != whole or array.dtype.kind not in "iuf":
+            continue
+        bands = [dim for dim in array.dims if dim in _BANDS]
+        if not bands and array.dims == whole:
+            found[str(key)] = array
+        elif len(array.dims) == len(whole) + 1 and variable in (None, key):
+            found = {str(label): array.sel({bands[0]: label}) for label in array[bands[0]].values} | found
+    return found
+
+
+def _named(available: dict[str, xr.DataArray], key: str | int) -> str:
+    if isinstance(key, int) and str(key) not in available and -len(available) <= key < len(available):
+        return list(available)[key]
+    if str(key) not in available:
+        raise DataError(f"no component or variable {key!r}; there are {list(available)}")
+    return str(key)
+
+
+def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
+    positive = values.values[values.values > 0]
+    top = window(positive, 0.0, _TOP)[1] if positive.size else 1.0
+    return Layer(name, values, color, top, str(values.attrs.get("units", "1")))
+
+
+def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    coverage = ds.get("coverage")
+    if coverage is None or array.name == "coverage" or coverage.dims != spatial_dims(array):
+        return array
+    return array.where(coverage > 0)

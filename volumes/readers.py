@@ -1,0 +1,316 @@
+"""Open images, stacks and volumes as labelled datasets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from fusion import provenance, units
+from fusion.conventions import SIGNAL, SPATIAL, check
+from fusion.errors import ConspectusError, FileReadError, UnitError
+from fusion.model import Axis, dataset, length
+from volumes import hdf, labels as label_images, matlab, mrc, netcdf, slices, tiff
+from volumes.part import Part, PathArg
+
+Size: TypeAlias = str | float
+_ACCEPTED: Final = "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB and folders of slices are read here, spectra by spectra.open"
+
+
+class Content(NamedTuple):
+    """One array of a file, as `contents` lists it.
+
+    ``units`` are those of the array's axes as the file gives them, one for each dim: ``"px"`` where the file does
+    not say, ``"1"`` for axes without a unit. ``dims`` is empty where the file does not name its axes.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    units: tuple[str, ...]
+
+
+def contents(path: PathArg) -> list[Content]:
+    """List what a file holds, without reading the values.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, or a folder with one slice per file.
+
+    Returns
+    -------
+    list of Content
+
+    Raises
+    ------
+    FileReadError
+        If it is missing, damaged, or of an unknown format.
+
+    Examples
+    --------
+    >>> import tempfile, tifffile
+    >>> path = Path(tempfile.mkdtemp()) / "sem.tif"
+    >>> tifffile.imwrite(path, np.zeros((3, 4), np.uint8))
+    >>> contents(path)
+    [Content(name='sem', dims=('y', 'x'), shape=(3, 4), dtype='uint8', units=('px', 'px'))]
+    """
+    place = Path(path)
+    return [
+        Content(part.name or place.stem, part.dims or (), part.shape, str(part.dtype), _axis_units(part))
+        for part in _parts(place)
+    ]
+
+
+def open(  # noqa: A001
+    path: PathArg,
+    *,
+    name: str | None = None,
+    voxel: Size | Mapping[str, Size] | None = None,
+    units: str | None = None,
+    dims: Sequence[str] | None = None,
+    labels: bool | Mapping[str, int] = False,
+) -> xr.Dataset:
+    """Open an image, a stack or a volume as a labelled dataset.
+
+    Parameters
+    ----------
+    path : path-like
+        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
+        file. The content decides on the format, not the name.
+    name : str, optional
+        Which array to read, as `contents` lists them; left out, all are read if they have one shape. Where the file
+        does not name its array, this becomes the name of the dataset.
+    voxel : str, float or mapping, optional
+        Distance between pixel centres where the file does not give it, or where it is wrong there: ``"3.36 nm"`` for
+        all spatial axes or ``{"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}``. A mapping may also hold the step of
+        another axis, ``{"tilt": "2 degree"}``.
+    units : str, optional
+        Unit of the sizes in `voxel` that are bare numbers; um if left out.
+    dims : sequence of str, optional
+        Names of the axes in the order of the array, where the file does not name them or calls them wrongly.
+    labels : bool or mapping, optional
+        True if the values are labels and not intensities; or the values of the labels by name,
+        ``{"background": 0, "mitochondria": 255}``: each pixel then takes the nearest of these.
+
+    Returns
+    -------
+    Dataset
+        ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
+        arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
+        metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing, damaged, of an unknown format, or does not say what is needed.
+    UnitError
+        If a size in `voxel` is not a positive length.
+    ConventionError
+        If `dims` has names that are not in use here.
+
+    Examples
+    --------
+    >>> import tempfile, tifffile
+    >>> path = Path(tempfile.mkdtemp()) / "sem.tif"
+    >>> tifffile.imwrite(path, np.zeros((3, 4), np.uint8))
+    >>> ds = open(path, voxel="62 nm")
+    >>> ds["image"].dims, ds["x"].values
+    (('y', 'x'), array([0.   , 0.062, 0.124, 0.186]))
+    """
+    place = Path(path)
+    found = _parts(place)
+    if _is_own(place) and not (voxel or dims or labels):
+        return _guarded(place, lambda: check(netcdf.opened(place)))
+    chosen = [_renamed(place, part, dims) for part in _chosen(place, found, name)]
+    _require_one_shape(place, chosen)
+    steps = _steps(voxel, units, chosen[0])
+    title = name or place.stem
+    ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
+    given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
+    said = {key: value for key, value in given.items() if value}
+    return provenance.record(ds, "volumes.open", said, inputs=[place])
+
+
+def _parts(path: Path) -> list[Part]:
+    if not path.exists():
+        raise FileReadError(path, "there is no such file", hint=f"check the path, seen from {Path.cwd()}")
+    found = _guarded(path, lambda: _family(path)(path))
+    if not found:
+        raise FileReadError(path, "it holds no image and no volume of numbers", hint=_ACCEPTED)
+    return found
+
+
+def _family(path: Path) -> Callable[[Path], list[Part]]:
+    """Choose the reader by the first bytes of the file."""
+    if path.is_dir():
+        return slices.folder
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if not head:
+        raise FileReadError(path, "the file is empty", hint="copy it again")
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return tiff.parts
+    if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")):
+        return slices.parts
+    if head.startswith(b"MATLAB 7.3"):
+        return hdf.matlab_parts
+    if head.startswith(b"MATLAB 5.0"):
+        return matlab.parts
+    if head.startswith(b"\x89HDF"):
+        return netcdf.parts if path.suffix.lower() in (".nc", ".nc4") else hdf.parts
+    if head.startswith((b"CDF\1", b"CDF\2")):
+        return netcdf.parts
+    if head[208:211] == b"MAP":
+        return mrc.parts
+    raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=_ACCEPTED)
+
+
+def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+    """Call a reader of another library and turn whatever it raises into one readable error."""
+    try:
+        return read()
+    except ConspectusError:
+        raise
+    except Exception as error:  # the libraries raise anything from struct.error to AxisError for a damaged file
+        raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this program stored the file, so that it is labelled already."""
+    if path.suffix.lower() != ".nc":
+        return False
+    with netcdf.opened(path) as ds:
+        return "provenance" in ds.attrs and "pose" in ds.variables
+
+
+def _chosen(path: Path, found: list[Part], name: str | None) -> list[Part]:
+    if name is None or not any(part.name for part in found):
+        return found
+    named = [part for part in found if part.name == name]
+    if not named:
+        available = ", ".join(repr(part.name) for part in found)
+        raise FileReadError(path, f"it holds no array {name!r}", hint=f"name one of {available}")
+    return named
+
+
+def _renamed(path: Path, part: Part, dims: Sequence[str] | None) -> Part:
+    if dims is None:
+        if part.dims is None:
+            shown = f"the array {part.name!r} of shape {part.shape}" if part.name else f"an array of shape {part.shape}"
+            reason = f"it does not name the axes of {shown}"
+            raise FileReadError(path, reason, hint="name them in order, e.g. dims=('z', 'y', 'x') or ('y', 'x', 'tilt')")
+        return part
+    names = tuple(dims)
+    if len(names) != len(part.shape) or len(set(names)) != len(names):
+        reason = f"dims={names} does not fit an array of shape {part.shape}"
+        raise FileReadError(path, reason, hint="give one name for each axis, in order")
+    known = dict(zip(names, part.dims or names, strict=True))
+    axes = {dim: part.axes[old] for dim, old in known.items() if old in part.axes}
+    return replace(part, dims=names, axes=axes if part.dims else {})
+
+
+def _require_one_shape(path: Path, chosen: list[Part]) -> None:
+    if len({(part.dims, part.shape) for part in chosen}) > 1:
+        listed = "; ".join(f"{part.name!r} {part.shape}" for part in chosen)
+        raise FileReadError(path, f"it holds arrays of several shapes: {listed}", hint="choose one by name=")
+
+
+def _steps(voxel: Size | Mapping[str, Size] | None, unit: str | None, part: Part) -> dict[str, Axis]:
+    """Return the axes that the user gives."""
+    if voxel is None:
+        return {}
+    dims = part.dims or ()
+    sizes = voxel if isinstance(voxel, Mapping) else {dim: voxel for dim in SPATIAL if dim in dims}
+    unknown = sorted(set(sizes) - set(dims))
+    if unknown:
+        raise UnitError(f"voxel gives a size for {', '.join(unknown)}, but the axes are {', '.join(dims)}")
+    return {dim: _step(dim, size, unit) for dim, size in sizes.items()}
+
+
+def _step(dim: str, size: Size, unit: str | None) -> Axis:
+    text = size if isinstance(size, str) else f"{size!r} {unit or units.LENGTH}"
+    if dim in SPATIAL:
+        return Axis(units.LENGTH, step=length(text))
+    number, _, given = text.strip().partition(" ")
+    return Axis(given or SIGNAL[dim], step=float(number))
+
+
+def _assembled(
+    path: Path, chosen: list[Part], steps: Mapping[str, Axis], title: str, labels: bool | Mapping[str, int]
+) -> xr.Dataset:
+    first = chosen[0]
+    named = len(chosen) > 1 or path.suffix.lower() == ".nc"
+    variables = {_key(part, named, bool(labels)): _variable(path, part, labels) for part in chosen}
+    attrs: dict[str, Any] = {"original_metadata": _as_json([part.metadata for part in chosen])}
+    overridden = [dim for dim in steps if dim in first.axes]
+    if overridden:
+        attrs["voxel_given"] = f"the sizes along {', '.join(overridden)} were given by the user; the file has others"
+    axes = _complete(path, first, steps)
+    return dataset(variables, axes, name=title, cell_methods=None if labels else "mean", attrs=attrs)
+
+
+def _key(part: Part, named: bool, labels: bool) -> str:
+    if named:
+        return part.name.rpartition("/")[2]
+    if labels:
+        return "labels"
+    return "volume" if set(SPATIAL) <= set(part.dims or ()) else "image"
+
+
+def _variable(path: Path, part: Part, labels: bool | Mapping[str, int]) -> tuple[Any, ...]:
+    attrs = dict(part.attrs)
+    if part.name:
+        attrs.setdefault("long_name", part.name)
+    if not labels:
+        return part.dims, part.load(), attrs
+    values, flags = label_images.labelled(path, part.load(), labels)
+    attrs.pop("cell_methods", None)
+    return part.dims, values, {**attrs, **flags}
+
+
+def _complete(path: Path, part: Part, steps: Mapping[str, Axis]) -> dict[str, Any]:
+    """Return an axis for each dim: the user's, else the file's, else pixels."""
+    axes: dict[str, Any] = {}
+    dims, sizes = part.dims or (), dict(zip(part.dims or (), part.shape, strict=True))
+    known = {**part.axes, **steps}
+    for dim in dims:
+        if dim in known:
+            axes[dim] = known[dim]
+        elif dim in SPATIAL:
+            axes[dim] = Axis(units.PIXEL, step=1.0)
+        elif dim in ("channel", "component"):
+            axes[dim] = list(part.labels.get(dim, range(sizes[dim])))
+        elif dim in SIGNAL:
+            reason = f"it does not give the step along {dim!r}"
+            hint = f"give it, e.g. voxel={{{dim!r}: '2 {SIGNAL[dim]}'}}, or name the axis 'channel'"
+            raise FileReadError(path, reason, hint=hint)
+    _require_all_sizes(path, axes)
+    return axes
+
+
+def _require_all_sizes(path: Path, axes: Mapping[str, Any]) -> None:
+    spatial = {dim: units.parse(axes[dim].units) for dim in SPATIAL if dim in axes}
+    missing = [dim for dim, unit in spatial.items() if unit == units.PIXEL]
+    if missing and len(missing) < len(spatial):
+        present = ", ".join(dim for dim in spatial if dim not in missing)
+        example = ", ".join(f"{dim!r}: '5 nm'" for dim in missing)
+        reason = f"a pixel size is known along {present} but not along {', '.join(missing)}"
+        raise FileReadError(path, reason, hint=f"give it, e.g. voxel={{{example}}}")
+
+
+def _axis_units(part: Part) -> tuple[str, ...]:
+    found = {dim: units.parse(axis.units) for dim, axis in part.axes.items()}
+    unknown = dict.fromkeys(SPATIAL, units.PIXEL)
+    return tuple(found.get(dim, unknown.get(dim, "1")) for dim in part.dims or ())
+
+
+def _as_json(metadata: Iterable[Mapping[str, Any]]) -> str:
+    found = [dict(item) for item in metadata]
+    return json.dumps(found[0] if len(found) == 1 else found, default=str)
