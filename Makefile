@@ -1,15 +1,16 @@
 # Everything installs into .venv by itself: with uv where it is there, else with venv and pip.
 PYTHON ?= python3
-BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
+OUT ?= out/demo
+BIN := .venv/bin
 STAMP := .venv/.installed
 
 .PHONY: demo test lint bench clean
 
 demo: $(STAMP)
-	$(BIN)/conspectus demo
+	$(BIN)/conspectus demo --out $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -21,7 +22,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/startup.py
 
 $(STAMP): pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "conspectus needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + " (choose another: make PYTHON=python3.12 ...)")'
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else "conspectus needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	@echo "Installing into .venv; this takes a minute or two."
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
 	  uv pip install --quiet --python .venv --constraint requirements.lock --editable '.[dev]'; \

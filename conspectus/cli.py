@@ -16,11 +16,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
 
     demo = commands.add_parser("demo", help="make a specimen with known truth, fuse it, and measure the errors")
-    demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)")
+    demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (%(default)s)")
 
     run = commands.add_parser("run", help="carry out a recipe")
     run.add_argument("recipe", type=Path, metavar="RECIPE.toml")
-    run.add_argument("--out", type=Path, help="folder for the results (default: out/ and the name of the recipe)")
+    run.add_argument("--out", type=Path, help="folder for the results (out/ and the name of the recipe)")
 
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")

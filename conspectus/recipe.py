@@ -110,5 +110,6 @@ def _place(loc: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, ty
     if len(loc) < 2 or loc[0] != "step":
         return "recipe", Recipe
     number = int(loc[1])
-    do = content["step"][number].get("do", "?")
+    step = content["step"][number]
+    do = step.get("do", "?") if isinstance(step, dict) else "?"
     return f"step {number + 1} ({do})", _models().get(do, Recipe)

@@ -52,7 +52,7 @@ class Open(Step):
             ds = volumes.open(path, name=self.item, voxel=self.voxel, dims=self.dims)
         project[self.name] = ds
         given = f"; voxel size {self.voxel} as the recipe states" if self.voxel else ""
-        project.find(self.name, _sizes(ds), f"{path.name}{given}")
+        project.find(self.name, describe_axes(ds), f"{path.name}{given}")
 
     def _path(self, folder: Path) -> Path:
         name = self.file.removeprefix("measured:")
@@ -102,9 +102,7 @@ class Decompose(Step):
     def run(self, project: Project) -> None:
         """Decompose and name the lines of each endmember where they are X-rays."""
         ds = project[self.of]
-        found = spectra.decompose(
-            ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed
-        )
+        found = spectra.decompose(ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed)
         project[self.name] = found
         shares = ", ".join(f"{100 * float(share):.1f} %" for share in found["explained_variance"])
         project.find(f"{self.name}: share of each component", shares, f"{self.method}, {self.components} components")
@@ -175,7 +173,7 @@ class Fuse(Step):
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
 
 
-def _sizes(ds: xr.Dataset) -> str:
+def describe_axes(ds: xr.Dataset) -> str:
     """Say the size and spacing of each axis."""
     parts = []
     for dim in ds.sizes:

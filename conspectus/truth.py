@@ -27,8 +27,9 @@ class Phantom(Step):
         for name, node in fusion.phantom(seed=self.seed).children.items():
             project[str(name)] = node.to_dataset()
         counts = project["map"]["counts"]
-        project.find("specimen", f"{counts.sizes['y']} × {counts.sizes['x']} spectra of {counts.sizes['energy']} channels",
-                     f"{float(counts.sum(counts.dims[-1]).mean()):.0f} counts a pixel, seed {self.seed}")  # fmt: skip
+        size = f"{counts.sizes['y']} × {counts.sizes['x']} spectra of {counts.sizes['energy']} channels"
+        brightness = float(counts.sum("energy").mean())
+        project.find("specimen", size, f"{brightness:.0f} counts a pixel, seed {self.seed}")
 
 
 class Judge(Step):
@@ -56,7 +57,9 @@ class Judge(Step):
         difference = found["abundance"].values[..., order] - truth["abundance"].values
         rmse = np.sqrt((difference**2).mean())
         mean = float(truth["abundance"].sum("component").mean())
-        project.find("abundance error, rms", f"{rmse:.1f} counts", f"of {mean:.0f} counts a pixel, {100 * rmse / mean:.1f} %")
+        project.find(
+            "abundance error, rms", f"{rmse:.1f} counts", f"of {mean:.0f} counts a pixel, {100 * rmse / mean:.1f} %"
+        )
         return order
 
     def _phases(self, project: Project, order: Array) -> None:

@@ -27,6 +27,7 @@ Number = Any
 TOLERANCE = 1e-6
 """Pixels by which a point may miss the hull, or an exact pixel, through rounding alone."""
 
+_AHEAD = 32
 _LANES = 16
 _SLAB_ROWS = 32
 _SLAB_VALUES = 1 << 21
@@ -70,7 +71,7 @@ def linear(
     """
     if source.dtype not in (np.float32, np.float64):
         raise TypeError(f"linear interpolation needs float32 or float64, not {source.dtype}")
-    _check(source, matrix, grid, out, inside)
+    _check(source, matrix, grid, out, inside, axes)
     ends = [(-TOLERANCE, n - 1 + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
     volume, points, results = _flat(source, grid, out, inside)
     mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))
@@ -100,7 +101,7 @@ def nearest(
     it lies in the footprint of the pixels, -0.5 <= index < n - 0.5. Halfway between two pixels the later one
     is taken.
     """
-    _check(source, matrix, grid, out, inside)
+    _check(source, matrix, grid, out, inside, axes)
     ends = [(-0.5, np.nextafter(n - 0.5, 0)) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
     # Only bits are copied: few widths to compile for instead of many dtypes.
     bits = np.dtype(f"u{min(source.dtype.itemsize, 8)}")
@@ -154,7 +155,7 @@ def _slabs(shape: Sequence[int], threads: int) -> list[tuple[int, int, int, int]
     return [(z, min(z + deep, planes), y, min(y + wide, rows)) for z, y in starts]
 
 
-def _check(source: Array, matrix: Array, grid: Grid, out: Array, inside: Array) -> None:
+def _check(source: Array, matrix: Array, grid: Grid, out: Array, inside: Array, axes: Axes) -> None:
     shape = tuple(axis.size for axis in grid)
     if matrix.shape != (3, 4):
         raise ValueError(f"the matrix must have shape (3, 4), not {matrix.shape}")
@@ -167,6 +168,9 @@ def _check(source: Array, matrix: Array, grid: Grid, out: Array, inside: Array) 
     steps = np.diff(grid[2])
     if not ((steps >= 0).all() or (steps <= 0).all()):
         raise ValueError("the x coordinates of the grid must be monotone")
+    for axis, n in zip(axes, source.shape[:3], strict=True):
+        if axis is not None and (axis.shape != (n,) or not (np.diff(axis) > 0).all()):
+            raise ValueError("axes must be None or ascending, with one coordinate per pixel of the source")
 
 
 def _sizes(source: Array, half: Sequence[float]) -> list[tuple[int, float]]:
@@ -218,7 +222,7 @@ def _first(line: Number, x: Array, axis: Array | None, bound: Number, sign: int,
 
 
 @_jit
-def _clip(run: Number, line: Number, x: Array, axis: Array | None, ends: Array) -> tuple[int, int]:
+def _clip(run: Number, line: Number, x: Array, axis: Array | None, ends: Array) -> Number:
     """Narrow a run along x to where one source axis is inside its bounds."""
     low, high = ends[0], ends[1]
     left, right = _index(line[0] + line[1] * x[0], axis), _index(line[0] + line[1] * x[x.size - 1], axis)
@@ -314,7 +318,23 @@ def _weighted_sum(typing: Any, out: Any, to: Any, source: Any, corners: Any, wei
     return types.void(out, to, source, corners, weights, lanes), generate
 
 
+def _touch(typing: Any, array: Any, at: Any) -> Any:
+    """Emit a request to have an element of an array in the cache soon; any address will do."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, args[0]).data
+        byte, index = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, index, index, index])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        place = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        builder.call(prefetch, [place, index(0), index(3), index(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, at), generate
+
+
 _blend: Any = intrinsic(_weighted_sum)
+_prefetch: Any = intrinsic(_touch)
 
 
 @_jit
@@ -324,6 +344,8 @@ def _interpolate(source: Array, plan: Number, out: Array, row: Number, run: Numb
     k, n = steps[3], np.uint64(len(lanes))
     for p in range(run[0], run[1]):
         weights = _weights(f[0, p], f[1, p], f[2, p], squared)
+        # Only the far corner of a coming point is new; the rows before have fetched the others.
+        _prefetch(source, places[p + np.uint64(_AHEAD)] + steps[0] + steps[1])
         to, c = (row + p) * k, np.uint64(0)
         while c + n <= k:
             _blend(out, to + c, source, _corners(places[p] + c, steps), weights, lanes)
@@ -343,14 +365,14 @@ def _sum(values: Array, start: Number, stop: Number) -> Number:
 
 @_jit
 def _mend(source: Array, plan: Number, out: Array, row: Number, run: Number) -> None:
-    """Repeat with care the values that became NaN, some of them only by 0 * NaN or 0 * inf."""
+    """Repeat with care the values that became NaN or infinite, some of them through a corner of no weight."""
     places, f, steps, squared = plan
     k = steps[3]
     if np.isfinite(_sum(out, (row + run[0]) * k, (row + run[1]) * k)):
         return
     for p in range(run[0], run[1]):
         for c in range(k):
-            if np.isnan(out[(row + p) * k + c]):
+            if not np.isfinite(out[(row + p) * k + c]):
                 fractions = (float(f[0, p]), float(f[1, p]), float(f[2, p]))
                 out[(row + p) * k + c] = _careful(source, places[p] + c, steps, fractions, squared)
 
@@ -379,7 +401,7 @@ def _linear_slab(
     (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
     # An axis of length 1 has no neighbour to read, not even with weight zero: it steps by zero.
     sz, sy, sx = np.uint64(ny * nx * k * (nz > 1)), np.uint64(nx * k * (ny > 1)), np.uint64(k * (nx > 1))
-    places, f, width = np.empty(x.size, np.uint64), np.empty((3, x.size), source.dtype), np.uint64(k)
+    places, f, width = np.zeros(x.size + _AHEAD, np.uint64), np.empty((3, x.size), source.dtype), np.uint64(k)
     plan = places, f, (sz, sy, sx, width), squared
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from numbers import Real
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -209,6 +208,8 @@ def _mixed_faults(ds: xr.Dataset) -> Iterator[str]:
 
 def _attribute_faults(place: str, attrs: Mapping[Any, Any]) -> Iterator[str]:
     for key, value in attrs.items():
+        if not isinstance(key, str) or not key:
+            yield f"{place}[{key!r}]: the name of an attribute is text"
         if key in RESERVED:
             yield f"{place}[{key!r}]: this name changes the values when a file is read"
         if isinstance(value, (bool, np.bool_, dict)) or value is None or not _is_flat(value):
@@ -216,13 +217,16 @@ def _attribute_faults(place: str, attrs: Mapping[Any, Any]) -> Iterator[str]:
 
 
 def _is_flat(value: Any) -> bool:
-    if isinstance(value, (str, Real, np.generic)):
-        return True
+    """Whether a value reads back as it was: text, a number, or a sequence of nothing but one of them."""
+    if isinstance(value, (str, bytes)):
+        return isinstance(value, str)
     try:
         array = np.asarray(value)
     except ValueError:
         return False
-    return array.ndim <= 1 and array.dtype.kind in "iufSU"
+    if array.dtype.kind == "U":
+        return array.ndim == 1 and all(isinstance(item, str) for item in value)
+    return array.ndim <= 1 and array.dtype.kind in "iuf"
 
 
 def _unit_faults(place: str, unit: Any) -> Iterator[str]:

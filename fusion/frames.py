@@ -41,6 +41,8 @@ class Affine:
     array([0., 2., 2.])
     """
 
+    __array_ufunc__ = None  # numpy leaves the operator @ to this class
+
     def __init__(self, matrix: npt.ArrayLike, *, covariance: npt.ArrayLike | None = None) -> None:
         self.matrix: Array = _frozen(matrix)
         self.covariance: Array | None = None if covariance is None else _frozen(covariance)
@@ -224,20 +226,27 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, str]:
     Raises
     ------
     FrameError
-        If the node is missing or the poses run in a circle.
+        If the node is missing, two nodes on the way share a name, or the poses run in a circle.
     """
-    names = {child.name: child for child in tree.subtree if child.name}
+    names = {child.name for child in tree.subtree if child.name}
     if node not in names:
         raise FrameError(f"the tree has no node {node!r}; it has {sorted(map(str, names))}")
-    pose, frame = get_pose(names[node].to_dataset())
+    pose, frame = get_pose(_only(tree, node))
     visited = [node]
     while frame in names and frame != visited[-1]:
         if frame in visited:
             raise FrameError(f"the poses run in a circle: {' -> '.join([*visited, frame])}")
         visited.append(frame)
-        step, frame = get_pose(names[frame].to_dataset())
+        step, frame = get_pose(_only(tree, frame))
         pose = step @ pose
     return pose, frame
+
+
+def _only(tree: xr.DataTree, name: str) -> xr.Dataset:
+    found = [child for child in tree.subtree if child.name == name]
+    if len(found) > 1:
+        raise FrameError(f"{name!r} may be any of {[child.path for child in found]}; give the nodes different names")
+    return found[0].to_dataset()
 
 
 def skew(vector: npt.ArrayLike) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -119,6 +119,9 @@ def dataset(
     """
     arrays = {key: _as_variable(key, value) for key, value in variables.items()}
     sizes = _sizes(arrays)
+    misfits = [fault for key, axis in axes.items() for fault in _misfits(key, axis, sizes)]
+    if misfits:
+        raise ConventionError(misfits)
     built = xr.Dataset(
         {key: _ordered(variable) for key, variable in arrays.items()},
         coords=dict(_coordinate(key, axis, sizes) for key, axis in axes.items()),
@@ -240,6 +243,19 @@ def _sizes(arrays: Mapping[str, xr.Variable]) -> dict[Hashable, int]:
             if sizes.setdefault(dim, size) != size:
                 raise ConventionError([f"{name}: {size} pixels along {dim}, but another variable has {sizes[dim]}"])
     return sizes
+
+
+def _misfits(name: str, axis: Axis | npt.ArrayLike, sizes: Mapping[Hashable, int]) -> Iterator[str]:
+    """Tell an axis that has not one position for each pixel, or that no variable has."""
+    if isinstance(axis, Axis) and axis.values is None:
+        if name not in sizes:
+            yield f"{name}: no variable has this dim; a map in a plane takes Axis(unit, values=position)"
+        return
+    shape = np.shape(axis.values if isinstance(axis, Axis) else axis)
+    if name in sizes and shape != (sizes[name],):
+        yield f"{name}: positions of shape {shape} for {sizes[name]} pixels"
+    elif name not in sizes and isinstance(axis, Axis) and shape not in ((), (sizes.get("point"),)):
+        yield f"{name}: positions of shape {shape}, but no variable has this dim, and they are not one for each point"
 
 
 def _ordered(variable: xr.Variable) -> xr.Variable:

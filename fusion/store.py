@@ -18,11 +18,12 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from fusion.conventions import check
+from fusion.conventions import SPATIAL, check
 from fusion.errors import ConventionError, FileReadError, StoreError
 
 ROOT: Final = "fused"
 _ENGINE: Final = "h5netcdf"
+_POSITIONS: Final = {dim: f"{dim}_position" for dim in SPATIAL}
 _PLAIN: Final[Mapping[str, Any]] = {"decode_times": False, "decode_timedelta": False, "mask_and_scale": False}
 
 
@@ -104,7 +105,8 @@ def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
         raise FileReadError(
             source, f"not a readable NetCDF file ({error})", hint="files of this project end in .nc"
         ) from error
-    found = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
+    read = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
+    found = {name: _inward(ds) for name, ds in read.items()}
     nodes = {name: ds for name, ds in found.items() if ds.variables or name != ROOT}
     if not nodes:
         raise FileReadError(source, "the file holds no dataset")
@@ -123,12 +125,24 @@ def _read_and_close(ds: xr.Dataset) -> xr.Dataset:
 def _groups(data: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
     """Return the datasets by group name; the root group comes first, empty if nothing is fused."""
     if isinstance(data, xr.Dataset):
-        return {"/": data}
+        return {"/": _outward(data)}
     nodes = {node.path.strip("/"): node.to_dataset() for node in data.subtree if node.has_data}
     if "" in nodes:
         raise ConventionError([f"/: the root of a tree holds no variables; call the fused dataset {ROOT!r}"])
     root = nodes.pop(ROOT, xr.Dataset())
-    return {"/": root, **{f"/{name}": ds for name, ds in nodes.items()}}
+    clashes = sorted(set(nodes) & set(map(str, root.variables)))
+    if clashes:
+        raise ConventionError([f"{ROOT}: {name} is also the name of a node; rename one of them" for name in clashes])
+    return {"/": _outward(root), **{f"/{name}": _outward(ds) for name, ds in nodes.items()}}
+
+
+def _outward(ds: xr.Dataset) -> xr.Dataset:
+    """Rename the position of a plane: in a group, h5netcdf takes a single z for the dim z of the root."""
+    return ds.rename({dim: name for dim, name in _POSITIONS.items() if dim in ds.coords and ds[dim].ndim == 0})
+
+
+def _inward(ds: xr.Dataset) -> xr.Dataset:
+    return ds.rename({name: dim for dim, name in _POSITIONS.items() if name in ds.coords})
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def phantom(
     Returns
     -------
     DataTree
-        ``/map`` ``counts(y, x, energy)``, Poisson, in its own frame; ``/volume`` ``volume(z, y, x)`` with noise and
+        ``/map`` ``counts(y, x, energy)``, Poisson, in its own frame; ``/volume`` ``image(z, y, x)`` with noise and
         curtaining; ``/truth`` ``phase(z, y, x)``; ``/map_truth`` ``abundance(y, x, component)`` and
         ``endmember(component, energy)`` in the frame of the volume; ``/landmarks`` ``map`` and ``volume`` (point,
         axis) with their errors ``map_sigma`` and ``volume_sigma`` (axis).
@@ -113,7 +113,7 @@ def phantom(
             flat, name="map", cell_methods="sum", attrs=edx,
         ),
         "volume": dataset(
-            {"volume": (("z", "y", "x"), _fib_sem(labels, rng), {"long_name": "backscattered electrons"})},
+            {"image": (("z", "y", "x"), _fib_sem(labels, rng), {"long_name": "backscattered electrons"})},
             space, name="volume", cell_methods="mean", attrs={"technique": "FIB-SEM"},
         ),
         "truth": dataset({"phase": (("z", "y", "x"), labels, _flags())}, space, name="truth", frame="volume"),

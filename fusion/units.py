@@ -6,6 +6,7 @@ Lengths are kept in micrometres (``um``). A pixel (``px``) is a unit of its own 
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,12 @@ _SPELLINGS = {
     "å": "angstrom", "angstrom": "angstrom", "angstroms": "angstrom", "angstroem": "angstrom",
     "counts": "count", "cts": "count", "ct": "count", "count": "count",
     "deg": "degree", "degrees": "degree", "degree": "degree", "°": "degree",
-    "ev": "eV", "kev": "keV", "nm": "nm", "um": "um", "mm": "mm",
+    "ev": "eV", "kev": "keV",
 }  # fmt: skip
 _PINT_NAME = {"1": "dimensionless"}
 _MICRO = re.compile("[\u00b5\u03bc]")
 _POWER = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
-_INVERSE = re.compile(r"^([A-Za-z]+)(?:\^|\*\*)?-1$")
+_INVERSE = re.compile(r"^([^\W\d_]+)(?:\^|\*\*)?-1$")
 
 
 def parse(text: str | None) -> str:
@@ -114,21 +115,24 @@ def is_compatible(unit: str | None, to: str) -> bool:
 
 
 def _respell(text: str) -> str:
-    plain = _MICRO.sub("u", text.strip().replace("\u212b", "Å").translate(_POWER))
+    plain = _MICRO.sub("u", unicodedata.normalize("NFC", text.strip()).translate(_POWER))
     inverse = _INVERSE.match(plain)
     if inverse:
-        return f"1/{inverse.group(1)}"
+        return f"1/{_respell(inverse.group(1))}"
     return _SPELLINGS.get(plain.lower(), plain)
 
 
 def _decimal(factor: float) -> float:
     """Undo the last-digit noise of chained factors: 0.0010000000000000002 is 0.001."""
-    nearest = float(f"{factor:.14g}")
-    return nearest if abs(nearest - factor) <= 1e-13 * abs(factor) else factor
+    nearest = float(f"{factor:.12g}")
+    return nearest if abs(nearest - factor) <= 2e-15 * abs(factor) else factor
 
 
 def _compatible(source: str, target: str) -> bool:
-    return bool(_quantity(source).is_compatible_with(_PINT_NAME.get(target, target)))
+    """Whether a factor leads from one to the other; none leads from a scale with another zero, °C to K."""
+    name = _PINT_NAME.get(target, target)
+    zero = _registry().Quantity(0.0, _PINT_NAME.get(source, source))
+    return bool(zero.is_compatible_with(name)) and float(zero.to(name).magnitude) == 0.0
 
 
 def _quantity(unit: str) -> pint.Quantity[float]:
@@ -138,7 +142,7 @@ def _quantity(unit: str) -> pint.Quantity[float]:
 def _kind_hint(source: str, target: str) -> str:
     if PIXEL in (source, target):
         return "a pixel is not a length; give the pixel size"
-    if source == "A" and target == LENGTH:
+    if source == "A" and _compatible(target, LENGTH):
         return "'A' is an ampere; write 'Å' or 'angstrom' for the length"
     return "they measure different things"
 
@@ -147,4 +151,6 @@ def _kind_hint(source: str, target: str) -> str:
 def _registry() -> pint.UnitRegistry[float]:
     import pint
 
-    return pint.UnitRegistry()
+    registry: pint.UnitRegistry[float] = pint.UnitRegistry(on_redefinition="ignore")
+    registry.define("px = pixel")  # pint's own px is a length, 1/96 inch
+    return registry

@@ -1,6 +1,12 @@
 """spectra: everything with a spectral axis. Files, HyperSpy, cleaning, decomposition, X-ray lines."""
 
+from spectra.bridge import from_hyperspy as from_hyperspy
+from spectra.bridge import to_hyperspy as to_hyperspy
+from spectra.clean import baseline as baseline
+from spectra.clean import crop as crop
 from spectra.decompose import decompose as decompose
 from spectra.items import Content as Content
+from spectra.lines import Line as Line
+from spectra.lines import identify as identify
 from spectra.readers import contents as contents
 from spectra.readers import open as open

@@ -14,13 +14,12 @@ import xarray as xr
 import fusion
 from fusion import provenance, units
 from fusion.conventions import SPATIAL, spatial_dims
-from fusion.frames import POSE
 from spectra.metadata import as_json, lookup
+from spectra.quiet import quiet
 from spectra.variables import main_variable
 from spectra.vendor import labelled
 
 _NODE: Final = "conspectus"
-_TREES: Final = ("metadata", "original_metadata")
 _TEM_KEV: Final = 60.0
 
 Array = npt.NDArray[Any]
@@ -60,7 +59,7 @@ def to_hyperspy(ds: xr.Dataset, *, variable: str | None = None) -> Any:
     <EDSSEMSpectrum, title: map, dimensions: (3, 2|4)>
     """
     array = _variable(fusion.check(ds), variable)
-    _register_exspy()
+    register_exspy()
     from hyperspy.signals import BaseSignal
 
     signal_dims = _signal_dims(array)
@@ -71,7 +70,8 @@ def to_hyperspy(ds: xr.Dataset, *, variable: str | None = None) -> Any:
         original_metadata=json.loads(ds.attrs.get("original_metadata", "{}")),
     )
     signal = signal.as_lazy() if array.chunks is not None else signal
-    signal.set_signal_type(_signal_type(ds, array))
+    with quiet("hyperspy"):
+        signal.set_signal_type(_signal_type(ds, array))
     return signal
 
 
@@ -128,7 +128,7 @@ def _variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
     return main_variable(ds, name)
 
 
-def _register_exspy() -> None:
+def register_exspy() -> None:
     """Let eXspy register its signal classes; HyperSpy's complaint about how it imports them is not the user's."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Importing `Lazy")
@@ -180,7 +180,7 @@ def _metadata(ds: xr.Dataset, array: xr.DataArray) -> dict[str, Any]:
 
 def _labels(ds: xr.Dataset, array: xr.DataArray) -> dict[str, Any]:
     """Return name, attributes and coordinates; of a coordinate that its HyperSpy axis gives back, only attributes."""
-    attrs = {key: value for key, value in ds.attrs.items() if key not in ("original_metadata",)}
+    attrs = {key: value for key, value in ds.attrs.items() if key != "original_metadata"}
     labels: dict[str, Any] = array.coords.to_dataset().assign_attrs(attrs).to_dict()
     for dim in map(str, array.dims):
         stored = labels["coords"].setdefault(dim, {"dims": [dim], "attrs": {}, "data": None})

@@ -83,6 +83,7 @@ def decompose(
     >>> rng = np.random.default_rng(1)
     >>> pure = np.array([[8.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 7.0]])
     >>> share = rng.uniform(0.0, 1.0, (6, 5, 2))
+    >>> share[0, :2] = np.eye(2)
     >>> ds = fusion.dataset(
     ...     {"counts": (("y", "x", "energy"), share @ pure * 100.0)},
     ...     {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)},
@@ -153,7 +154,7 @@ def _matrix(array: xr.DataArray, signal: str) -> tuple[Array, npt.NDArray[np.boo
     if not np.isfinite(matrix).all():
         broken = int((~np.isfinite(matrix)).any(axis=1).sum())
         raise DataError(f"{array.name}: {broken} of {len(matrix)} pixels have NaN; crop the map or fill them first")
-    pixels, channels = matrix.any(axis=1), matrix.any(axis=0)
+    pixels, channels = (np.asarray(matrix.any(axis=axis)) for axis in (1, 0))
     return matrix[np.ix_(pixels, channels)], pixels, channels
 
 

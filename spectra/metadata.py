@@ -85,7 +85,7 @@ def mapped(metadata: Mapping[str, Any], original: Mapping[str, Any], mapping: Ma
     mapping : mapping
         Dotted place in `original` to a dotted place in the tree and a function or None.
     """
-    tree = json.loads(as_json(metadata))
+    tree: dict[str, Any] = json.loads(as_json(metadata))
     for source, (target, convert) in mapping.items():
         value = lookup(original, *source.split("."))
         if value is not None:
@@ -116,7 +116,7 @@ def as_json(tree: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_text(key): _plain(entry) for key, entry in value.items()}
-    if hasattr(value, "dtype") and getattr(value, "ndim", 0):
+    if hasattr(value, "dtype") and value.ndim:
         small = value.size <= _LONGEST and isinstance(value, np.ndarray)
         return _plain(value.tolist()) if small else f"{value.dtype} array {value.shape}"
     if isinstance(value, np.generic):
@@ -141,13 +141,11 @@ def _converted(value: Any, convert: Callable[[Any], Any] | None) -> Any:
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
-    if value is None:
-        return
+    branch: Any = tree
     for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            return
-    tree[keys[-1]] = value
+        branch = branch.setdefault(key, {}) if isinstance(branch, dict) else None
+    if value is not None and isinstance(branch, dict):
+        branch[keys[-1]] = value
 
 
 def _beam_energy(metadata: Mapping[str, Any]) -> float | None:

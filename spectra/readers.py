@@ -23,7 +23,7 @@ _HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5")
 _NETCDF: Final = (".nc", ".nc4", ".cdf")
 
 
-def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:  # noqa: A001
+def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     """Open one item of a spectral file as a labelled dataset.
 
     Parameters

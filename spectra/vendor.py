@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ from fusion.model import Axis
 from spectra.axes import as_axis, dim_name
 from spectra.items import Builders, unique
 from spectra.metadata import flat_attrs, lookup, mapped, technique
+from spectra.quiet import quiet
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
 _ON_STAGE: Final = ("renishaw",)
@@ -83,6 +82,9 @@ def labelled(raw: Raw, name: str, *, frame: str, pose: fusion.Affine | None = No
     metadata = mapped(raw.get("metadata") or {}, original, raw.get("mapping") or {})
     signal_type = str(lookup(metadata, "Signal", "signal_type") or "")
     dims = tuple(dim_name(axis.get("name"), axis.get("units"), signal_type) for axis in raw["axes"])
+    repeated = sorted({dim for dim in dims if dims.count(dim) > 1})
+    if repeated:
+        raise ConventionError([f"{dim}: more than one axis of the file is called so" for dim in repeated])
     axes: dict[str, Any] = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
     data, colours = _colours(raw["data"])
     if colours:
@@ -106,7 +108,7 @@ def _build(raw: Raw, name: str, path: Path, main: Raw | None, stage: bool) -> xr
 def _read(path: Path, plugin: str) -> list[Raw]:
     reader = importlib.import_module(f"rsciio.{plugin}").file_reader
     options = _OPTIONS.get(plugin, {})
-    with _quiet():
+    with quiet("rsciio"):
         try:
             found: list[Raw] = reader(str(path), lazy=True, **options)
         except NotImplementedError:
@@ -190,15 +192,3 @@ def _quantity_unit(metadata: Mapping[str, Any], variable: str) -> str:
     quantity = str(lookup(metadata, "Signal", "quantity") or "")
     text = quantity.rpartition("(")[2].rstrip(")").strip() if "(" in quantity else quantity
     return "count" if text.lower() in ("counts", "count") else "1"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep RosettaSciIO from logging about packages that are not needed here."""
-    logger = logging.getLogger("rsciio")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -15,14 +15,17 @@ from fusion.errors import DataError
 COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8")
 _BANDS: Final = ("component", "channel")
 _TOP: Final = 99.0
+PERCENTILES: Final = (2.0, 99.8)
+_GREY: Final = "#8c9199"
 
 
 class Layer(NamedTuple):
-    """One array to draw: values on spatial dims (NaN where there is nothing), colour and the value drawn brightest."""
+    """One array to draw: its values (NaN where there is nothing), colour, darkest and brightest value."""
 
     name: str
     values: xr.DataArray
     color: str
+    bottom: float
     top: float
     units: str
 
@@ -41,7 +44,8 @@ def scalar(ds: xr.Dataset, variable: str | None = None) -> xr.DataArray:
         candidates = [name for name in found if name != "coverage"]
         variable = candidates[0] if candidates else None
     if variable is None or variable not in found:
-        raise DataError(f"no array {variable or ''!r} on {whole} to draw; the dataset has {found or list(ds.data_vars)}")
+        reason = "no array" if variable is None else f"no array {variable!r}"
+        raise DataError(f"{reason} on {whole} to draw; the dataset has {found or list(ds.data_vars)}")
     return _covered(ds[variable], ds)
 
 
@@ -65,24 +69,29 @@ def layers(
     return [_layer(name, _covered(available[name], ds), palette[i]) for i, name in enumerate(names)]
 
 
+def grey_layer(array: xr.DataArray) -> Layer:
+    """Return the array that lies behind coloured ones, between its 2nd and 99.8th percentile."""
+    low, high = window(np.asarray(array.values, dtype=float), *PERCENTILES)
+    return Layer(str(array.name), array, _GREY, low, high, str(array.attrs.get("units", "1")))
+
+
 def has_layers(ds: xr.Dataset, variable: str | None) -> bool:
     """Whether the variable (the first one, if none is named) is one array per component or channel."""
     chosen = [ds[variable]] if variable in ds else list(ds.data_vars.values())
     return any(set(_BANDS) & set(array.dims) and spatial_dims(array) for array in chosen)
 
 
-def mixed(found: Sequence[Layer], rgb: Any = None) -> npt.NDArray[np.uint8]:
+def mixed(found: Sequence[Layer]) -> npt.NDArray[np.uint8]:
     """Mix layers as light is mixed and return RGBA.
 
     Every layer is scaled to its own brightest value; the colours are then combined by 1 - (1 - a)(1 - b), which
-    stays below 1. Opacity is the brightest layer; 0 where all layers are NaN.
+    stays below 1. Opacity is that of the brightest layer, a dark colour counting less; 0 where all
+    layers are NaN.
 
     Parameters
     ----------
     found : sequence of Layer
         Of one shape.
-    rgb : callable, optional
-        Turns a colour name into three numbers from 0 to 1; matplotlib's if left out.
 
     Returns
     -------
@@ -95,11 +104,21 @@ def mixed(found: Sequence[Layer], rgb: Any = None) -> npt.NDArray[np.uint8]:
     dark = np.ones((*shape, 3), dtype=np.float32)
     strongest = np.zeros(shape, dtype=np.float32)
     for layer in found:
-        share = np.nan_to_num(np.clip(layer.values.values / layer.top, 0.0, 1.0)).astype(np.float32)
-        dark *= 1.0 - share[..., None] * np.asarray((rgb or to_rgb)(layer.color), dtype=np.float32)
-        np.maximum(strongest, share, out=strongest)
+        share = np.clip((layer.values.values - layer.bottom) / (layer.top - layer.bottom), 0.0, 1.0)
+        share = np.nan_to_num(share).astype(np.float32)
+        color = np.asarray(to_rgb(layer.color), dtype=np.float32)
+        dark *= 1.0 - share[..., None] * color
+        np.maximum(strongest, share * color.max(), out=strongest)
     light = np.concatenate([1.0 - dark, strongest[..., None]], axis=-1)
     return np.round(255 * light).astype(np.uint8)
+
+
+def covered(found: Sequence[Layer]) -> npt.NDArray[np.bool_]:
+    """Return where at least one layer has a value."""
+    lost = np.ones(found[0].values.shape, dtype=bool)
+    for layer in found:
+        lost &= np.isnan(layer.values.values)
+    return ~lost
 
 
 def window(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
@@ -142,9 +161,10 @@ def _named(available: dict[str, xr.DataArray], key: str | int) -> str:
 
 
 def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
-    positive = values.values[values.values > 0]
-    top = window(positive, 0.0, _TOP)[1] if positive.size else 1.0
-    return Layer(name, values, color, top, str(values.attrs.get("units", "1")))
+    _, top = window(values.values, 0.0, _TOP)
+    if top <= 0:
+        top = float(np.nanmax(values.values)) or 1.0
+    return Layer(name, values, color, 0.0, top, str(values.attrs.get("units", "1")))
 
 
 def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:

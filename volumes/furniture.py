@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pyvista as pv
 
 Array = npt.NDArray[np.float64]
+Side = Literal["left", "center", "right"]
+Edge = tuple[tuple[float, float, float], tuple[float, float, float], Side]
 _FONT: Final = 18
 _BAR_SHARE: Final = 0.22
 
@@ -49,17 +51,17 @@ def display_unit(length: float, unit: str) -> tuple[float, str]:
     return (1000.0, "nm") if length < 1.0 else (0.001, "mm") if length >= 5000.0 else (1.0, "µm")
 
 
-def ticks(low: float, high: float, most: int = 5) -> Array:
-    """Return round positions between two values, `most` of them at the most and at least two.
+def ticks(limits: npt.ArrayLike, most: int = 5) -> Array:
+    """Return round positions between two limits, `most` of them at the most and at least two.
 
     Examples
     --------
-    >>> ticks(0.0, 56.3).tolist()
+    >>> ticks((0.0, 56.3)).tolist()
     [0.0, 20.0, 40.0]
     """
-    span = high - low
-    step = next(s for s in _steps(span) if np.floor(high / s) - np.ceil(low / s) + 1 <= most)
-    found: Array = step * np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    low, high = np.asarray(limits, dtype=float)
+    step = next(s for s in _steps(high - low) if np.floor(high / s) - np.ceil(low / s) + 1 <= most)
+    found: Array = step * np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) + 0.0
     return found if found.size > 1 else np.array([low, high])
 
 
@@ -69,53 +71,67 @@ def _steps(span: float) -> list[float]:
 
 
 def add_box(plotter: pv.Plotter, bounds: Array, unit: str, color: str) -> None:
-    """Draw the box of (3, 2) bounds in x, y, z, with ticks and names on the edges that face the viewer."""
+    """Draw the box of (3, 2) bounds in x, y, z, with ticks and names on edges of its outline."""
     import pyvista as pv
 
     spans = bounds[:, 1] - bounds[:, 0]
+    reach = float(spans.max())
+    factor, name = display_unit(reach, unit)
     if (spans > 0).all():
         plotter.add_mesh(pv.Box(bounds.ravel()).outline(), color=color, opacity=0.6, line_width=1.5)
-    factor, name = display_unit(float(spans.max()), unit)
     for axis in np.flatnonzero(spans > 0):
-        start, outward = _edge(bounds, int(axis))
-        at = ticks(*(bounds[axis] * factor))
-        at = at[(at / factor - bounds[axis, 0] >= -1e-9 * spans.max())] / factor
+        start, outward, side = _edge(bounds, int(axis))
+        at = ticks(bounds[axis] * factor)
         points = np.repeat(start[None], at.size, axis=0)
-        points[:, axis] = at
-        texts = [f"{value * factor:.6g}" for value in at]
-        middle = start.copy()
-        middle[axis] = bounds[axis].mean()
-        reach = spans.max()
-        _add_lines(plotter, points, points + 0.015 * reach * outward, color)
-        _add_texts(plotter, points + 0.05 * reach * outward, texts, color, _FONT)
-        _add_texts(plotter, [middle + 0.13 * reach * outward], [f"{'xyz'[axis]} / {name}"], color, _FONT + 4)
+        points[:, axis] = at / factor
+        middle = np.where(np.arange(3) == axis, bounds.mean(axis=1), start)
+        texts = [f"{value:.6g}" for value in at]
+        plotter.add_lines(np.hstack([points, points + 0.015 * reach * outward]).reshape(-1, 3), color=color, width=2)
+        _add_texts(plotter, points + 0.03 * reach * outward, texts, color, _FONT, side)
+        away = 0.13 if side == "center" else 0.17
+        _add_texts(plotter, middle + away * reach * outward, [f"{'xyz'[axis]} / {name}"], color, _FONT + 4, side)
 
 
-def _edge(bounds: Array, axis: int) -> tuple[Array, Array]:
-    """Return a point on the edge that carries the ticks of an axis and the direction away from the box.
+def _edge(bounds: Array, axis: int) -> tuple[Array, Array, Side]:
+    """Return a point on the edge that carries the ticks of an axis, the way out of the box, and the text's side.
 
     Of the four edges it is the one on the outline as the camera of `volumes.render` sees it.
     """
     low, high = bounds[:, 0], bounds[:, 1]
-    flat = high[2] == low[2]
-    start = {
-        0: (low[0], high[1], high[2]),
-        1: (low[0] if flat else high[0], low[1], high[2]),
-        2: (low[0], high[1], low[2]),
-    }[axis]
-    outward = {0: (0, 1, 0 if flat else 0.5), 1: (-1, 0, 0) if flat else (1, 0, 0.5), 2: (-1, 0.4, 0)}[axis]
-    return np.array(start, dtype=float), np.array(outward, dtype=float)
+    flat_edges: dict[int, Edge] = {
+        0: ((low[0], high[1], high[2]), (0.0, 1.0, 0.0), "center"),
+        1: ((low[0], low[1], low[2]), (-1.0, 0.0, 0.0), "right"),
+    }
+    deep_edges: dict[int, Edge] = {
+        0: ((low[0], high[1], high[2]), (0.0, 1.0, 0.5), "center"),
+        1: ((high[0], low[1], high[2]), (1.0, 0.0, 0.5), "left"),
+        2: ((low[0], high[1], low[2]), (-1.0, 0.0, 0.0), "right"),
+    }
+    start, outward, side = (flat_edges if low[2] == high[2] else deep_edges)[axis]
+    return np.array(start), np.array(outward), side
 
 
-def _add_lines(plotter: pv.Plotter, starts: Array, ends: Array, color: str) -> None:
-    plotter.add_lines(np.stack([starts, ends], axis=1).reshape(-1, 3), color=color, width=2)
-
-
-def _add_texts(plotter: pv.Plotter, points: Any, texts: list[str], color: str, size: int) -> None:
+def _add_texts(plotter: pv.Plotter, points: Any, texts: list[str], color: str, size: int, side: Side) -> None:
     plotter.add_point_labels(
-        np.asarray(points), texts, font_size=size, text_color=color, bold=False, shape=None, show_points=False,
-        always_visible=True, justification_horizontal="center", justification_vertical="center",
+        np.reshape(points, (-1, 3)), texts, font_size=size, text_color=color, bold=False, shape=None, show_points=False,
+        always_visible=True, justification_horizontal=side,
+        justification_vertical="top" if side == "center" else "center",
     )  # fmt: skip
+
+
+def add_color_bar(plotter: pv.Plotter, title: str, cmap: str, limits: tuple[float, float], color: str) -> None:
+    """Draw the colours of a scalar at the right, opaque even where the volume itself is not."""
+    import pyvista as pv
+
+    mapper = pv.DataSetMapper(dataset=pv.PolyData([[0.0, 0.0, 0.0]]))
+    mapper.lookup_table = pv.LookupTable(cmap, scalar_range=limits)
+    look: dict[str, Any] = {
+        "title": title, "mapper": mapper, "color": color, "vertical": True, "height": 0.42, "width": 0.055,
+        "position_x": 0.885, "position_y": 0.3, "n_labels": 3, "label_font_size": _FONT, "title_font_size": _FONT + 2,
+        "fmt": "%.4g",
+    }  # fmt: skip
+    bar = plotter.add_scalar_bar(**look)
+    bar.SetVerticalTitleSeparation(_FONT)
 
 
 def add_scale_bar(plotter: pv.Plotter, unit: str, color: str) -> None:
@@ -142,7 +158,9 @@ class _ScaleBar:
         self.mapper.SetTransformCoordinate(place)
         line = vtkActor2D()
         line.SetMapper(self.mapper)
-        self.text = Text("", position=(0.04, 0.06))
+        self.text = Text("")
+        self.text.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
+        self.text.SetPosition(0.04, 0.06)
         self.text.prop.color, self.text.prop.font_size = color, _FONT + 4
         line.GetProperty().SetColor(self.text.prop.color.float_rgb)
         for actor in (line, self.text):

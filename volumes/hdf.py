@@ -63,9 +63,14 @@ def _part(path: Path, name: str, dataset: Any) -> Part:
         dtype=dataset.dtype,
         load=partial(_load, path, name, shape),
         axes=_axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {},
-        attrs={"units": unit} if units.is_compatible(unit := _text(dataset.attrs.get("units")), unit) else {},
+        attrs=_attrs(dataset),
         metadata={key: _plain(value) for key, value in dataset.attrs.items()},
     )
+
+
+def _attrs(dataset: Any) -> dict[str, str]:
+    unit = _text(dataset.attrs.get("units"))
+    return {"units": unit} if unit is not None and units.is_compatible(unit, unit) else {}
 
 
 def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
@@ -86,6 +91,9 @@ def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
 
     with h5py.File(path, "r") as file:
         dataset = file[name]
+        if "XOffset" in dataset.parent:
+            reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
+            raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
         if dataset.external or dataset.is_virtual:
             reason = f"the values of {name!r} lie in another file"
             raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")

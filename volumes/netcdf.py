@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from fusion import units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
+from fusion.frames import POSE
 from fusion.model import Axis
+from fusion.store import load
 from volumes.part import Part
 
 _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
@@ -22,6 +23,32 @@ def parts(path: Path) -> list[Part]:
     """List the variables that have a y or an x axis."""
     with opened(path) as ds:
         return [_part(path, str(key), ds[key]) for key in ds.data_vars if {"y", "x"} & set(ds[key].dims)]
+
+
+def own(path: Path, name: str | None = None) -> xr.Dataset | None:
+    """Return a dataset that `fusion.save` wrote, lazily; None if another program wrote the file.
+
+    Raises
+    ------
+    FileReadError
+        If the file is a project with several datasets and `name` is none of them.
+    """
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return None
+    with h5py.File(path, "r") as file:
+        groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
+        if not any(POSE in group for group in groups):
+            return None
+    stored: xr.Dataset | xr.DataTree = load(path, chunks={})
+    if isinstance(stored, xr.Dataset):
+        return stored
+    nodes = {str(key): child.to_dataset() for key, child in stored.children.items()}
+    if name not in nodes:
+        available = ", ".join(map(repr, nodes))
+        raise FileReadError(path, f"a project with the datasets {available}", hint="choose one by name=")
+    return nodes[name]
 
 
 def opened(path: Path) -> xr.Dataset:
@@ -47,7 +74,9 @@ def _part(path: Path, name: str, array: xr.DataArray) -> Part:
         axes=_axes(array),
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
         attrs=_attrs(array),
-        metadata={key: value.tolist() if isinstance(value, np.generic) else value for key, value in array.attrs.items()},
+        metadata={
+            str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in array.attrs.items()
+        },
     )
 
 
@@ -56,7 +85,7 @@ def _axes(array: xr.DataArray) -> dict[str, Axis]:
     for dim in array.dims:
         unit = array[dim].attrs.get("units") if dim in array.coords else None
         wanted = units.LENGTH if dim in SPATIAL else SIGNAL.get(str(dim), "1")
-        if dim not in ("channel", "component") and units.is_compatible(unit, wanted):
+        if dim not in ("channel", "component") and unit is not None and units.is_compatible(unit, wanted):
             axes[str(dim)] = Axis(unit, values=array[dim].values)
     return axes
 

@@ -21,33 +21,44 @@ window.SetOffScreenRendering(1)
 window.SetSize(8, 8)
 window.AddRenderer(vtkRenderer())
 window.Render()
-raise SystemExit(0 if window.SupportsOpenGL() else 1)
+if window.SupportsOpenGL():
+    print(window.GetClassName())
 """
+_CHOICE: Final = "VTK_DEFAULT_OPENGL_WINDOW"
 
 
 @cache
-def available() -> bool:
-    """Whether VTK can draw here; found out once per process, in about half a second.
+def window_class() -> str | None:
+    """Return the class of window with which VTK can draw here, or None; found out once per process, in about 1 s.
 
-    The environment variable ``CONSPECTUS_NO_OPENGL=1`` says no without trying.
+    The environment variable ``CONSPECTUS_NO_OPENGL=1`` says none without trying.
     """
     if os.environ.get(HIDE, "") not in ("", "0"):
-        return False
+        return None
     command = [sys.executable, "-c", _TRIAL]
     try:
-        trial = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+        trial = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return trial.returncode == 0
+        return None
+    return trial.stdout.strip() or None if trial.returncode == 0 else None
+
+
+def available() -> bool:
+    """Whether VTK can draw on this machine."""
+    return window_class() is not None
 
 
 def require() -> None:
     """Refuse to draw where VTK would end the process.
+
+    VTK is told which window was found, or it would first look for an X server and complain.
 
     Raises
     ------
     DataError
         Saying what to install.
     """
-    if not available():
+    found = window_class()
+    if found is None:
         raise DataError(f"3D rendering is not possible here: {ADVICE}; or use volumes.picture, which draws flat then")
+    os.environ.setdefault(_CHOICE, found)

@@ -6,19 +6,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
 import xarray as xr
 
 from fusion import provenance, units
-from fusion.conventions import SIGNAL, SPATIAL, check
+from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError, UnitError
 from fusion.model import Axis, dataset, length
-from volumes import hdf, labels as label_images, matlab, mrc, netcdf, slices, tiff
+from volumes import hdf, matlab, mrc, netcdf, slices, tiff
+from volumes import labels as label_images
 from volumes.part import Part, PathArg
 
 Size: TypeAlias = str | float
+Read = TypeVar("Read")
 _ACCEPTED: Final = "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB and folders of slices are read here, spectra by spectra.open"
 
 
@@ -68,7 +69,7 @@ def contents(path: PathArg) -> list[Content]:
     ]
 
 
-def open(  # noqa: A001
+def open(
     path: PathArg,
     *,
     name: str | None = None,
@@ -105,6 +106,7 @@ def open(  # noqa: A001
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
         arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
         metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
+        What `fusion.save` wrote comes back as it was.
 
     Raises
     ------
@@ -125,10 +127,10 @@ def open(  # noqa: A001
     (('y', 'x'), array([0.   , 0.062, 0.124, 0.186]))
     """
     place = Path(path)
-    found = _parts(place)
-    if _is_own(place) and not (voxel or dims or labels):
-        return _guarded(place, lambda: check(netcdf.opened(place)))
-    chosen = [_renamed(place, part, dims) for part in _chosen(place, found, name)]
+    own = _own(place, name)
+    if own is not None:
+        return own
+    chosen = [_renamed(place, part, dims) for part in _chosen(place, _parts(place), name)]
     _require_one_shape(place, chosen)
     steps = _steps(voxel, units, chosen[0])
     title = name or place.stem
@@ -136,6 +138,12 @@ def open(  # noqa: A001
     given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
     said = {key: value for key, value in given.items() if value}
     return provenance.record(ds, "volumes.open", said, inputs=[place])
+
+
+def _own(path: Path, name: str | None) -> xr.Dataset | None:
+    if path.suffix.lower() != ".nc" or not path.is_file() or not path.stat().st_size:
+        return None
+    return _guarded(path, lambda: netcdf.own(path, name))
 
 
 def _parts(path: Path) -> list[Part]:
@@ -172,7 +180,7 @@ def _family(path: Path) -> Callable[[Path], list[Part]]:
     raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=_ACCEPTED)
 
 
-def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+def _guarded(path: Path, read: Callable[[], Read]) -> Read:
     """Call a reader of another library and turn whatever it raises into one readable error."""
     try:
         return read()
@@ -180,14 +188,6 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         raise
     except Exception as error:  # the libraries raise anything from struct.error to AxisError for a damaged file
         raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
-
-
-def _is_own(path: Path) -> bool:
-    """Whether this program stored the file, so that it is labelled already."""
-    if path.suffix.lower() != ".nc":
-        return False
-    with netcdf.opened(path) as ds:
-        return "provenance" in ds.attrs and "pose" in ds.variables
 
 
 def _chosen(path: Path, found: list[Part], name: str | None) -> list[Part]:
@@ -203,9 +203,9 @@ def _chosen(path: Path, found: list[Part], name: str | None) -> list[Part]:
 def _renamed(path: Path, part: Part, dims: Sequence[str] | None) -> Part:
     if dims is None:
         if part.dims is None:
-            shown = f"the array {part.name!r} of shape {part.shape}" if part.name else f"an array of shape {part.shape}"
-            reason = f"it does not name the axes of {shown}"
-            raise FileReadError(path, reason, hint="name them in order, e.g. dims=('z', 'y', 'x') or ('y', 'x', 'tilt')")
+            reason = f"it does not name the axes of {part.name or 'the array'} {part.shape}"
+            hint = "name them in order, e.g. dims=('z', 'y', 'x') or dims=('y', 'x', 'tilt')"
+            raise FileReadError(path, reason, hint=hint)
         return part
     names = tuple(dims)
     if len(names) != len(part.shape) or len(set(names)) != len(names):

@@ -22,7 +22,7 @@ Style = Literal["volume", "slices", "both"]
 BACKGROUND: Final = "#0e1116"
 INK: Final = "#e8eaed"
 _LARGEST: Final = 24e6
-_PERCENTILES: Final = (2.0, 99.8)
+_FILL: Final = 0.7
 
 
 def render(
@@ -52,7 +52,7 @@ def render(
         A cloud, the three planes through the middle, or both. A 2-D dataset is always a plane.
     components : sequence of str or int, optional
         Names (or positions) of components, or of whole variables, to draw in colour, six at most. With a grey
-        `variable` named as well, they are drawn over it.
+        `variable` named as well, they are mixed with it.
     colors : sequence of str, optional
         One colour for each component.
     cmap : str, optional
@@ -76,18 +76,18 @@ def render(
     DataError
         If there is nothing to draw, or no OpenGL on this machine.
     """
-    ds = _thinned(check(ds))
+    ds = thinned(check(ds))
     if len(spatial_dims(ds)) < 2:
         raise DataError(f"two or three spatial dims can be drawn; the dataset has {spatial_dims(ds)}")
     opengl.require()
     import pyvista as pv
 
     plotter = pv.Plotter(off_screen=_no_display() if off_screen is None else off_screen, window_size=list(window_size))
-    plotter.set_background(BACKGROUND)
+    plotter.background_color = pv.Color(BACKGROUND)
     grey, found = selected(ds, variable, components, colors)
     if grey is not None:
-        _draw_grey(plotter, ds, grey, style, cmap, opacity if not found else 0.4 * opacity, legend=not found)
-    if found:
+        _draw_grey(plotter, ds, grey, style, cmap, opacity)
+    else:
         _draw_layers(plotter, ds, found, style, opacity)
     _finish(plotter, ds, scale_bar, axes)
     return plotter
@@ -96,56 +96,46 @@ def render(
 def selected(
     ds: xr.Dataset, variable: str | None, components: Sequence[str | int] | None, colors: Sequence[str] | None
 ) -> tuple[xr.DataArray | None, list[blend.Layer]]:
-    """Return what is drawn in grey and what in colour."""
+    """Return either the array that is drawn by itself, or the layers that are mixed."""
     grey_named = variable in ds and set(ds[variable].dims) == set(spatial_dims(ds))
     if components is None and (grey_named or not blend.has_layers(ds, variable)):
         return blend.scalar(ds, variable), []
     found = blend.layers(ds, None if grey_named else variable, components, colors)
-    return (blend.scalar(ds, variable) if grey_named else None), found
+    return None, [blend.grey_layer(blend.scalar(ds, variable)), *found] if grey_named else found
 
 
 def _draw_grey(
-    plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, style: Style, cmap: str, opacity: float, *, legend: bool
+    plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, style: Style, cmap: str, opacity: float
 ) -> None:
     values = array.astype(np.float32)
-    low, high = blend.window(values.values, *_PERCENTILES)
+    low, high = blend.window(values.values, *blend.PERCENTILES)
     shown = ds.drop_vars(list(ds.data_vars)).assign(shown=values.assign_attrs(array.attrs))
-    title = f"{array.attrs.get('long_name', array.name)}" + _unit_text(array.attrs.get("units", "1"))
-    bar: dict[str, Any] = {
-        "title": title, "color": INK, "vertical": True, "height": 0.5, "width": 0.06, "position_x": 0.88,
-        "position_y": 0.25, "n_labels": 3, "label_font_size": 18, "title_font_size": 20, "fmt": "%.4g",
-    }  # fmt: skip
+    title, unit = str(array.attrs.get("long_name", array.name)), str(array.attrs.get("units", "1"))
+    furniture.add_color_bar(plotter, title if unit == "1" else f"{title} / {unit}", cmap, (low, high), INK)
+    look: dict[str, Any] = {"scalars": "shown", "cmap": cmap, "clim": (low, high), "show_scalar_bar": False}
     for plane in _planes(shown, style):
-        plotter.add_mesh(
-            to_pyvista(plane), scalars="shown", cmap=cmap, clim=(low, high), lighting=False, nan_opacity=0.0,
-            show_scalar_bar=legend, scalar_bar_args=bar,
-        )  # fmt: skip
+        plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **look)
     if _is_cloud(shown, style):
         filled = shown.assign(shown=shown["shown"].fillna(low))
-        plotter.add_volume(
-            to_pyvista(filled), scalars="shown", cmap=cmap, clim=(low, high), opacity=_ramp(opacity), shade=False,
-            show_scalar_bar=legend, scalar_bar_args=bar,
-        )  # fmt: skip
+        plotter.add_volume(to_pyvista(filled), opacity=_ramp(opacity), shade=False, **look)
 
 
 def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[blend.Layer], style: Style, opacity: float) -> None:
-    rgba = blend.mixed(found)
-    dims = (*spatial_dims(ds), "channel")
-    shown = ds.drop_vars(list(ds.data_vars)).drop_vars("channel", errors="ignore")
-    shown = shown.assign(shown=(dims, rgba, {"cell_methods": "point"})).assign_coords(channel=list("rgba"))
-    for plane in _planes(shown, style):
-        grid = to_pyvista(plane)
-        solid = grid["shown"].copy()
-        solid[:, 3] = np.where(solid[:, 3] > 0, 255, 0)
-        grid["shown"] = solid
-        plotter.add_mesh(grid, scalars="shown", rgba=True, lighting=False)
-    if _is_cloud(shown, style):
-        grid = to_pyvista(shown)
-        cloud = grid["shown"].copy()
-        cloud[:, 3] = (_ramp(opacity)[cloud[:, 3]]).astype(np.uint8)
-        grid["shown"] = cloud
-        plotter.add_volume(grid, scalars="shown", shade=False)
+    rgba, covered = blend.mixed(found), blend.covered(found)
+    solid, cloud = rgba.copy(), rgba
+    solid[..., 3] = 255 * covered
+    cloud[..., 3] = _ramp(opacity).astype(np.uint8)[cloud[..., 3]]
+    for plane in _planes(_with_rgba(ds, solid), style):
+        plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
+    if _is_cloud(ds, style):
+        plotter.add_volume(to_pyvista(_with_rgba(ds, cloud)), scalars="shown", shade=False)
     _add_legend(plotter, found)
+
+
+def _with_rgba(ds: xr.Dataset, rgba: Any) -> xr.Dataset:
+    bare = ds.drop_vars(list(ds.data_vars)).drop_vars("channel", errors="ignore")
+    shown = (*spatial_dims(ds), "channel"), rgba, {"cell_methods": "point", "grid_mapping": "pose"}
+    return bare.assign(shown=shown).assign_coords(channel=list("rgba"))
 
 
 def _ramp(opacity: float) -> Any:
@@ -171,27 +161,45 @@ def _finish(plotter: pv.Plotter, ds: xr.Dataset, scale_bar: bool, axes: bool) ->
     bounds = np.reshape(plotter.bounds, (3, 2))
     if axes:
         furniture.add_box(plotter, bounds, unit, INK)
-    flat = bounds[2, 0] == bounds[2, 1]
-    plotter.camera_position = [(0, 0, -1) if flat else (0.55, 1.0, -0.7), (0, 0, 0), (0, -1, 0) if flat else (0, 0, -1)]
-    plotter.enable_parallel_projection()
-    plotter.reset_camera(bounds=bounds.ravel())
-    plotter.camera.zoom(1.15 if flat else 0.95)
+    _aim(plotter, bounds)
     if scale_bar:
         furniture.add_scale_bar(plotter, unit, INK)
+
+
+def _aim(plotter: pv.Plotter, bounds: Any) -> None:
+    """Look with x to the right; a plane as an image is shown, a volume with its first slice on top."""
+    flat = bounds[2, 0] == bounds[2, 1]
+    towards = np.array([0.0, 0.0, -1.0] if flat else [0.45, 0.8, -0.55])
+    towards /= np.linalg.norm(towards)
+    up = np.array([0.0, -1.0, 0.0] if flat else [0.0, 0.0, -1.0])
+    right = np.cross(up, towards) / np.linalg.norm(np.cross(up, towards))
+    above = np.cross(towards, right)
+    half = (bounds[:, 1] - bounds[:, 0]) / 2
+    wide, high = np.abs(right) @ half, np.abs(above) @ half
+    width, height = plotter.window_size
+    scale = max(high / _FILL, wide / _FILL * height / width)
+    focus = bounds.mean(axis=1) - 0.06 * scale * above
+    camera = plotter.camera
+    camera.focal_point, camera.up = focus, above
+    camera.position = focus + 4.0 * np.linalg.norm(half) * towards
+    camera.parallel_projection = True
+    camera.parallel_scale = scale
+    plotter.renderer.ResetCameraClippingRange()
 
 
 def _add_legend(plotter: pv.Plotter, found: list[blend.Layer]) -> None:
     """Name each colour and the value at which it is brightest."""
     for i, layer in enumerate(found):
-        text = f"■ {layer.name}  0 – {layer.top:.3g}{_unit_text(layer.units)}"
+        text = f"{layer.name}  {layer.bottom:.3g} – {value_text(layer.top, layer.units)}"
         plotter.add_text(text, position=(0.04, 0.94 - 0.042 * i), viewport=True, color=layer.color, font_size=13)
 
 
-def _unit_text(unit: str) -> str:
-    return "" if unit == "1" else f" / {unit}"
+def value_text(value: float, unit: str) -> str:
+    """Return a value with its unit, as a legend shows it."""
+    return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"
 
 
-def _thinned(ds: xr.Dataset) -> xr.Dataset:
+def thinned(ds: xr.Dataset) -> xr.Dataset:
     """Leave out every second voxel until the rest can be drawn at once."""
     while np.prod([float(ds.sizes[dim]) for dim in spatial_dims(ds)]) > _LARGEST:
         longest = max(spatial_dims(ds), key=lambda dim: ds.sizes[dim])

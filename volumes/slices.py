@@ -30,7 +30,7 @@ def parts(path: Path) -> list[Part]:
             raise FileReadError(path, f"pixel mode {image.mode!r} is not read", hint="export it as grey or RGB")
         dtype, names = _MODES[image.mode]
         shape = (image.height, image.width, *([len(names)] if names else []))
-        metadata = {key: value for key, value in image.info.items() if isinstance(value, (str, int, float, tuple))}
+        metadata = {str(key): value for key, value in image.info.items() if isinstance(value, (str, int, float, tuple))}
     dims = (*IMAGE, "channel") if names else IMAGE
     labels = {"channel": names} if names else {}
     return [Part("", dims, shape, np.dtype(dtype), partial(_load, path), labels=labels, metadata=metadata)]
@@ -99,11 +99,11 @@ def _slice(path: Path) -> Part:
 
 
 def _stack(files: list[Path], slices: list[Part]) -> Any:
-    import dask
     import dask.array as da
+    from dask.delayed import delayed
 
     lazy = [
-        da.from_delayed(dask.delayed(_checked)(file, part), shape=part.shape, dtype=part.dtype)
+        da.from_delayed(delayed(_checked)(file, part), shape=part.shape, dtype=part.dtype)
         for file, part in zip(files, slices, strict=True)
     ]
     return da.stack(lazy)

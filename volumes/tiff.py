@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.model import Axis
@@ -66,14 +64,17 @@ class _Complaints(logging.Filter):
 
 
 def _require_whole(path: Path, tif: TiffFile) -> None:
+    size = tif.filehandle.size
     for series in tif.series:
-        if any(page is None for page in series.pages):
+        pages: list[Any] = list(series.pages)
+        if None in pages:
             raise FileReadError(path, "the file is one of several that belong together", hint="export it as one file")
-        for page in series.pages:
-            ends = np.add(page.dataoffsets, page.databytecounts)
-            if ends.size and ends.max() > tif.filehandle.size:
-                raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
-        if series.dataoffset is not None and series.dataoffset + series.nbytes > tif.filehandle.size:
+        ends = [
+            start + count for page in pages for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        ]
+        if series.dataoffset is not None:
+            ends.append(series.dataoffset + series.nbytes)
+        if max(ends, default=0) > size:
             raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
 
 
@@ -207,4 +208,3 @@ def _ome(xml: str, index: int) -> tuple[dict[str, Axis], dict[str, tuple[str, ..
 
 def _many(entry: Any) -> list[Any]:
     return list(entry) if isinstance(entry, (list, tuple)) else [entry]
-

@@ -1,0 +1,147 @@
+"""Cleaning before analysis: cut the range, take the baseline away."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+import fusion
+from fusion import provenance
+from fusion.conventions import signal_dim
+from fusion.errors import DataError
+from spectra.variables import main_variable
+
+Array = npt.NDArray[Any]
+
+
+def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Dataset:
+    """Subtract a smooth baseline from every spectrum.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With one spectral variable, dims (z, y, x, signal).
+    method : str
+        A method of pybaselines for single spectra: ``"asls"``, ``"arpls"``, ``"snip"``, ``"modpoly"``, ... Those of
+        the Whittaker family (``"asls"``, ``"arpls"``) take the channels as evenly spaced.
+    **options
+        Of that method, e.g. ``lam=1e5`` for the stiffness of ``"asls"``.
+
+    Returns
+    -------
+    Dataset
+        The same dataset with the corrected variable, float32 if it was float32, else float64; lazy if it was. A
+        spectrum with NaN becomes NaN throughout.
+
+    Raises
+    ------
+    DataError
+        If pybaselines knows no such method, or refuses the options.
+    ConventionError
+        If the dataset breaks the conventions or it is not clear which variable is meant.
+
+    References
+    ----------
+    P. H. C. Eilers, Anal. Chem. 75, 3631 (2003): asymmetric least squares.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> shift = np.linspace(0.0, 1.0, 200)
+    >>> peak = 5.0 * np.exp(-(((shift - 0.5) / 0.02) ** 2))
+    >>> ds = fusion.dataset(
+    ...     {"intensity": (("x", "raman_shift"), np.stack([peak + 3.0 + shift, peak + 9.0]))},
+    ...     {"x": Axis("um", 1.0), "raman_shift": Axis("1/cm", values=600.0 + 1000.0 * shift)},
+    ...     name="map", cell_methods="mean")
+    >>> flat = baseline(ds, lam=1e5)["intensity"]
+    >>> bool(abs(flat - peak).max() < 0.2)
+    True
+    """
+    array = main_variable(fusion.check(ds))
+    dim = signal_dim(array)
+    _require_method(array[dim].values, method, options)
+    corrected = xr.apply_ufunc(
+        partial(_corrected, positions=array[dim].values, method=method, options=options),
+        array,
+        input_core_dims=[[dim]],
+        output_core_dims=[[dim]],
+        dask="parallelized",
+        output_dtypes=[_float_type(array)],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+        keep_attrs=True,
+    )
+    result = fusion.check(ds.assign({str(array.name): corrected}))
+    return provenance.record(result, "spectra.baseline", {"method": method, **options})
+
+
+def crop(ds: xr.Dataset, **ranges: tuple[float | None, float | None]) -> xr.Dataset:
+    """Cut a dataset to ranges of its coordinates, both ends included.
+
+    Parameters
+    ----------
+    ds : Dataset
+    **ranges : (float or None, float or None)
+        For each axis the lowest and highest coordinate in its standard unit, ``energy=(0.2, 10.0)`` in keV,
+        ``x=(0.0, 50.0)`` in um; None leaves an end as it is.
+
+    Returns
+    -------
+    Dataset
+        A view, lazy if it was.
+
+    Raises
+    ------
+    DataError
+        If an axis is not there, or nothing lies in its range.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> ds = fusion.dataset({"counts": (("x", "energy"), np.ones((2, 5)))},
+    ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.5)}, name="map", cell_methods="sum")
+    >>> crop(ds, energy=(0.5, 1.5))["energy"].values
+    array([0.5, 1. , 1.5])
+    """
+    kept = fusion.check(ds)
+    for dim, (low, high) in ranges.items():
+        if dim not in kept.dims or dim not in kept.coords:
+            raise DataError(f"there is no axis {dim!r} to crop; the axes are {', '.join(map(str, kept.dims))}")
+        cut = kept.sel({dim: slice(low, high)})
+        if not cut.sizes[dim]:
+            first, last = (float(kept[dim][index]) for index in (0, -1))
+            unit = kept[dim].attrs.get("units", "")
+            raise DataError(f"nothing along {dim} lies in ({low}, {high}); it runs from {first:g} to {last:g} {unit}")
+        kept = cut
+    return provenance.record(kept, "spectra.crop", dict(ranges))
+
+
+def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[str, Any]) -> Array:
+    from pybaselines import Baseline
+
+    fitter = getattr(Baseline(positions, check_finite=False), method)
+    flat = spectra.reshape(-1, spectra.shape[-1])
+    result = np.full(flat.shape, np.nan, dtype=_float_type(spectra))
+    for index in np.flatnonzero(np.isfinite(flat).all(axis=1)):
+        spectrum = flat[index].astype(np.float64)
+        result[index] = spectrum - fitter(spectrum, **options)[0]
+    return result.reshape(spectra.shape)
+
+
+def _float_type(array: Array | xr.DataArray) -> np.dtype[Any]:
+    return np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
+
+
+def _require_method(positions: Array, method: str, options: dict[str, Any]) -> None:
+    """Try the method on a plain ramp, so that a wrong name or option fails at once even for lazy data."""
+    from pybaselines import Baseline
+
+    if method.startswith("_") or not callable(getattr(Baseline, method, None)):
+        raise DataError(f"pybaselines knows no method {method!r}; common ones are 'asls', 'arpls', 'snip', 'modpoly'")
+    try:
+        getattr(Baseline(positions), method)(1.0 + np.arange(positions.size, dtype=np.float64), **options)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"pybaselines refuses method {method!r} with {options}: {error}") from error

@@ -1,0 +1,129 @@
+"""The embedded default, whole: its errors against the truth, and its file in the eyes of other programs."""
+
+from pathlib import Path
+
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+import fusion
+from conspectus import recipe, run, truth
+from conspectus.project import Project
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "results"
+
+
+@pytest.fixture(scope="module")
+def demo(out: Path) -> Project:
+    return run.run(recipe.demo(), out, console=Console(quiet=True))
+
+
+def test_the_pose_is_found_within_a_fifth_of_a_pixel(demo: Project) -> None:
+    true = demo["map_truth"]
+    error = truth.pose_error(fusion.get_pose(demo["map"])[0], fusion.get_pose(true)[0], true)
+    assert error.shift < 0.2 * 50.0
+    assert error.angle < 1.0
+
+
+def test_the_expected_error_tells_the_true_one(demo: Project) -> None:
+    """Normalised by its covariance, the error of the found transform has the size of one."""
+    found, true = (fusion.get_pose(demo[name])[0] for name in ("map", "map_truth"))
+    points = np.stack(np.meshgrid(0.0, [0.0, 1.3, 2.6], [0.0, 1.5, 3.0], indexing="ij"), axis=-1).reshape(-1, 3)
+    error = found(points) - true(points)
+    spread = np.sqrt(np.diagonal(found.covariance_at(points), axis1=-2, axis2=-1))
+    assert 0.2 < np.sqrt(((error / spread) ** 2).mean()) < 2.5
+
+
+def test_voxels_are_in_their_true_phase(demo: Project) -> None:
+    fused, phase = demo["fused"], demo["truth"]["phase"].values
+    order = truth.matching(demo["components"]["endmember"], demo["map_truth"]["endmember"])
+    covered = fused["coverage"].values == 1
+    guess = fused["abundance"].values[covered][:, order].argmax(axis=-1)
+    assert (guess == phase[covered]).mean() >= 0.95
+    assert truth.dice(guess, phase[covered]).min() >= 0.93
+    mirrored = phase[:, :, ::-1]
+    assert (guess == mirrored[covered]).mean() < 0.7
+
+
+def test_a_spectrum_is_abundance_times_endmember(demo: Project) -> None:
+    fused = demo["fused"]
+    covered = np.argwhere(fused["coverage"].values == 1)
+    for z, y, x in covered[:: len(covered) // 7]:
+        found = fusion.spectrum(fused, z=fused["z"][z].item(), y=fused["y"][y].item(), x=fused["x"][x].item())
+        direct = fused["abundance"].values[z, y, x] @ fused["endmember"].values
+        np.testing.assert_allclose(found, direct, rtol=1e-6)
+        assert (found["spectrum_stderr"].values > 0).any()
+
+
+def test_abundances_are_placed_only_where_the_map_lies(demo: Project) -> None:
+    fused = demo["fused"]
+    layers = np.unique(np.nonzero(fused["coverage"].values)[0])
+    np.testing.assert_array_equal(layers, [0, 1])
+    assert np.isnan(fused["abundance"].values[2:]).all()
+
+
+def test_results_are_written_and_nothing_else(demo: Project, out: Path) -> None:
+    assert sorted(item.name for item in out.iterdir()) == ["fused.nc", "fused.png", "report.html"]
+    assert [item.name for item in out.parent.iterdir()] == ["results"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 1 + len(demo.pictures)
+    assert 'src="http' not in page
+
+
+def test_the_saved_tree_is_the_project(demo: Project, out: Path) -> None:
+    tree = fusion.load(out / "fused.nc")
+    for name, ds in demo.nodes.items():
+        xr.testing.assert_identical(tree[name].to_dataset(), ds)
+
+
+def test_plain_xarray_sees_the_fused_volume(demo: Project, out: Path) -> None:
+    with xr.open_dataset(out / "fused.nc") as plain:
+        np.testing.assert_array_equal(plain["z"], demo["fused"]["z"])
+        np.testing.assert_array_equal(plain["image"], demo["fused"]["image"])
+        assert plain["x"].attrs["units"] == "um"
+
+
+def test_netcdf4_sees_the_fused_volume(demo: Project, out: Path) -> None:
+    with netCDF4.Dataset(out / "fused.nc") as file:
+        assert file["image"].dimensions == ("z", "y", "x")
+        assert file["x"].units == "um"
+        np.testing.assert_allclose(np.diff(file["x"][:]), 0.015)
+        assert file["abundance"].shape == demo["fused"]["abundance"].shape
+        np.testing.assert_array_equal(np.asarray(file["image"][:]), demo["fused"]["image"].values)
+        assert set(file.groups) == set(demo.nodes) - {"fused"}
+
+
+def test_h5py_sees_the_fused_volume(demo: Project, out: Path) -> None:
+    with h5py.File(out / "fused.nc") as file:
+        np.testing.assert_array_equal(file["image"][()], demo["fused"]["image"].values)
+        np.testing.assert_array_equal(file["map/counts"][()], demo["map"]["counts"].values)
+        assert file["image"].dims[0][0].name == "/z"
+
+
+def test_vtk_sees_the_fused_volume(demo: Project, out: Path) -> None:
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIONetCDF import vtkNetCDFCFReader
+
+    reader = vtkNetCDFCFReader()
+    reader.SetFileName(str(out / "fused.nc"))
+    reader.SphericalCoordinatesOff()
+    reader.UpdateMetaData()
+    reader.SetDimensions("(z, y, x)")
+    reader.Update()
+    grid = reader.GetOutput()
+    image = demo["fused"]["image"]
+    assert grid.GetCellData().HasArray("image") or grid.GetPointData().HasArray("image")
+    data = grid.GetPointData() if grid.GetPointData().HasArray("image") else grid.GetCellData()
+    np.testing.assert_array_equal(vtk_to_numpy(data.GetArray("image")), image.values.ravel())
+    bounds = np.array(grid.GetBounds()).reshape(3, 2)
+    half = 0.0 if grid.GetPointData().HasArray("image") else 0.5
+    for row, dim in enumerate(("x", "y", "z")):
+        centres = image[dim].values
+        step = centres[1] - centres[0]
+        assert bounds[row] == pytest.approx([centres[0] - half * step, centres[-1] + half * step], abs=1e-6)

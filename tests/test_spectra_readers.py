@@ -1,0 +1,384 @@
+"""spectra.open on measured files: right names, numbers and units, and clear refusals."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.ndimage import gaussian_filter
+
+import fusion
+import spectra
+from fusion import Axis, FileReadError, provenance
+from spectra.backend import SpectraBackend
+
+CL = "correlative_cl_sem/odemis_spectrum_fitting.h5"
+VELOX = "correlative_eds_haadf_velox/fei_SI_SuperX-HAADF_20frames_10x50.emd"
+STREAMLINE = "raman/renishaw_test_streamline.wdf"
+
+# file, variable, technique, {dim: (size, first, step, unit)}; a step of None is an axis that is not uniform
+FILES = [
+    ("edx/test_TEM.bcf", "counts", "EDX",
+     {"y": (64, 0.0, 7.71004754e-4, "um"), "x": (64, 0.0, 7.71004754e-4, "um"),
+      "energy": (2048, -0.47544754, 0.010001, "keV")}),
+    ("edx/P45_the_default_job.bcf", "counts", "EDX",
+     {"y": (75, 0.0, 8.73678506, "um"), "x": (100, 0.0, 8.73678506, "um"),
+      "energy": (2048, -0.472397235, 0.010001, "keV")}),
+    (VELOX, "counts", "EDX",
+     {"y": (50, -7.404057772e-3, 1.2340096287e-3, "um"), "x": (10, 22.212173317e-3, 1.2340096287e-3, "um"),
+      "energy": (4096, -1.0, 0.005, "keV")}),
+    ("correlative_eds_haadf_velox/fei_emd_si.emd", "counts", "EDX",
+     {"y": (16, -10.604829676e-3, 5.302414838e-3, "um"), "x": (16, -47.721733542e-3, 5.302414838e-3, "um"),
+      "energy": (4096, -1.0, 0.01, "keV")}),
+    ("edx/jeol/Sample/00_View000/View000_0000006.pts", "counts", "EDX",
+     {"y": (512, 0.0, 8.69140625e-3, "um"), "x": (512, 0.0, 8.69140625e-3, "um"),
+      "energy": (4096, -0.960661325, 0.00999866, "keV")}),
+    ("eels/EELS_SI.dm4", "intensity", "EELS",
+     {"y": (2, 0.0, 1.99207361e-3, "um"), "x": (2, 0.0, 1.99207361e-3, "um"),
+      "energy_loss": (2048, 300.0, 1.0, "eV")}),
+    ("cathodoluminescence/quantum-emitters_map.dm4", "intensity", "CL",
+     {"y": (16, 0.0, 0.0200174805, "um"), "x": (16, 0.0, 0.0200174805, "um"),
+      "wavelength": (1336, 470.531176998, 0.20556016266, "nm")}),
+    ("cathodoluminescence/InGaN_transient_map.hspy", "intensity", "time-resolved luminescence",
+     {"y": (30, -5952.42896395, 0.0468251, "um"), "x": (30, 8221.428968026, 0.0468251, "um"),
+      "time": (525, 2.4e-9, 4e-12, "s")}),
+    ("time_series/GaAsSb_streak_image.hspy", "intensity", "time-resolved luminescence",
+     {"time": (269, 0.0, 1.19079390493e-12, "s"), "wavelength": (672, 834.277358067, 0.13543015803, "nm")}),
+    (STREAMLINE, "intensity", "Raman",
+     {"y": (49, -1201.3, 2.6, "um"), "x": (45, -8100.3, 2.6, "um"),
+      "raman_shift": (394, 924.1953125, None, "1/cm")}),
+    ("raman/renishaw_test_zscan.wdf", "intensity", "Raman",
+     {"z": (40, -10.0, 0.5, "um"), "raman_shift": (1015, 1226.60534668, None, "1/cm")}),
+    ("raman/renishaw_test_map.wdf", "intensity", "optical spectroscopy",
+     {"y": (3, -100.0, 100.0, "um"), "x": (3, -100.0, 100.0, "um"),
+      "wavelength": (47, 346.77279663, None, "nm")}),
+    ("raman/chondro.nc", "counts", "Raman",
+     {"y": (25, -4.77, 1.0, "um"), "x": (35, -11.55, 1.0, "um"), "raman_shift": (300, 602.0, 4.0, "1/cm")}),
+    (CL, "intensity", "CL",
+     {"y": (45, -0.671682646, 0.0305310294, "um"), "x": (69, -1.038054998, 0.0305310294, "um"),
+      "wavelength": (167, 470.115095752, 3.371998846, "nm")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "variable", "technique", "axes"), FILES, ids=[row[0] for row in FILES])
+def test_axes_and_units(measured, name, variable, technique, axes):
+    ds = spectra.open(measured(name))
+    array = ds[variable]
+    assert array.dims == tuple(axes)
+    assert ds.attrs["technique"] == technique
+    for dim, (size, first, step, unit) in axes.items():
+        values = ds[dim].values
+        assert values.shape == (size,)
+        assert values[0] == pytest.approx(first, rel=1e-8, abs=1e-15)
+        assert ds[dim].attrs["units"] == unit
+        if step is None:
+            assert np.ptp(np.diff(values)) > 1e-3
+        else:
+            np.testing.assert_allclose(np.diff(values), step, rtol=1e-5)
+    if variable == "counts" and technique == "EDX":
+        assert (array.attrs["units"], array.attrs["cell_methods"]) == ("count", "y: x: sum")
+    assert fusion.check(ds) is ds
+
+
+def reference(path: Path, plugin: str, title: str | None, **options):
+    raws = importlib.import_module(f"rsciio.{plugin}").file_reader(str(path), **options)
+    return next(np.asarray(raw["data"]) for raw in raws if title in (None, raw["metadata"]["General"].get("title")))
+
+
+@pytest.mark.parametrize(
+    ("name", "plugin", "item", "move"),
+    [
+        ("edx/test_TEM.bcf", "bruker", "EDX", None),
+        ("edx/test_TEM.bcf", "bruker", "HAADF", None),
+        ("edx/P45_the_default_job.bcf", "bruker", "EDX", None),
+        (VELOX, "emd", "EDS", None),
+        (VELOX, "emd", "HAADF", None),
+        ("eels/EELS_SI.dm4", "digitalmicrograph", "EELS_SI", (0, -1)),
+        ("cathodoluminescence/quantum-emitters_map.dm4", "digitalmicrograph", "m71504_map6", (0, -1)),
+        (STREAMLINE, "renishaw", "StreamLine image acquisition 5", None),
+        ("raman/renishaw_test_zscan.wdf", "renishaw", "Depth series acquisition 8", None),
+    ],
+)
+def test_values_are_those_of_the_reference_reader(measured, name, plugin, item, move):
+    path = measured(name)
+    array = next(iter(spectra.open(path, name=item).data_vars.values()))
+    expected = reference(path, plugin, item)
+    expected = np.moveaxis(expected, *move) if move else expected
+    assert array.dtype == expected.dtype
+    np.testing.assert_array_equal(array.values, expected)
+
+
+def test_known_totals(measured):
+    assert int(spectra.open(measured("edx/test_TEM.bcf"))["counts"].sum()) == 26005
+    assert int(spectra.open(measured("edx/P45_the_default_job.bcf"))["counts"].sum()) == 165941
+
+
+def test_hspy_values_without_hyperspy(measured):
+    path = measured("time_series/GaAsSb_streak_image.hspy")
+    with h5py.File(path) as file:
+        expected = next(iter(file["Experiments"].values()))["data"][...]
+    np.testing.assert_array_equal(spectra.open(path)["intensity"].values, expected)
+
+
+def test_large_maps_stay_lazy(measured):
+    for name in ("edx/test_TEM.bcf", VELOX, "eels/EELS_SI.dm4", "raman/chondro.nc"):
+        assert next(iter(spectra.open(measured(name)).data_vars.values())).chunks is not None
+    jeol = spectra.open(measured("edx/jeol/Sample/00_View000/View000_0000006.pts"))["counts"]
+    corner = jeol[:8, :8].values
+    assert corner.dtype == np.uint16
+    assert corner.sum() == 9
+
+
+def test_what_the_file_says_is_kept(measured):
+    ds = spectra.open(measured("edx/test_TEM.bcf"))
+    assert ds.attrs["beam_energy"] == 200.0
+    assert ds.attrs["elements"] == ["Cu", "O", "Pd", "Ti"]
+    assert json.loads(ds.attrs["original_metadata"])["Microscope"]["Mag"] == 225000
+    assert spectra.open(measured(VELOX)).attrs["instrument"] == "Talos"
+    assert spectra.open(measured(VELOX)).attrs["beam_energy"] == 200.0
+    record = provenance.read(ds)
+    assert record["steps"][0]["name"] == "spectra.open"
+    assert record["inputs"] == [{"path": "test_TEM.bcf", "sha256": provenance.sha256(measured("edx/test_TEM.bcf"))}]
+
+
+def test_contents_lists_every_item(measured):
+    bse, se, edx = spectra.contents(measured("edx/P45_the_default_job.bcf"))
+    assert repr(edx) == "EDX: EDX, y 75 (um), x 100 (um), energy 2048 (keV)"
+    assert (bse.name, se.name, bse.technique) == ("BSE", "SE", "image")
+    assert [item.name for item in spectra.contents(measured(CL))] == ["SEM CL", "Spectrum", "SEM survey"]
+
+
+def test_images_share_the_frame_of_the_map(measured):
+    path = measured("edx/P45_the_default_job.bcf")
+    edx, bse = spectra.open(path), spectra.open(path, name="BSE")
+    assert bse["image"].shape == edx["counts"].shape[:2]
+    np.testing.assert_allclose(fusion.between(bse, edx).matrix, np.eye(4), atol=1e-12)
+
+
+def test_finer_image_of_the_same_field_is_put_by_its_corner(tmp_path, monkeypatch):
+    field = [{"name": "height", "size": 4, "scale": 2.0, "offset": 0.0, "units": "µm"},
+             {"name": "width", "size": 4, "scale": 2.0, "offset": 0.0, "units": "µm"}]  # fmt: skip
+    fine = [{**axis, "size": 8, "scale": 1.0} for axis in field]
+    wide = [{**axis, "size": 9, "scale": 1.0} for axis in field]
+    energy = {"name": "Energy", "size": 3, "scale": 0.01, "offset": 0.0, "units": "keV"}
+    raws = [
+        {"data": np.ones((8, 8)), "axes": fine, "metadata": {"General": {"title": "fine"}}},
+        {"data": np.ones((9, 9)), "axes": wide, "metadata": {"General": {"title": "wide"}}},
+        {"data": np.ones((4, 4, 3), "uint8"), "axes": [*field, energy], "metadata": {"General": {"title": "EDX"}}},
+    ]
+    monkeypatch.setattr("rsciio.bruker.file_reader", lambda *_, **__: raws)
+    path = tmp_path / "a.bcf"
+    path.write_bytes(b"any")
+    edx, fine_image, wide_image = (spectra.open(path, name=name) for name in ("EDX", "fine", "wide"))
+    np.testing.assert_allclose(fusion.between(fine_image, edx)([0.0, 0.0, 0.0]), [0.0, -0.5, -0.5])
+    with pytest.raises(fusion.FrameError, match="share no frame"):
+        fusion.between(wide_image, edx)
+
+
+def test_white_light_image_covers_the_raman_map_on_the_stage(measured):
+    path = measured(STREAMLINE)
+    raman, image = spectra.open(path), spectra.open(path, name="white light")
+    assert image["image"].dims == ("y", "x", "channel")
+    assert image["channel"].values.tolist() == ["R", "G", "B"]
+    assert raman["pose"].attrs["frame"] == image["pose"].attrs["frame"] == "stage"
+    for dim in "yx":
+        assert image[dim][0] < raman[dim][0] < raman[dim][-1] < image[dim][-1]
+
+
+def match(se: xr.Dataset, smooth: xr.DataArray, centre: tuple[float, float], mirror: tuple[int, int] = (1, 1)) -> float:
+    """Correlate the SE image with the smoothed survey around `centre` (y, x) on the stage."""
+    there = smooth.interp(y=se["y"].values * mirror[0] + centre[0], x=se["x"].values * mirror[1] + centre[1])
+    return float(np.corrcoef(there.values.ravel(), se["image"].values.ravel())[0, 1])
+
+
+def test_delmic_offsets_are_centres_on_a_stage_with_y_upwards(measured):
+    """The SE image is found in the survey near the claimed place, unmirrored; the rest (0.1 um) is drift."""
+    se, survey = (spectra.open(measured(CL), name=name).astype(float) for name in ("SEM CL", "SEM survey"))
+    y, x = fusion.between(se, survey)([0.0, 0.0, 0.0])[1:]
+    assert (y, x) == (pytest.approx(0.1027576), pytest.approx(-0.3888883))
+    smooth = survey["image"].copy(data=gaussian_filter(survey["image"].values, 1.8))
+    claimed = match(se, smooth, (y, x))
+    assert claimed > 0.5 > 0.2 > max(match(se, smooth, place) for place in ((-y, x), (y, -x), (-y, -x)))
+    pixel = float(se["x"][1] - se["x"][0])
+    steps = np.arange(-6, 7) * pixel
+    best = {
+        mirror: max((match(se, smooth, (y + a, x + b), mirror), a, b) for a, b in product(steps, steps))
+        for mirror in product((1, -1), repeat=2)
+    }
+    top, a, b = best.pop((1, 1))
+    assert top > 0.97 > max(value for value, _, _ in best.values())
+    assert np.hypot(a, b) < 3.7 * pixel
+
+
+def test_delmic_spectra_and_concurrent_image_coincide(measured):
+    cube, se = spectra.open(measured(CL)), spectra.open(measured(CL), name="SEM CL")
+    np.testing.assert_array_equal(fusion.between(cube, se).matrix, np.eye(4))
+    with h5py.File(measured(CL)) as file:
+        stored = file["Acquisition1/ImageData/Image"][:, 0, 0]
+    np.testing.assert_array_equal(cube["intensity"].values, np.moveaxis(stored, 0, -1)[::-1])
+
+
+def delmic_copy(source: Path, target: Path, **extra) -> Path:
+    target.write_bytes(source.read_bytes())
+    with h5py.File(target, "r+") as file:
+        for name, value in extra.items():
+            file[f"Acquisition0/ImageData/{name}"] = value
+    return target
+
+
+def test_delmic_rotation_turns_about_the_centre(measured, tmp_path):
+    path = delmic_copy(measured(CL), tmp_path / "turned.h5", Rotation=(0.0, 0.0, np.pi / 2))
+    pose, frame = fusion.get_pose(spectra.open(path, name="SEM CL"))
+    assert frame == "stage"
+    np.testing.assert_allclose(pose([0.0, 0.0, 1.0]), [0.0, 0.1027576 + 1.0, -0.3888883], atol=1e-6)
+
+
+def test_delmic_sheared_image_is_not_placed(measured, tmp_path):
+    path = delmic_copy(measured(CL), tmp_path / "sheared.h5", Shear=(0.1, 0.0))
+    assert fusion.get_pose(spectra.open(path, name="SEM CL"))[1] == "SEM CL"
+
+
+def write_hspy(path: Path) -> Path:
+    from hyperspy.signals import Signal1D
+
+    axes = [
+        {"name": "x", "size": 2, "units": "um"},
+        {"name": "Wavelength", "size": 3, "offset": 5.0, "units": "nm"},
+    ]
+    Signal1D(np.arange(6.0).reshape(2, 3), axes=axes).save(path)
+    return path
+
+
+def test_hspy_round_trip_of_plain_axes(tmp_path):
+    ds = spectra.open(write_hspy(tmp_path / "plain.hspy"))
+    assert ds["intensity"].dims == ("x", "wavelength")
+    np.testing.assert_array_equal(ds["wavelength"], [5.0, 6.0, 7.0])
+
+
+def test_hspy_never_runs_code_from_the_file(tmp_path):
+    trap = tmp_path / "ran"
+    path = write_hspy(tmp_path / "bad.hspy")
+    with h5py.File(path, "r+") as file:
+        axis = next(iter(file["Experiments"].values()))["axis-1"]
+        axis.attrs["expression"] = f"__import__('pathlib').Path({str(trap)!r}).touch()"
+    with pytest.raises(FileReadError, match="code from files is not run"):
+        spectra.open(path)
+    assert spectra.contents(path)[0].technique == "unreadable"
+    assert not trap.exists()
+
+
+def test_hdf5_pointing_elsewhere_is_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(os.urandom(64))
+    for name, link in (("link", h5py.ExternalLink("other.h5", "/data")), ("storage", None)):
+        path = write_hspy(tmp_path / f"{name}.hspy")
+        with h5py.File(path, "r+") as file:
+            if link:
+                file["Experiments/away"] = link
+            else:
+                file.create_dataset("Experiments/away", (64,), "u1", external=[(str(secret), 0, 64)])
+        with pytest.raises(FileReadError, match="lies in another file"):
+            spectra.open(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.bcf", None, "no such file"),
+        ("empty.bcf", b"", "the file is empty"),
+        ("map.xyz", b"abc", "unknown format '.xyz'.*accepted: .*[.]bcf"),
+        ("noise.dm4", b"\x00" * 400, "digitalmicrograph reader failed"),
+        ("noise.h5", b"\x01" * 400, "not a readable HDF5 file"),
+        ("noise.hspy", b"\x01" * 400, "not a readable HDF5 file"),
+        ("noise.nc", b"\x01" * 400, "not a readable NetCDF file"),
+    ],
+)
+def test_refusals_name_the_file_and_what_is_accepted(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileReadError, match=f"{name}.*{message}"):
+        spectra.open(tmp_path / name)
+
+
+def test_a_cut_file_is_refused(measured, tmp_path):
+    for name in (CL, "raman/chondro.nc", "eels/EELS_SI.dm4"):
+        whole = measured(name).read_bytes()
+        path = tmp_path / Path(name).name
+        path.write_bytes(whole[: len(whole) // 3])
+        with pytest.raises(FileReadError, match=path.name):
+            spectra.open(path)
+
+
+def test_unknown_item_and_unclear_choice(measured, tmp_path):
+    with pytest.raises(FileReadError, match="no item 'SE2'; it contains 'BSE', 'SE', 'EDX'"):
+        spectra.open(measured("edx/P45_the_default_job.bcf"), name="SE2")
+    ds = xr.Dataset(
+        {name: (("x", "energy"), np.ones((2, 3))) for name in "ab"},
+        coords={"x": ("x", [0.0, 1.0], {"units": "um"}), "energy": ("energy", [1.0, 2.0, 3.0], {"units": "keV"})},
+    )
+    ds.to_netcdf(tmp_path / "two.nc", engine="h5netcdf")
+    with pytest.raises(FileReadError, match=r"2 of its 2 items are spectral; say which, name=\.\.\. from 'a', 'b'"):
+        spectra.open(tmp_path / "two.nc")
+
+
+def test_plain_netcdf_says_what_is_missing(tmp_path):
+    ds = xr.Dataset({"counts": (("row", "x", "energy"), np.ones((2, 2, 3)))}, coords={"energy": [1.0, 2.0, 3.0]})
+    ds.to_netcdf(tmp_path / "bare.nc", engine="h5netcdf")
+    with pytest.raises(FileReadError, match=r"unknown dim 'row'; x has no coordinate; energy has no units; dims are z"):
+        spectra.open(tmp_path / "bare.nc")
+
+
+def test_axes_without_pixel_size_say_px(tmp_path, monkeypatch):
+    axes = [{"name": "x", "size": 2, "scale": 3.0, "offset": 1.0, "units": None},
+            {"name": "Wavelength", "size": 3, "scale": 1.0, "offset": 400.0, "units": "nm"}]  # fmt: skip
+    monkeypatch.setattr("rsciio.trivista.file_reader", lambda *_, **__: [{"data": np.ones((2, 3)), "axes": axes}])
+    (tmp_path / "line.tvf").write_bytes(b"any")
+    ds = spectra.open(tmp_path / "line.tvf")
+    assert ds["x"].attrs["units"] == "px"
+    np.testing.assert_array_equal(ds["x"], [0.0, 1.0])
+    with pytest.raises(fusion.UnitError, match="pixel size along x is not known"):
+        fusion.model.require_lengths(ds, "fused")
+
+
+def test_axis_that_says_nothing_is_refused(tmp_path, monkeypatch):
+    axes = [{"name": "Abs. Distance", "size": 2, "scale": 3.0, "offset": 0.0, "units": "µm"}]
+    monkeypatch.setattr("rsciio.trivista.file_reader", lambda *_, **__: [{"data": np.ones(2), "axes": axes}])
+    (tmp_path / "line.tvf").write_bytes(b"any")
+    with pytest.raises(FileReadError, match=r"axis 'Abs. Distance' in 'um' is none of the known axes \(z, y, x"):
+        spectra.open(tmp_path / "line.tvf")
+
+
+def test_saved_by_conspectus_opens_the_same(tmp_path):
+    counts = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    ds = fusion.dataset(
+        {"counts": (("y", "x", "energy"), counts)},
+        {"y": Axis("nm", 5.0), "x": Axis("nm", 5.0), "energy": Axis("eV", 10.0)},
+        name="map", cell_methods="sum", pose=fusion.Affine.translation(x=3.0), frame="stage",
+    )  # fmt: skip
+    again = spectra.open(fusion.save(ds, tmp_path / "map.nc"))
+    again.attrs = ds.attrs
+    xr.testing.assert_identical(again.compute(), ds)
+
+
+def test_opens_through_xarray(measured):
+    path = measured("edx/P45_the_default_job.bcf")
+    ds = xr.open_dataset(path, engine=SpectraBackend)
+    assert ds["counts"].shape == (75, 100, 2048)
+    assert xr.open_dataset(path, engine=SpectraBackend, name="SE")["image"].shape == (75, 100)
+    backend = SpectraBackend()
+    assert backend.guess_can_open("a.bcf")
+    assert not any(backend.guess_can_open(f"a{end}") for end in (".nc", ".h5", ".tif", ".png", ".mrc"))
+
+
+def test_import_is_light():
+    heavy = "hyperspy", "exspy", "rsciio", "sklearn", "pybaselines", "numba", "matplotlib"
+    code = f"import spectra, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
