@@ -79,7 +79,7 @@ def test_axes_and_units(measured, name, variable, technique, axes):
         assert values[0] == pytest.approx(first, rel=1e-8, abs=1e-15)
         assert ds[dim].attrs["units"] == unit
         if step is None:
-            assert np.ptp(np.diff(values)) > 1e-3
+            assert np.ptp(np.diff(values)) > 1e-3 * np.diff(values).mean()
         else:
             np.testing.assert_allclose(np.diff(values), step, rtol=1e-5)
     if variable == "counts" and technique == "EDX":
@@ -213,7 +213,7 @@ def test_delmic_offsets_are_centres_on_a_stage_with_y_upwards(measured):
         for mirror in product((1, -1), repeat=2)
     }
     top, a, b = best.pop((1, 1))
-    assert top > 0.97 > max(value for value, _, _ in best.values())
+    assert top > 0.965 > max(value for value, _, _ in best.values())
     assert np.hypot(a, b) < 3.7 * pixel
 
 

@@ -1,0 +1,213 @@
+"""HyperSpy and back: classes, axes, laziness, and nothing lost."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fusion
+import spectra
+from fusion import Affine, Axis
+from fusion.conventions import SIGNAL
+
+UNITS = {
+    "energy": ("eV", "keV"), "energy_loss": ("eV",), "raman_shift": ("cm-1",), "wavelength": ("nm", "um", "Å"),
+    "potential": ("V", "mV"), "time": ("s", "ns", "ps"), "channel": ("1",), "mass_to_charge": ("1",),
+}  # fmt: skip
+finite = st.floats(-1e3, 1e3).map(lambda value: round(value, 4))
+steps = st.floats(1e-3, 50.0)
+
+
+def plain(ds):
+    return (
+        ds.assign_attrs({key: value for key, value in ds.attrs.items()})
+        .drop_attrs(deep=False)
+        .assign_attrs({key: value for key, value in ds.attrs.items() if key not in ("history", "provenance")})
+    )
+
+
+def assert_returns(ds, **options):
+    back = spectra.from_hyperspy(spectra.to_hyperspy(ds, **options))
+    xr.testing.assert_identical(plain(back), plain(ds))
+    for name in ds.data_vars:
+        assert back[name].dtype == ds[name].dtype
+        assert (back[name].chunks is None) == (ds[name].chunks is None)
+
+
+@st.composite
+def axis(draw, unit, size, uniform):
+    if uniform:
+        return Axis(unit, step=draw(steps), offset=draw(finite))
+    gaps = draw(st.lists(steps, min_size=size, max_size=size))
+    return Axis(unit, values=draw(finite) + np.cumsum(gaps))
+
+
+@st.composite
+def datasets(draw):
+    spatial = draw(st.sampled_from([("x",), ("y", "x"), ("z", "y", "x")]))
+    signal = draw(st.sampled_from(sorted(UNITS)))
+    dims = (*spatial, signal)
+    sizes = [draw(st.integers(2, 4)) for _ in dims]
+    dtype = draw(st.sampled_from(["uint8", "uint16", "float32", "float64"]))
+    data = np.arange(np.prod(sizes)).reshape(sizes).astype(dtype)
+    length = draw(st.sampled_from(["nm", "um", "mm", "px"]))
+    axes = {}
+    for dim, size in zip(dims, sizes, strict=True):
+        unit = length if dim in spatial else draw(st.sampled_from(UNITS[dim]))
+        axes[dim] = np.arange(size) if dim == "channel" else draw(axis(unit, size, draw(st.booleans())))
+    return fusion.dataset(
+        {"values": (dims, da.from_array(data, chunks=2) if draw(st.booleans()) else data, {"units": "count"})},
+        axes, name="map", cell_methods=draw(st.sampled_from(["sum", "mean"])),
+        pose=Affine.translation(x=draw(finite)), frame="stage", attrs={"technique": "any", "beam_energy": 20.0},
+    )  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(datasets())
+def test_nothing_is_lost(ds):
+    assert_returns(ds)
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "kind"),
+    [
+        ("edx/test_TEM.bcf", None, "LazyEDSTEMSpectrum"),
+        ("edx/test_TEM.bcf", "HAADF", "Signal2D"),
+        ("edx/P45_the_default_job.bcf", None, "LazyEDSSEMSpectrum"),
+        ("correlative_eds_haadf_velox/fei_emd_si.emd", None, "LazyEDSTEMSpectrum"),
+        ("eels/EELS_SI.dm4", None, "LazyEELSSpectrum"),
+        ("cathodoluminescence/InGaN_transient_map.hspy", None, "LazySignal1D"),
+        ("time_series/GaAsSb_streak_image.hspy", None, "LazySignal2D"),
+        ("raman/renishaw_test_streamline.wdf", None, "Signal1D"),
+        ("raman/renishaw_test_streamline.wdf", "white light", "Signal2D"),
+        ("raman/renishaw_test_zscan.wdf", None, "Signal1D"),
+        ("raman/chondro.nc", None, "LazySignal1D"),
+        ("correlative_cl_sem/odemis_spectrum_fitting.h5", None, "Signal1D"),
+    ],
+)
+def test_measured_files_come_back(measured, name, item, kind):
+    ds = spectra.open(measured(name), name=item)
+    assert type(spectra.to_hyperspy(ds)).__name__ == kind
+    assert_returns(ds)
+
+
+def map_of(dim="energy", unit="keV", **attrs):
+    data = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 3, 4, 5)
+    return fusion.dataset(
+        {"counts": (("z", "y", "x", dim), data, {"units": "count"})},
+        {"z": Axis("um", 1.0), "y": Axis("um", 2.0, 5.0), "x": Axis("um", 3.0), dim: Axis(unit, 0.5, 1.0)},
+        name="map", cell_methods="sum", attrs=attrs,
+    )  # fmt: skip
+
+
+def test_navigation_axes_are_listed_backwards_but_stay_where_they_are():
+    ds = map_of()
+    signal = spectra.to_hyperspy(ds)
+    assert [axis.name for axis in signal.axes_manager.navigation_axes] == ["x", "y", "z"]
+    assert signal.data.shape == (2, 3, 4, 5)
+    np.testing.assert_array_equal(signal.inav[3, 2, 1].data, ds["counts"].isel(z=1, y=2, x=3))
+    y = signal.axes_manager["y"]
+    assert (y.scale, y.offset, y.units) == (2.0, 5.0, "um")
+
+
+@pytest.mark.parametrize(
+    ("dim", "unit", "attrs", "kind"),
+    [
+        ("energy", "keV", {"beam_energy": 200.0}, "EDSTEMSpectrum"),
+        ("energy", "keV", {"beam_energy": 15.0}, "EDSSEMSpectrum"),
+        ("energy", "keV", {"signal_type": "EDS_TEM"}, "EDSTEMSpectrum"),
+        ("energy_loss", "eV", {}, "EELSSpectrum"),
+        ("wavelength", "nm", {}, "Signal1D"),
+    ],
+)
+def test_class_follows_the_technique(dim, unit, attrs, kind):
+    signal = spectra.to_hyperspy(map_of(dim, unit, **attrs))
+    assert type(signal).__name__ == kind
+    if "beam_energy" in attrs:
+        microscope = "TEM" if kind == "EDSTEMSpectrum" else "SEM"
+        path = f"Acquisition_instrument.{microscope}.beam_energy"
+        assert signal.metadata.get_item(path) == attrs["beam_energy"]
+
+
+def test_what_was_changed_in_hyperspy_comes_back_changed():
+    ds = map_of()
+    signal = spectra.to_hyperspy(ds).isig[1:4].inav[1:3, :, :] * 2.0
+    signal.axes_manager["energy"].offset += 0.25
+    back = spectra.from_hyperspy(signal, name="cut")
+    assert back.attrs["title"] == "cut"
+    np.testing.assert_allclose(back["energy"], [1.75, 2.25, 2.75])
+    np.testing.assert_allclose(back["x"], [3.0, 6.0])
+    expected = ds["counts"].isel(x=slice(1, 3), energy=slice(1, 4)).values * 2.0
+    np.testing.assert_array_equal(back["counts"].values, expected)
+    assert back["pose"].attrs == ds["pose"].attrs
+
+
+def test_unit_changed_in_hyperspy_is_converted_back():
+    signal = spectra.to_hyperspy(map_of())
+    signal.axes_manager["energy"].convert_to_units("eV")
+    back = spectra.from_hyperspy(signal)
+    assert back["energy"].attrs["units"] == "keV"
+    np.testing.assert_allclose(back["energy"], [1.0, 1.5, 2.0, 2.5, 3.0])
+
+
+def test_transposed_signal_is_put_in_order():
+    ds = map_of()
+    back = spectra.from_hyperspy(spectra.to_hyperspy(ds).transpose(signal_axes=["y", "x"]))
+    assert back["counts"].dims == ("z", "y", "x", "energy")
+    np.testing.assert_array_equal(back["counts"].values, ds["counts"].values)
+
+
+def test_lazy_is_never_computed():
+    def explode(block):
+        raise AssertionError("computed")
+
+    data = da.map_blocks(explode, da.zeros((2, 3, 4), chunks=1), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
+    ds = fusion.dataset(
+        {"counts": (("y", "x", "energy"), data)},
+        {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 1.0)}, name="map", cell_methods="sum",
+    )  # fmt: skip
+    assert_returns_lazily = spectra.from_hyperspy(spectra.to_hyperspy(ds))
+    assert assert_returns_lazily["counts"].chunks == ds["counts"].chunks
+
+
+def test_signal_from_elsewhere_is_labelled():
+    from hyperspy.signals import Signal1D
+
+    axes = [
+        {"name": "y", "size": 2, "scale": 5.0, "units": "nm"},
+        {"name": "x", "size": 3, "scale": 5.0, "units": "nm"},
+        {"name": "Raman Shift", "axis": [100.0, 110.0, 125.0, 126.0], "units": "cm-1"},
+    ]
+    ds = spectra.from_hyperspy(Signal1D(np.ones((2, 3, 4)), axes=axes), name="map")
+    assert ds["intensity"].dims == ("y", "x", "raman_shift")
+    np.testing.assert_allclose(ds["x"], [0.0, 0.005, 0.01])
+    np.testing.assert_array_equal(ds["raman_shift"], [100.0, 110.0, 125.0, 126.0])
+    assert ds.attrs["technique"] == "Raman"
+    with pytest.raises(fusion.UnitError, match="none of the known axes"):
+        spectra.from_hyperspy(Signal1D(np.ones((2, 3))))
+
+
+def test_survives_an_hspy_file(tmp_path):
+    ds = map_of(signal_type="EDS_SEM", original_metadata='{"Microscope": {"HV": 20}}')
+    spectra.to_hyperspy(ds).save(tmp_path / "map.hspy")
+    import hyperspy.api as hs
+
+    back = spectra.from_hyperspy(hs.load(tmp_path / "map.hspy"))
+    xr.testing.assert_identical(plain(back), plain(ds))
+
+
+def test_which_variable(measured):
+    ds = map_of()
+    both = ds.assign(error=ds["counts"].assign_attrs(long_name="standard error"))
+    with pytest.raises(fusion.ConventionError, match="one variable with a signal axis is needed; found"):
+        spectra.to_hyperspy(both)
+    linked = both.assign(counts=ds["counts"].assign_attrs(ancillary_variables="error"))
+    back = spectra.from_hyperspy(spectra.to_hyperspy(linked))
+    assert list(back.data_vars) == ["counts"]
+    assert list(spectra.from_hyperspy(spectra.to_hyperspy(linked, variable="error")).data_vars) == ["error"]
+
+
+def test_every_signal_axis_is_covered():
+    assert set(UNITS) | {"tilt", "component"} == set(SIGNAL)
