@@ -77,9 +77,7 @@ def vtk(source: Array, matrix: Array) -> Contender:
 
 def itk(source: Array, matrix: Array) -> Contender:
     """Resample with SimpleITK, channel by channel on contiguous images; its API takes no output buffer."""
-    images = [
-        SimpleITK.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(source.shape[3])
-    ]
+    images = [SimpleITK.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(source.shape[3])]
     transform = SimpleITK.AffineTransform(3)
     transform.SetMatrix(matrix[::-1, 2::-1].ravel().tolist())
     transform.SetTranslation(matrix[::-1, 3].tolist())

@@ -24,7 +24,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
     repeat = parser.parse_args().repeat
-    codes = {"bare argparse": BARE, "conspectus --help": OURS, "import xarray": "import xarray", "import fusion": GROUND}
+    codes = {
+        "bare argparse": BARE,
+        "conspectus --help": OURS,
+        "import xarray": "import xarray",
+        "import fusion": GROUND,
+    }
     times: dict[str, list[float]] = {name: [] for name in codes}
     for turn in range(repeat + 1):
         for name, code in codes.items():

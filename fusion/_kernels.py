@@ -424,9 +424,7 @@ def _round(line: Number, x: Number, axis: Array | None, n: Number) -> Number:
 
 
 @_jit
-def _nearest_slab(
-    volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, fill: Array
-) -> None:
+def _nearest_slab(volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, fill: Array) -> None:
     (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):

@@ -63,13 +63,14 @@ def check(ds: Labelled) -> Labelled:
     fusion.errors.ConventionError: 3 faults: image: unknown dim 'row'; image: unknown dim 'column'; pose: the dataset \
 has no pose; build it with fusion.dataset or place it with fusion.set_pose
     """
-    if isinstance(ds, xr.DataTree):
-        nodes = [node for node in ds.subtree if node.has_data]
+    received: object = ds
+    if isinstance(received, xr.DataTree):
+        nodes = [node for node in received.subtree if node.has_data]
         faults = [f"{node.path}/{fault}" for node in nodes for fault in _faults(node.to_dataset())]
-    elif isinstance(ds, xr.Dataset):
-        faults = list(_faults(ds))
+    elif isinstance(received, xr.Dataset):
+        faults = list(_faults(received))
     else:
-        faults = [f"a Dataset or DataTree is needed; received {type(ds).__name__}"]
+        faults = [f"a Dataset or DataTree is needed; received {type(received).__name__}"]
     if faults:
         raise ConventionError(faults)
     return ds

@@ -115,11 +115,12 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     array([2., 1.])
     """
     fused = check(fused)
-    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, {"z": z, "y": y, "x": x}))
+    place = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
+    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, place))
     endmember = fused[ENDMEMBER]
     values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():
-        raise DataError(f"no spectrum at z={z}, y={y}, x={x} um: no map covers this place (coverage is 0)")
+        raise DataError(f"no spectrum at {place} um: no map covers this place (coverage is 0)")
     values.attrs = {**endmember.attrs, "long_name": "spectrum"}
     values.attrs.pop("ancillary_variables", None)
     if STDERR in here:
@@ -210,16 +211,21 @@ def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
     return placed.assign({ABUNDANCE: abundance, STDERR: error.drop_vars("pose").assign_attrs(grid_mapping="pose")})
 
 
-def _voxel(fused: xr.Dataset, place: Mapping[str, npt.ArrayLike | None]) -> dict[str, xr.DataArray]:
+def _voxel(fused: xr.Dataset, place: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
+    dims = spatial_dims(fused[ABUNDANCE])
+    given = {dim: np.asarray(value, dtype=float) for dim, value in place.items()}
+    if set(given) != set(dims):
+        raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(given)}")
+    if len({wanted.shape for wanted in given.values() if wanted.ndim}) > 1:
+        raise DataError(f"several places have as many positions along each of {', '.join(dims)}")
     index = {}
-    for dim in spatial_dims(fused[ABUNDANCE]):
-        if place[dim] is None:
-            raise DataError(f"the dataset has {dim}; give the position along it, {dim}=... in um")
-        wanted = np.asarray(place[dim], dtype=float)
+    for dim, wanted in given.items():
         centres = fused[dim].values
         nearest = np.abs(centres - wanted[..., None]).argmin(axis=-1)
         reach = float(np.diff(centres).max(initial=0.0)) / 2.0 * (1 + 1e-9)
-        if (np.abs(centres[nearest] - wanted) > reach).any():
-            raise DataError(f"{dim}={place[dim]} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um")
+        if not (np.abs(centres[nearest] - wanted) <= reach).all():
+            raise DataError(
+                f"{dim}={wanted.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
+            )
         index[dim] = xr.DataArray(nearest, dims=("point",) if wanted.ndim else ())
     return index

@@ -251,10 +251,10 @@ def _misfits(name: str, axis: Axis | npt.ArrayLike, sizes: Mapping[Hashable, int
         if name not in sizes:
             yield f"{name}: no variable has this dim; a map in a plane takes Axis(unit, values=position)"
         return
-    shape = np.shape(axis.values if isinstance(axis, Axis) else axis)
+    shape: tuple[int, ...] = np.asarray(axis.values if isinstance(axis, Axis) else axis).shape
     if name in sizes and shape != (sizes[name],):
         yield f"{name}: positions of shape {shape} for {sizes[name]} pixels"
-    elif name not in sizes and isinstance(axis, Axis) and shape not in ((), (sizes.get("point"),)):
+    elif name not in sizes and isinstance(axis, Axis) and shape not in [(), (sizes.get("point", -1),)]:
         yield f"{name}: positions of shape {shape}, but no variable has this dim, and they are not one for each point"
 
 

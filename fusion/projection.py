@@ -106,7 +106,8 @@ def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: 
         values = (placed[name].fillna(0.0) * volume[density]).transpose(*placed[name].dims)
         attrs = {**placed[name].attrs, "cell_methods": "z: y: x: sum", "lost_fraction": lost[name]}
         attrs.pop("ancillary_variables", None)
-        placed[name] = values.assign_attrs(attrs)
+        values.attrs = attrs
+        placed[name] = values
     if min(lost.values()) >= 1.0:
         raise DataError(f"{title(ds)}: no count falls on any {density} of {title(volume)}; check the transform")
     return check(provenance.record(placed, "fusion.backproject", {"density": density, "lost_fraction": lost}))

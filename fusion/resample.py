@@ -87,6 +87,8 @@ def resample(
     ds, grid = check(ds), check(grid)
     for one in (ds, grid):
         require_lengths(one, "resampled")
+    if not spatial_dims(grid):
+        raise DataError(f"{title(grid)}: points are no grid; a dataset with dims y and x is needed")
     transform = transform or between(ds, grid)
     source = _source(ds, grid, transform, depth)
     _refuse_apart(ds, grid, source)
@@ -184,6 +186,9 @@ def _move(
 def _prepared(variable: xr.DataArray, label: bool) -> Any:
     """Return the values as (z, y, x, channels), in a floating dtype unless they are labels."""
     spatial = spatial_dims(variable)
+    if variable.dtype.kind not in "iufb":
+        raise DataError(f"{variable.name}: {variable.dtype} values cannot be resampled; give real numbers, e.g. the "
+                        "modulus of a complex image")  # fmt: skip
     shape = tuple(variable.sizes[dim] if dim in spatial else 1 for dim in SPATIAL)
     data = variable.data.reshape(*shape, -1)
     if label:
@@ -201,7 +206,8 @@ def _moved_attrs(variable: xr.DataArray, label: bool, spatial: tuple[str, ...]) 
             attrs["flag_meanings"] = f"{attrs.get('flag_meanings', '')} outside".strip()
     else:
         attrs["cell_methods"] = _cells(spatial, kind(variable))
-    attrs["ancillary_variables"] = f"{attrs.get('ancillary_variables', '')} {COVERAGE}".strip()
+    linked = dict.fromkeys([*str(attrs.get("ancillary_variables", "")).split(), COVERAGE])
+    attrs["ancillary_variables"] = " ".join(linked)
     return attrs
 
 

@@ -206,7 +206,8 @@ def _restored(signal: Any, axes: list[Any], kept: dict[str, Any], title: str) ->
     ds = shell.assign({kept["name"]: array}).assign_attrs(title=title)
     original = signal.original_metadata.as_dictionary()
     ds = ds.assign_attrs(original_metadata=as_json(original)) if original else ds
-    return fusion.check(ds.transpose(*spatial_dims(ds[kept["name"]]), ...))
+    placed = fusion.set_pose(ds, *fusion.get_pose(ds))
+    return fusion.check(placed.transpose(*spatial_dims(placed[kept["name"]]), ...))
 
 
 def _coordinate(axis: Any, stored: Mapping[str, Any]) -> xr.Variable:

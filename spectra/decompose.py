@@ -73,9 +73,14 @@ def decompose(
     ConventionError
         If the dataset breaks the conventions.
 
+    Notes
+    -----
+    Under ``"poisson"`` a few counts that share neither pixel nor channel with others make a component of their own,
+    with as much weight as any. Crop the range and coarsen a very sparse map first.
+
     References
     ----------
-    M. R. Keenan and P. G. Kotula, Surf. Interface Anal. 36, 203 (2004): the weighting, equation 9.
+    M. R. Keenan and P. G. Kotula, Surf. Interface Anal. 36, 203 (2004): the weighting.
     D. D. Lee and H. S. Seung, Nature 401, 788 (1999): non-negative factors.
 
     Examples
@@ -163,8 +168,9 @@ def _require_sizes(array: xr.DataArray, matrix: Array, components: int, method: 
         raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}")
     if weighting not in ("poisson", None):
         raise DataError(f"unknown weighting {weighting!r}; accepted are 'poisson' and None")
-    if len(matrix) < 2:
-        raise DataError(f"{array.name}: {len(matrix)} pixels with any signal; at least 2 are needed")
+    if min(matrix.shape) < 2:
+        pixels, channels = matrix.shape
+        raise DataError(f"{array.name}: {pixels} pixels and {channels} channels with signal; at least 2 are needed")
     if isinstance(components, bool) or not isinstance(components, (int, np.integer)) or components < 1:
         raise DataError(f"components is a whole number of at least 1; received {components!r}")
     if components > min(matrix.shape):
@@ -190,13 +196,14 @@ def _factorise(
         warnings.filterwarnings("ignore", message="Maximum number of iterations")
         fitted = signal.decomposition(
             normalize_poissonian_noise=weighting == "poisson",
-            output_dimension=int(components),
+            # HyperSpy's search for an elbow fails on a single singular value
+            output_dimension=int(components) if method == "nmf" else max(int(components), 2),
             print_info=False,
             return_info=True,
             **_engine(matrix, components, method, seed),
         )
     found = signal.learning_results
-    scores, factors = (np.asarray(part, dtype=np.float64) for part in (found.loadings, found.factors.T))
+    scores, factors = found.loadings[:, :components], found.factors.T[:components]
     return scores, factors, getattr(fitted, "n_iter_", 0) < _NMF_ITERATIONS
 
 

@@ -107,8 +107,7 @@ def _content(name: str, build: Callable[[], xr.Dataset]) -> Content:
     except ConspectusError as error:
         return Content(name, "unreadable", fault=str(error))
     technique = str(ds.attrs.get("technique", "spectra" if is_spectral(ds) else "image"))
-    dims = tuple(dim for dim in (*SPATIAL, *map(str, ds.dims)) if dim in ds.dims)
-    dims = tuple(dict.fromkeys(dims))
+    dims = tuple(dict.fromkeys(dim for dim in (*SPATIAL, *map(str, ds.dims)) if dim in ds.dims))
     units = tuple(str(ds[dim].attrs.get("units", "1")) if dim in ds.coords else "1" for dim in dims)
     return Content(name, technique, dims, tuple(ds.sizes[dim] for dim in dims), units)
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.errors import FileReadError
-from spectra import delmic, items, netcdf, vendor
+from spectra import delmic, items, netcdf, nsid, vendor, witec
 from spectra.items import Builders, Content
 
 _PLUGINS: Final = (
@@ -30,7 +30,8 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     ----------
     path : path-like
         A file of Bruker (bcf, spx), EDAX, JEOL, Velox and other EMD, Gatan (dm3, dm4), TIA, Renishaw (wdf),
-        JobinYvon, TriVista, Hamamatsu, Digital Surf, Delmic (h5), HyperSpy (hspy), MSA, Ripple, or NetCDF.
+        WITec (txt), JobinYvon, TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), HyperSpy (hspy), MSA,
+        Ripple, or NetCDF.
     name : str, optional
         An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item.
 
@@ -91,6 +92,8 @@ def _builders(path: Path) -> Builders:
         return netcdf.builders(path)
     if extension in _HDF5:
         return _hdf5_builders(path)
+    if extension == ".txt" and _starts_with(path, witec.HEAD):
+        return witec.builders(path)
     return vendor.builders(path, _plugin(path, extension))
 
 
@@ -124,11 +127,13 @@ def _hdf5_builders(path: Path) -> Builders:
             return delmic.builders(path)
         if "Experiments" in file:
             return vendor.builders(path, "hspy")
+        if nsid.is_nsid(file):
+            return nsid.builders(path)
         found = ", ".join(map(repr, list(file)[:5]))
     raise FileReadError(
         path,
         f"an HDF5 file of unknown layout (it begins with the groups {found})",
-        hint="Delmic (Odemis) and HyperSpy files are known; save others as NetCDF with named axes and units",
+        hint="Delmic (Odemis), NSID and HyperSpy files are known; save others as NetCDF with named axes and units",
     )
 
 

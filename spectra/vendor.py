@@ -110,20 +110,13 @@ def _read(path: Path, plugin: str) -> list[Raw]:
     options = _OPTIONS.get(plugin, {})
     with quiet("rsciio"):
         try:
-            found: list[Raw] = reader(str(path), lazy=True, **options)
-        except NotImplementedError:
-            found = _eager(reader, path, plugin)
+            return list(reader(str(path), lazy=True, **options))
+        except Exception:  # many plugins cannot read lazily, each says so in its own way
+            pass
+        try:
+            return list(reader(str(path), **options))
         except Exception as error:  # plugins fail with errors of every class on damaged files
             raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
-    return found
-
-
-def _eager(reader: Any, path: Path, plugin: str) -> list[Raw]:
-    try:
-        found: list[Raw] = reader(str(path), **_OPTIONS.get(plugin, {}))
-    except Exception as error:  # plugins fail with errors of every class on damaged files
-        raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
-    return found
 
 
 def _name(raw: Raw, path: Path, plugin: str) -> str:

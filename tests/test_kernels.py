@@ -128,7 +128,7 @@ def test_inside_is_the_brute_force_mask(turn, shift, shape, thickness, backwards
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize(("offset", "step"), [(0.0, 1.0), (17.3, 0.1), (-51234.5, 0.0037)])
+@pytest.mark.parametrize(("offset", "step"), [(0.0, 1.0), (17.3, 0.1), (-51234.5, 0.0037), (51234.5, 0.0037)])
 def test_identity_keeps_everything(dtype, offset, step):
     source = noise(*SHAPE, 3, dtype=dtype)
     source[::2, 1::3, ::4] = np.nan

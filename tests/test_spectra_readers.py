@@ -115,6 +115,39 @@ def test_values_are_those_of_the_reference_reader(measured, name, plugin, item, 
     np.testing.assert_array_equal(array.values, expected)
 
 
+def test_witec_export_has_no_pixel_size(measured):
+    path = measured("raman/Witec-Map_full.txt")
+    ds = spectra.open(path)
+    table = np.loadtxt(path, skiprows=2)
+    assert ds["intensity"].dims == ("y", "x", "raman_shift")
+    assert (ds["y"].attrs["units"], ds["x"].attrs["units"]) == ("px", "px")
+    np.testing.assert_array_equal(ds["raman_shift"], table[:, 0])
+    np.testing.assert_array_equal(ds["intensity"].isel(x=1, y=0), table[:, 2])
+    np.testing.assert_array_equal(ds["intensity"].isel(x=0, y=1), table[:, 6])
+
+
+def test_nsid_axis_without_a_standard_name_runs_along_channels(measured):
+    path = measured("electrochem/bfo_iv_final.hf5")
+    ds = spectra.open(path)
+    with h5py.File(path) as file:
+        group = file["Measurement_000/Channel_000/IV_BFO"]
+        stored, roots = group["IV_BFO"][...], group["$\\sqrt E$"][...]
+    np.testing.assert_array_equal(ds["intensity"].transpose("x", "y", "channel"), stored)
+    np.testing.assert_array_equal(ds["channel_value"], roots)
+    assert ds["channel_value"].attrs == {"units": "(V/m)^0.5", "long_name": "Electric Field, sqrt E"}
+    assert ds["intensity"].attrs["long_name"] == "log J (A/m^2)"
+    assert float(ds["x"][-1]) == pytest.approx(5e-3)
+
+
+def test_text_of_unknown_layout_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("1 2 3")
+    (tmp_path / "b.txt").write_text("X-Axis\tsomewhere\nnm\tcts\n1 2\n")
+    with pytest.raises(FileReadError, match=r"unknown format '[.]txt'"):
+        spectra.open(tmp_path / "a.txt")
+    with pytest.raises(FileReadError, match=r"not a WITec export of a map .*'somewhere' does not say its place"):
+        spectra.open(tmp_path / "b.txt")
+
+
 def test_known_totals(measured):
     assert int(spectra.open(measured("edx/test_TEM.bcf"))["counts"].sum()) == 26005
     assert int(spectra.open(measured("edx/P45_the_default_job.bcf"))["counts"].sum()) == 165941

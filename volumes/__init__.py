@@ -8,3 +8,6 @@ from volumes.readers import Content as Content
 from volumes.readers import contents as contents
 from volumes.readers import open as open
 from volumes.render import render as render
+from volumes.tomography import Orientation as Orientation
+from volumes.tomography import orient as orient
+from volumes.tomography import shift_between as shift_between

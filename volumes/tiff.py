@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,7 +92,7 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
         dims=dims,
         shape=series.shape,
         dtype=series.dtype,
-        load=partial(_load, path, index, series.nbytes),
+        load=partial(_load, path, index, series.shape, series.dtype),
         axes={dim: axis for dim, axis in axes.items() if dim in dims},
         labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
         metadata=metadata,
@@ -106,14 +107,24 @@ def _dims(path: Path, series: TiffPageSeries) -> tuple[str, ...]:
     return dims
 
 
-def _load(path: Path, index: int, nbytes: int) -> Any:
-    if nbytes <= LAZY_ABOVE:
+def _load(path: Path, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    if prod(shape) * dtype.itemsize <= LAZY_ABOVE or len(shape) < 3:
         with opened(path) as tif:
             return tif.series[index].asarray()
     import dask.array as da
-    import tifffile
+    from dask.delayed import delayed
 
-    return da.from_zarr(tifffile.imread(path, series=index, aszarr=True))
+    read = delayed(_load_one)
+    return da.stack([da.from_delayed(read(path, index, i), shape[1:], dtype) for i in range(shape[0])])
+
+
+def _load_one(path: Path, index: int, first: int) -> Any:
+    """Read one plane, or one block of planes; the file is closed again, so that no handle outlives the dataset."""
+    import tifffile
+    import zarr
+
+    with tifffile.imread(path, series=index, aszarr=True) as store:
+        return zarr.open_array(store, mode="r")[first]
 
 
 def _described(

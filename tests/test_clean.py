@@ -1,0 +1,121 @@
+"""Baselines, crops, X-ray lines."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from pybaselines import Baseline
+
+import fusion
+import spectra
+from fusion import Axis, DataError, provenance
+
+
+def raman(lazy=False, dtype=np.float64):
+    shift = np.linspace(600.0, 1800.0, 240)
+    peak = 40.0 * np.exp(-(((shift - 1003.0) / 12.0) ** 2))
+    slope = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    noise = np.random.default_rng(0).normal(scale=0.3, size=(2, 3, 240))
+    values = (peak + slope[..., None] * (100.0 + 0.02 * shift + 2e-6 * shift**2) + noise).astype(dtype)
+    ds = fusion.dataset(
+        {"intensity": (("y", "x", "raman_shift"), da.from_array(values, chunks=(1, 2, 100)) if lazy else values)},
+        {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "raman_shift": Axis("1/cm", values=shift)},
+        name="map", cell_methods="mean", attrs={"technique": "Raman"},
+    )  # fmt: skip
+    return ds, peak
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("asls", {"lam": 3e4, "p": 1e-3}), ("arpls", {"lam": 3e4}), ("snip", {"max_half_window": 40})],
+)
+def test_baseline_leaves_the_peak(method, options):
+    ds, peak = raman()
+    flat = spectra.baseline(ds, method=method, **options)
+    assert float(abs(flat["intensity"] - peak).max()) < 4.0
+    assert flat["intensity"].attrs == ds["intensity"].attrs
+    step = provenance.read(flat)["steps"][-1]
+    assert step == {"name": "spectra.baseline", "parameters": {"method": method, **options}}
+    xr.testing.assert_identical(ds, raman()[0])
+
+
+def test_baseline_is_that_of_pybaselines(measured):
+    ds = spectra.open(measured("raman/chondro.nc")).isel(y=slice(0, 2), x=slice(0, 3))
+    flat = spectra.baseline(ds, lam=1e5)["counts"]
+    spectrum = ds["counts"].values[1, 2].astype(float)
+    expected = spectrum - Baseline(ds["raman_shift"].values).asls(spectrum, lam=1e5)[0]
+    assert (flat.dtype, flat.chunks is None) == (np.float32, False)
+    np.testing.assert_allclose(flat.values[1, 2], expected, rtol=1e-5, atol=1e-3)
+
+
+def test_lazy_baseline_equals_eager():
+    lazy, eager = (spectra.baseline(raman(lazy=lazy)[0])["intensity"] for lazy in (True, False))
+    assert lazy.chunks is not None
+    np.testing.assert_allclose(lazy.values, eager.values)
+
+
+def test_masked_spectrum_stays_masked():
+    ds, _ = raman()
+    ds["intensity"][0, 1, 5] = np.nan
+    flat = spectra.baseline(ds)["intensity"]
+    assert flat[0, 1].isnull().all()
+    assert flat.isnull().sum() == flat.sizes["raman_shift"]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [("nosuch", {}, "no method 'nosuch'; common ones are 'asls'"), ("asls", {"lam": -1.0}, "lam must be greater"),
+     ("asls", {"stiffness": 3.0}, "unexpected keyword argument 'stiffness'"), ("_class", {}, "no method")],
+)  # fmt: skip
+def test_wrong_method_fails_at_once(method, options, message):
+    with pytest.raises(DataError, match=message):
+        spectra.baseline(raman(lazy=True)[0], method=method, **options)
+
+
+def test_crop_by_coordinates():
+    ds, _ = raman(lazy=True)
+    cut = spectra.crop(ds, raman_shift=(900.0, 1100.0), x=(1.0, None))
+    assert cut["raman_shift"].min() >= 900.0
+    assert cut["raman_shift"].max() <= 1100.0
+    np.testing.assert_array_equal(cut["x"], [1.0, 2.0])
+    assert cut["intensity"].chunks is not None
+    xr.testing.assert_equal(cut, ds.sel(raman_shift=slice(900.0, 1100.0), x=slice(1.0, None)))
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"energy": (0.0, 1.0)}, "no axis 'energy' to crop; the axes are"),
+        ({"raman_shift": (1100.0, 900.0)}, r"nothing along raman_shift lies in .*; it runs from 600 to 1800 1/cm"),
+    ],
+)  # fmt: skip
+def test_crop_refusals(ranges, message):
+    with pytest.raises(DataError, match=message):
+        spectra.crop(raman()[0], **ranges)
+
+
+def test_lines_of_a_measured_map(measured):
+    ds = spectra.open(measured("edx/test_TEM.bcf"))
+    lines = spectra.identify(ds, elements=("Cu", "O", "Pd", "Ti", "Fe"))
+    assert [(line.component, line.line) for line in lines] == [(0, "O_Ka"), (0, "Ti_Ka")]
+    assert max(abs(line.distance) for line in lines) < 0.005
+
+
+def test_lines_of_endmembers():
+    energy = 0.01 * np.arange(1000)
+    pure = np.stack([np.exp(-(((energy - centre) / 0.06) ** 2)) for centre in (1.74, 6.40)])
+    share = np.random.default_rng(0).uniform(size=(6, 6, 2))
+    share[0, :2] = np.eye(2)
+    ds = fusion.dataset(
+        {"counts": (("y", "x", "energy"), share @ pure * 50.0)},
+        {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.01)}, name="map", cell_methods="sum",
+    )  # fmt: skip
+    lines = spectra.identify(spectra.decompose(ds, 2), elements=("Si", "Fe"))
+    assert {(line.component, line.line) for line in lines if line.height > 0.5} in (
+        {(0, "Si_Ka"), (1, "Fe_Ka")}, {(1, "Si_Ka"), (0, "Fe_Ka")}
+    )  # fmt: skip
+
+
+def test_lines_need_energy():
+    with pytest.raises(DataError, match="X-ray lines need an energy axis"):
+        spectra.identify(raman()[0])

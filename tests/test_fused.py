@@ -1,0 +1,253 @@
+"""Fused spectra against dense ones, and their error bars against Monte Carlo."""
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fusion
+from fusion import Affine, Axis
+
+GRID = {"z": Axis("um", 0.5), "y": Axis("um", 0.11, 0.2), "x": Axis("um", 0.07, 0.3)}
+ENERGIES = Axis("keV", 0.01, 0.2)
+
+
+def endmembers(components: int = 3, channels: int = 40) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.1, 2.0, (components, channels))
+
+
+def decomposed(abundance: np.ndarray, pixel: float = 0.1, error: Any = None, **options: Any) -> xr.Dataset:
+    """Return a map as spectra.decompose gives it."""
+    ends = endmembers(abundance.shape[-1])
+    variables: dict[str, Any] = {
+        "abundance": (("y", "x", "component"), abundance, {"units": "count"}),
+        "endmember": (("component", "energy"), ends),
+    }
+    if error is not None:
+        variables["abundance"][2]["ancillary_variables"] = "abundance_stderr"
+        variables["abundance_stderr"] = (("y", "x", "component"), error, {"units": "count"})
+    axes = {"y": Axis("um", pixel), "x": Axis("um", pixel), "z": Axis("um", values=0.5), "energy": ENERGIES}
+    axes["component"] = [f"phase {i}" for i in range(abundance.shape[-1])]  # type: ignore[assignment]
+    return fusion.dataset(variables, axes, name="map", cell_methods="mean", frame="stage", **options)
+
+
+def volume(shape: tuple[int, ...] = (3, 7, 9)) -> xr.Dataset:
+    grey = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    return fusion.dataset({"grey": (("z", "y", "x"), grey)}, GRID, name="sem", cell_methods="mean", frame="stage")
+
+
+def smooth(size: int = 20, components: int = 3) -> np.ndarray:
+    """Return abundances that hardly bend within a pixel."""
+    y, x = np.meshgrid(np.arange(size) / size, np.arange(size) / size, indexing="ij")
+    waves = [50 + 20 * np.sin(2 * x + k) + 10 * y * (k + 1) for k in range(components)]
+    return np.stack(waves, axis=-1)
+
+
+SHIFT = Affine.translation(0.0, 0.02, -0.03) @ Affine.rotation(6.0)
+
+
+@pytest.fixture(scope="module")
+def fused() -> xr.Dataset:
+    ones = np.full((20, 20, 3), 2.0)
+    return fusion.fuse(decomposed(smooth(), error=ones), volume(), transform=SHIFT, depth=0.8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 6), st.integers(0, 8))
+def test_the_spectrum_of_a_voxel_is_abundance_times_endmember(fused: xr.Dataset, row: int, column: int) -> None:
+    place = {"z": 0.5, "y": fused["y"].values[row], "x": fused["x"].values[column]}
+    found = fusion.spectrum(fused, **place)
+    inverse = SHIFT.inverse()([0.5, place["y"], place["x"]])
+    truth = decomposed(smooth())["abundance"].interp(y=inverse[1], x=inverse[2]).values @ endmembers()
+    assert found.dims == ("energy",)
+    np.testing.assert_allclose(found.values, truth, rtol=1e-6)
+    np.testing.assert_array_equal(found["energy"].values, fused["energy"].values)
+
+
+def test_the_error_of_a_spectrum_is_that_of_scattered_abundances(fused: xr.Dataset) -> None:
+    found = fusion.spectrum(fused, z=0.5, y=0.42, x=0.58)
+    here = fused.sel(z=0.5, y=0.42, x=0.58, method="nearest")
+    rng = np.random.default_rng(1)
+    draws = rng.normal(here["abundance"].values, here["abundance_stderr"].values, (20_000, 3)) @ endmembers()
+    np.testing.assert_allclose(draws.std(axis=0), found["spectrum_stderr"].values, rtol=0.03)
+    assert found.attrs["ancillary_variables"] == "spectrum_stderr"
+
+
+def test_several_places_give_the_spectra_of_each(fused: xr.Dataset) -> None:
+    y, x = [0.31, 0.64, 0.2], [0.37, 0.3, 0.86]
+    together = fusion.spectrum(fused, z=[0.5, 0.5, 0.5], y=y, x=x)
+    assert together.dims == ("point", "energy")
+    assert together["spectrum_stderr"].dims == ("point", "energy")
+    for index in range(3):
+        alone = fusion.spectrum(fused, z=0.5, y=y[index], x=x[index])
+        np.testing.assert_array_equal(together.values[index], alone.values)
+    np.testing.assert_array_equal(fusion.spectrum(fused, z=0.5, y=y, x=x).values, together.values)
+
+
+def test_the_nearest_voxel_is_taken(fused: xr.Dataset) -> None:
+    centre = fusion.spectrum(fused, z=0.5, y=0.42, x=0.58).values
+    np.testing.assert_array_equal(fusion.spectrum(fused, z=0.5 + 0.24, y=0.42 + 0.05, x=0.58 - 0.03).values, centre)
+    assert np.abs(fusion.spectrum(fused, z=0.5, y=0.42 + 0.06, x=0.58).values - centre).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"z": 0.5, "y": 0.4, "x": 0.3 - 0.036}, {"z": 0.5, "y": 0.92, "x": 0.4}, {"z": 1.3, "y": 0.4, "x": 0.4},
+        {"y": 0.4, "x": 0.4}, {"z": 0.5, "y": 0.4, "x": [0.4, 9.0]}, {"z": 0.5, "y": np.nan, "x": 0.4},
+        {"z": 0.5, "y": [0.4, 0.5, 0.6], "x": [0.4, 0.5]},
+    ],
+)  # fmt: skip
+def test_places_outside_are_refused(fused: xr.Dataset, place: dict[str, Any]) -> None:
+    with pytest.raises(fusion.DataError):
+        fusion.spectrum(fused, **place)
+
+
+def test_places_that_no_map_covers_are_refused(fused: xr.Dataset) -> None:
+    with pytest.raises(fusion.DataError, match="no map covers"):
+        fusion.spectrum(fused, z=0.0, y=0.42, x=0.58)
+
+
+def dense(fused: xr.Dataset) -> np.ndarray:
+    return np.einsum("zyxk,ke->zyxe", fused["abundance"].values, fused["endmember"].values)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.2, 0.6), st.floats(0.0, 0.4))
+def test_a_window_is_the_sum_over_dense_spectra(fused: xr.Dataset, low: float, width: float) -> None:
+    energy = fused["energy"].values
+    inside = (energy >= low) & (energy <= low + width)
+    if not inside.any():
+        with pytest.raises(fusion.DataError, match="no channel between"):
+            fusion.window(fused, energy=(low, low + width))
+        return
+    found = fusion.window(fused, energy=(low, low + width))
+    assert found.dims == ("z", "y", "x")
+    np.testing.assert_allclose(found.values, dense(fused)[..., inside].sum(axis=-1), rtol=1e-6)
+
+
+def test_both_limits_of_a_window_belong_to_it(fused: xr.Dataset) -> None:
+    energy = fused["energy"].values
+    found = fusion.window(fused, energy=(energy[3], energy[5]))
+    np.testing.assert_allclose(found.values, dense(fused)[..., 3:6].sum(axis=-1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("limits", [{}, {"raman_shift": (1.0, 2.0)}, {"energy": (9.0, 10.0)}, {"energy": (0.5, 0.3)}])
+def test_windows_without_channels_are_refused(fused: xr.Dataset, limits: dict[str, tuple[float, float]]) -> None:
+    with pytest.raises(fusion.DataError):
+        fusion.window(fused, **limits)
+
+
+# error bars
+
+
+def vague(transform: Affine, seed: int, size: float) -> Affine:
+    """Return the transform with a full covariance of its in-plane parameters."""
+    root = np.zeros((12, 12))
+    rows = [5, 6, 7, 9, 10, 11]
+    root[np.ix_(rows, rows)] = size * np.random.default_rng(seed).normal(size=(6, 6))
+    return Affine(transform.matrix, covariance=root @ root.T)
+
+
+def test_the_error_of_the_position_is_that_of_perturbed_transforms() -> None:
+    ds, grid, transform = decomposed(smooth()), volume(), vague(SHIFT, 2, 0.006)
+    found = fusion.fuse(ds, grid, transform=transform, depth=0.8)["abundance_stderr"]
+    rng = np.random.default_rng(3)
+    rows = rng.multivariate_normal(transform.matrix[:3].ravel(), transform.covariance, size=400)
+    draws = []
+    for row in rows:
+        matrix = np.vstack([row.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
+        draws.append(fusion.resample(ds, grid, transform=Affine(matrix), depth=0.8)["abundance"].values[1])
+    spread = np.nanstd(draws, axis=0)
+    inner = (slice(1, -1), slice(1, -1))
+    np.testing.assert_allclose(found.values[1][inner], spread[inner], rtol=0.2, atol=0.02 * np.nanmax(spread))
+    assert np.corrcoef(found.values[1][inner].ravel(), spread[inner].ravel())[0, 1] > 0.99
+
+
+def test_noise_and_position_add_as_variances() -> None:
+    noise = np.random.default_rng(4).uniform(0.5, 2.0, (20, 20, 3))
+    exact, unsure = Affine(SHIFT.matrix), vague(SHIFT, 5, 0.02)
+    grid = volume()
+    both = fusion.fuse(decomposed(smooth(), error=noise), grid, transform=unsure)["abundance_stderr"]
+    only_noise = fusion.fuse(decomposed(smooth(), error=noise), grid, transform=exact)["abundance_stderr"]
+    only_place = fusion.fuse(decomposed(smooth()), grid, transform=unsure)["abundance_stderr"]
+    np.testing.assert_allclose(both.values**2, only_noise.values**2 + only_place.values**2, rtol=1e-5)
+    assert np.nanmin(only_place.values) < np.nanmax(only_noise.values)
+    assert np.nanmax(only_place.values) > 0.1
+
+
+def test_a_flat_map_does_not_mind_where_it_lies() -> None:
+    flat = np.full((20, 20, 2), 7.0)
+    fused = fusion.fuse(decomposed(flat), volume(), transform=vague(SHIFT, 6, 0.1))
+    assert np.nanmax(fused["abundance_stderr"].values) < 1e-12
+
+
+def test_errors_of_the_poses_are_used_where_no_transform_is_given() -> None:
+    unsure = vague(SHIFT, 7, 0.02)
+    given_ = fusion.fuse(decomposed(smooth()), volume(), transform=unsure)
+    posed = fusion.fuse(decomposed(smooth(), pose=unsure), volume())
+    np.testing.assert_allclose(posed["abundance_stderr"].values, given_["abundance_stderr"].values, rtol=1e-6)
+
+
+def test_without_any_error_there_is_no_error_bar() -> None:
+    fused = fusion.fuse(decomposed(smooth()), volume(), transform=Affine(SHIFT.matrix))
+    assert "abundance_stderr" not in fused
+    assert "spectrum_stderr" not in fusion.spectrum(fused, z=0.5, y=0.42, x=0.58).coords
+
+
+# what fuse leaves as it is
+
+
+def test_the_volume_is_kept_beside_the_abundances(fused: xr.Dataset) -> None:
+    assert set(fused.data_vars) == {"grey", "abundance", "abundance_stderr", "endmember", "coverage"}
+    np.testing.assert_array_equal(fused["grey"].values, volume()["grey"].values)
+    assert fusion.check(fused) is fused
+    assert "abundance_stderr" in fused["abundance"].attrs["ancillary_variables"].split()
+    assert fusion.get_pose(fused)[1] == "stage"
+    np.testing.assert_array_equal(np.isnan(fused["abundance"]).all("component"), fused["coverage"] == 0)
+
+
+def test_fusing_changes_neither_part() -> None:
+    ds, grid = decomposed(smooth(), error=np.ones((20, 20, 3))), volume()
+    before = ds.copy(deep=True), grid.copy(deep=True)
+    for variable in (*ds.variables.values(), *grid.variables.values()):
+        variable.values.setflags(write=False)
+    fusion.fuse(ds, grid, transform=vague(SHIFT, 8, 0.01))
+    xr.testing.assert_identical(ds, before[0])
+    xr.testing.assert_identical(grid, before[1])
+
+
+def test_lazy_parts_make_a_lazy_result_that_is_the_same() -> None:
+    ds, grid, transform = decomposed(smooth(), error=np.ones((20, 20, 3))), volume(), vague(SHIFT, 9, 0.01)
+    eager = fusion.fuse(ds, grid, transform=transform, depth=0.8)
+    lazy = fusion.fuse(ds.chunk({"y": 7}), grid.chunk({"z": 1, "x": 4}), transform=transform, depth=0.8)
+    window = fusion.window(lazy, energy=(0.25, 0.4))
+    for array in (lazy["abundance"], lazy["abundance_stderr"], lazy["coverage"], window):
+        assert isinstance(array.data, da.Array)
+    xr.testing.assert_allclose(lazy.compute(), eager, rtol=1e-9)
+    np.testing.assert_allclose(window.values, fusion.window(eager, energy=(0.25, 0.4)).values, rtol=1e-9)
+    spectrum = fusion.spectrum(lazy, z=0.5, y=0.42, x=0.58)
+    np.testing.assert_allclose(spectrum.values, fusion.spectrum(eager, z=0.5, y=0.42, x=0.58).values, rtol=1e-9)
+
+
+def test_what_is_no_decomposition_is_refused() -> None:
+    ds, grid = decomposed(smooth()), volume()
+    with pytest.raises(fusion.ConventionError, match="abundance and endmember are needed"):
+        fusion.fuse(ds.drop_vars("endmember"), grid)
+    with pytest.raises(fusion.ConventionError, match=r"\['endmember'\] already exist"):
+        fusion.fuse(ds, grid.assign(endmember=ds["endmember"]))
+    with pytest.raises(fusion.FrameError, match="share no frame"):
+        fusion.fuse(ds, fusion.set_pose(grid, Affine.identity(), "elsewhere"))
+
+
+def test_a_fused_map_without_z_takes_no_z() -> None:
+    grid = volume().isel(z=0)
+    fused = fusion.fuse(decomposed(smooth()), grid, transform=SHIFT)
+    assert fused["abundance"].dims == ("y", "x", "component")
+    assert fusion.spectrum(fused, y=0.42, x=0.58).dims == ("energy",)
+    with pytest.raises(fusion.DataError, match="z"):
+        fusion.spectrum(fused, z=5.0, y=0.42, x=0.58)

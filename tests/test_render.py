@@ -1,0 +1,234 @@
+"""Pictures: what is drawn, in which colour, with which scale; and what happens where there is no OpenGL."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fusion
+import volumes
+from fusion.errors import DataError, StoreError
+from volumes import blend, furniture, opengl
+
+ROOT = Path(__file__).resolve().parents[1]
+NO_WINDOW = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkOSOpenGLRenderWindow"}
+SMALL = (400, 300)
+
+
+def axes(step=1.0, unit="um", dims="zyx"):
+    return {dim: fusion.Axis(unit, step) for dim in dims}
+
+
+def ball(size=24):
+    """Return a volume with a bright ball, and two components: its left half and its right half."""
+    z, y, x = np.indices((size,) * 3) - (size - 1) / 2
+    solid = (np.sqrt(z**2 + y**2 + x**2) < size / 3).astype(np.float32)
+    parts = np.stack([solid * (x < 0), solid * (x > 0)], axis=-1)
+    dims = ("z", "y", "x")
+    variables = {"volume": (dims, solid), "abundance": ((*dims, "component"), parts, {"units": "counts"})}
+    return fusion.dataset(variables, {**axes(), "component": ["Co", "Mn"]}, name="ball", cell_methods="mean")
+
+
+@pytest.fixture(scope="session")
+def drawing():
+    if not opengl.available():
+        pytest.skip(opengl.ADVICE)
+
+
+def shot(ds, **options):
+    plotter = volumes.render(ds, off_screen=True, window_size=SMALL, **options)
+    try:
+        return plotter.screenshot(None, return_img=True).astype(int)
+    finally:
+        plotter.close()
+
+
+@pytest.mark.usefixtures("drawing")
+class TestRender:
+    def test_a_volume_is_bright_in_the_middle(self):
+        image = shot(ball(), variable="volume", axes=False, scale_bar=False)
+        assert image[140:160, 190:210].mean() > 150
+        assert image[:10].mean() < 30
+
+    def test_components_stand_on_their_own_side(self):
+        image = shot(ball(), style="slices", axes=False, scale_bar=False)
+        left, right = image[:, :200].reshape(-1, 3), image[:, 200:].reshape(-1, 3)
+        redness = [np.clip(half[:, 0] - half[:, 1], 0, None).sum() for half in (left, right)]
+        greenness = [np.clip(half[:, 1] - half[:, 0], 0, None).sum() for half in (left, right)]
+        assert redness[0] > 3 * redness[1]
+        assert greenness[1] > 3 * greenness[0]
+
+    def test_an_image_is_shown_as_it_is_stored(self):
+        values = np.zeros((30, 40), np.float32)
+        values[:10, :10] = 1.0
+        ds = fusion.dataset({"image": (("y", "x"), values)}, axes(dims="yx"), name="corner", cell_methods="mean")
+        image = shot(ds, axes=False, scale_bar=False).sum(axis=-1)
+        rows, columns = np.nonzero(image[:, :330] > 600)
+        assert rows.mean() < 110
+        assert columns.mean() < 150
+
+    def test_what_is_not_covered_is_not_drawn(self):
+        ds = ball()
+        empty = ds.assign(coverage=(("z", "y", "x"), np.zeros((24,) * 3), {"cell_methods": "z: y: x: point"}))
+        with pytest.raises(DataError, match="no finite value"):
+            volumes.render(empty, off_screen=True)
+
+    def test_the_scale_bar_is_true_and_follows_the_zoom(self):
+        ds = fusion.dataset(
+            {"image": (("y", "x"), np.full((60, 60), 0.5))}, axes(0.1, dims="yx"), name="square", cell_methods="mean"
+        )
+        plotter = volumes.render(ds, off_screen=True, axes=False, window_size=SMALL)
+        try:
+            for zoom, text in ((1.0, "2 µm"), (10.0, "200 nm")):
+                plotter.camera.zoom(zoom)
+                image = plotter.screenshot(None, return_img=True).astype(int)
+                bar = image[283:286].min(axis=(0, 2)) > 200
+                seen = 2 * plotter.camera.parallel_scale * SMALL[0] / SMALL[1]
+                length = float(text.split()[0]) * (1.0 if "µm" in text else 1e-3)
+                assert bar[: SMALL[0] // 3].sum() == pytest.approx(length / seen * SMALL[0], abs=2)
+                texts = [prop.input for prop in plotter.renderer.actors.values() if hasattr(prop, "input")]
+                props = plotter.renderer.GetViewProps()
+                texts += [prop.GetInput() for prop in props if prop.IsA("vtkTextActor")]
+                assert text in texts
+        finally:
+            plotter.close()
+
+    def test_a_turned_volume_is_drawn_turned(self):
+        bar = np.zeros((9, 9, 41), np.float32)
+        bar[3:6, 3:6] = 1.0
+        pose = fusion.Affine.rotation(90.0, axis=(0.0, 1.0, 0.0))
+        spans = []
+        for placed in (None, pose):
+            ds = fusion.dataset(
+                {"volume": (("z", "y", "x"), bar)}, axes(), name="bar", cell_methods="mean", pose=placed
+            )
+            image = shot(ds, axes=False, scale_bar=False)[:, :340].sum(axis=-1)
+            rows, columns = np.nonzero(image > 300)
+            spans.append((np.ptp(rows), np.ptp(columns)))
+        assert spans[0][1] > 1.5 * spans[0][0]
+        assert spans[1][0] > 1.5 * spans[1][1]
+
+    def test_pictures_of_measured_files(self, measured, tmp_path):
+        needle = volumes.open(measured("electron_tomography/needle_fbp_128.nc"))
+        written = volumes.picture(needle, tmp_path / "needle.png", window_size=SMALL)
+        assert (written.rendered, written.note) == (True, "")
+        with Image.open(written.path) as image:
+            assert image.size == SMALL
+        maps = volumes.open(measured("correlative_haadf_chem/Co3O4_Mn3O4.h5"), voxel="0.1 nm")
+        assert volumes.picture(maps, tmp_path / "maps.png", variable="HAADF", components=["Co", "Mn"]).rendered
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"variable": "missing"}, "missing"),
+            ({"components": ["Fe"]}, "no component or variable 'Fe'"),
+            ({"components": ["Co", "Mn"], "colors": ["red"]}, "2 arrays to draw in 1 colours"),
+        ],
+    )
+    def test_unknown_names(self, options, reason):
+        with pytest.raises(DataError, match=reason):
+            volumes.picture(ball(), "never.png", **options)
+
+    def test_a_line_cannot_be_drawn(self):
+        ds = fusion.dataset({"line": (("x",), np.ones(5))}, axes(dims="x"), name="line", cell_methods="mean")
+        with pytest.raises(DataError, match="two or three spatial dims"):
+            volumes.render(ds, off_screen=True)
+
+    def test_a_place_that_cannot_be_written(self, tmp_path):
+        for path in (tmp_path / "a.tiff", tmp_path / "missing" / "a.png"):
+            with pytest.raises(StoreError, match=r"a picture is a \.png file"):
+                volumes.picture(ball(), path)
+
+
+SCRIPT = """
+import sys, numpy as np, fusion, volumes
+axes = {dim: fusion.Axis("um", 1.0) for dim in "zyx"}
+values = np.random.default_rng(0).random((8, 9, 10))
+ds = fusion.dataset({"volume": (("z", "y", "x"), values)}, axes, name="v", cell_methods="mean")
+try:
+    volumes.render(ds, off_screen=True)
+except fusion.DataError as error:
+    print("refused:", error)
+written = volumes.picture(ds, sys.argv[1], style="both")
+print(written.rendered, written.note)
+"""
+
+
+@pytest.mark.parametrize("hidden", [{"CONSPECTUS_NO_OPENGL": "1"}, NO_WINDOW], ids=["told", "real"])
+def test_without_opengl_the_picture_is_flat(tmp_path, hidden):
+    """The second case is real: VTK ends the process where libOSMesa is asked for and missing."""
+    env = {**os.environ, **hidden, "PYTHONPATH": str(ROOT)}
+    if hidden is NO_WINDOW:
+        trial = subprocess.run([sys.executable, "-c", opengl._TRIAL], env=env, capture_output=True, check=False)
+        if trial.returncode == 0 and trial.stdout:
+            pytest.skip("this machine has OSMesa")
+    path = tmp_path / "flat.png"
+    run = subprocess.run([sys.executable, "-c", SCRIPT, path], env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "refused: 3D rendering is not possible here" in run.stdout
+    assert "False drawn flat: no OpenGL was found; install it, e.g. apt-get install libegl1" in run.stdout
+    with Image.open(path) as image:
+        assert image.size == (1200, 900)
+        assert np.asarray(image.convert("L")).max() > 200
+
+
+def test_the_answer_is_asked_for_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(opengl.subprocess, "run", lambda *args, **options: calls.append(args))
+    monkeypatch.setenv(opengl.HIDE, "1")
+    opengl.window_class.cache_clear()
+    try:
+        assert [opengl.available() for _ in range(3)] == [False] * 3
+    finally:
+        opengl.window_class.cache_clear()
+    assert calls == []
+
+
+class TestBlend:
+    def test_light_is_mixed(self):
+        ds = ball()
+        found = blend.layers(ds, "abundance", ["Co", "Mn"], ["#ff0000", "#0000ff"])
+        rgba = blend.mixed(found)
+        np.testing.assert_array_equal(rgba[12, 12, 8], [255, 0, 0, 255])
+        np.testing.assert_array_equal(rgba[12, 12, 15], [0, 0, 255, 255])
+        np.testing.assert_array_equal(rgba[0, 0, 0], [0, 0, 0, 0])
+
+    def test_each_layer_has_its_own_top(self):
+        values = np.linspace(0.0, 1.0, 101)[None] * np.array([[1.0], [10.0]])
+        ds = fusion.dataset({"a": (("y", "x"), values), "b": (("y", "x"), 7 * values)}, axes(dims="yx"), name="t",
+                            cell_methods="mean")  # fmt: skip
+        a, b = blend.layers(ds, None, ["a", "b"], None)
+        assert a.top == pytest.approx(np.percentile(values, 99.0))
+        assert b.top == pytest.approx(7 * a.top)
+
+    def test_nothing_is_transparent_and_zero_is_black(self):
+        values = np.ones((4, 5))
+        values[0], values[1] = np.nan, 0.0
+        ds = fusion.dataset({"a": (("y", "x"), values)}, axes(dims="yx"), name="t", cell_methods="mean")
+        found = blend.layers(ds, None, ["a"], None)
+        assert blend.covered(found)[:, 0].tolist() == [False, True, True, True]
+        assert blend.mixed(found)[0, 0].tolist() == [0, 0, 0, 0]
+
+
+class TestFurniture:
+    @pytest.mark.parametrize("span", np.geomspace(1e-4, 1e5, 19))
+    @pytest.mark.parametrize("start", [0.0, -3.7, 1234.5])
+    def test_ticks_are_few_round_and_inside(self, span, start):
+        found = furniture.ticks((start, start + span))
+        assert 2 <= found.size <= 5
+        assert found[0] >= start - 1e-9 * span
+        assert found[-1] <= start + span * (1 + 1e-9)
+        step = np.diff(found)
+        np.testing.assert_allclose(step, step[0])
+
+    @pytest.mark.parametrize("longest", [0.0123, 0.99, 1.0, 1.999, 5.0, 777.0])
+    def test_a_bar_is_the_longest_round_length(self, longest):
+        length = furniture.round_length(longest)
+        assert longest / 2.5 < length <= longest
+        assert f"{length:.0e}"[0] in "125"

@@ -1,0 +1,505 @@
+"""volumes.open against the reference readers, on measured files and on files made here."""
+
+import json
+from pathlib import Path
+
+import h5py
+import mrcfile
+import numpy as np
+import pytest
+import scipy.io
+import tifffile
+import xarray as xr
+from PIL import Image
+
+import fusion
+import volumes
+from fusion import provenance
+from fusion.errors import ConventionError, FileReadError, UnitError
+from volumes import tiff
+
+SECTIONS = {"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}
+
+
+def steps(ds):
+    return {dim: (float(ds[dim][1] - ds[dim][0]), ds[dim].attrs["units"]) for dim in "zyx" if dim in ds.dims}
+
+
+def ramp(*shape, dtype=np.uint16):
+    """Values that say where they are: 100 first + 10 second + third index."""
+    grids = np.indices(shape)
+    weights = 10 ** np.arange(len(shape))[::-1]
+    return np.tensordot(weights, grids, axes=1).astype(dtype)
+
+
+class TestMeasured:
+    def test_imagej_stack(self, measured):
+        path = measured("confocal/colocsample1b-red.tif")
+        ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["volume"].values, tifffile.imread(path))
+        assert ds["volume"].dims == ("z", "y", "x")
+        assert steps(ds) == {dim: (pytest.approx(size), "um") for dim, size in
+                             {"z": 0.64609375, "y": 1e6 / 3046781, "x": 1e6 / 3046781}.items()}  # fmt: skip
+        assert json.loads(ds.attrs["original_metadata"])["ImageJ"] == "1.44d"
+
+    @pytest.mark.parametrize(
+        ("name", "size"),
+        [
+            ("correlative_secm_sem/Al-AR.tif", 0.0620117),
+            ("sem_tem/tfs_example.tif", 0.269792),
+            ("sem_tem/zeiss_example_sem.tif", 0.5933),
+            ("fluorescence/odemis_FOV1_green_fluorescence.tif", 1e6 / 12923076),
+        ],
+    )
+    def test_pixel_size_of_the_microscope(self, measured, name, size):
+        path = measured(name)
+        ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
+        assert steps(ds) == {"y": (pytest.approx(size), "um"), "x": (pytest.approx(size), "um")}
+
+    def test_colour_planes_become_channels(self, measured):
+        path = measured("fluorescence/hela-cells_3ch.tif")
+        ds = volumes.open(path)
+        assert ds["image"].dims == ("y", "x", "channel")
+        assert ds["channel"].values.tolist() == ["red", "green", "blue"]
+        np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
+
+    def test_a_stack_without_a_size_is_in_px(self, measured):
+        ds = volumes.open(measured("confocal/colloidoscope_katherine.tiff"))
+        assert steps(ds) == dict.fromkeys("zyx", (1.0, "px"))
+        assert ds.sizes == {"z": 64, "y": 128, "x": 128}
+
+    def test_spacing_beside_a_unit(self, measured):
+        ds = volumes.open(measured("synthetic_reference/clem_3dct_phantom/small_cf.tif"))
+        assert steps(ds) == {dim: (pytest.approx(0.16), "um") for dim in "zyx"}
+        bare = volumes.open(measured("synthetic_reference/clem_3dct_phantom/small_cf_transformed.tif"))
+        assert steps(bare) == dict.fromkeys("zyx", (1.0, "px"))
+
+    def test_stem_scan_in_mrc(self, measured):
+        path = measured("sem_tem/HAADFscan.mrc")
+        ds = volumes.open(path)
+        with mrcfile.open(path) as mrc:
+            np.testing.assert_array_equal(ds["image"].values, mrc.data)
+        assert ds["image"].values[0, 0] == 5715
+        assert steps(ds) == {dim: (pytest.approx(908.661 / 16 * 1e-4), "um") for dim in "yx"}
+
+    def test_sections_stay_lazy(self, measured):
+        folder = measured("sstem_volume/vnc_stack1_raw/00.tif").parent
+        ds = volumes.open(folder, voxel=SECTIONS)
+        assert ds["volume"].chunks == ((1,) * 20, (1024,), (1024,))
+        np.testing.assert_array_equal(ds["volume"][7].values, tifffile.imread(folder / "07.tif"))
+        assert steps(ds) == {"z": (pytest.approx(0.045), "um"), **{d: (pytest.approx(0.0046), "um") for d in "yx"}}
+
+    def test_mitochondria_are_labels(self, measured):
+        folder = measured("sstem_volume/vnc_stack1_mitochondria/00.png").parent
+        ds = volumes.open(folder, voxel=SECTIONS, labels={"background": 0, "mitochondria": 255})
+        stored = np.asarray(Image.open(folder / "03.png"))
+        np.testing.assert_array_equal(ds["labels"][3].values, np.where(stored >= 128, 255, 0))
+        assert ds["labels"].attrs["flag_values"].tolist() == [0, 255]
+        assert ds["labels"].attrs["flag_meanings"] == "background mitochondria"
+        with pytest.raises(FileReadError, match="different values are too many for labels"):
+            volumes.open(folder, labels=True)
+
+    def test_maps_of_one_hdf5_file(self, measured):
+        path = measured("correlative_haadf_chem/Co3O4_Mn3O4.h5")
+        assert [item.name for item in volumes.contents(path)] == ["Co", "HAADF", "Mn", "O"]
+        ds = volumes.open(path)
+        with h5py.File(path) as file:
+            for name in ("Co", "HAADF", "Mn", "O"):
+                np.testing.assert_array_equal(ds[name].values, file[name][()])
+        one = volumes.open(path, name="Mn", voxel="1 nm")
+        xr.testing.assert_equal(one["image"].drop_vars(["y", "x"]), ds["Mn"].drop_vars(["y", "x"]))
+
+    def test_matlab_needs_names_for_three_axes(self, measured):
+        path = measured("correlative_edx_tomo/bispl_nanorod/HAADF_STEM_ground_truth.mat")
+        with pytest.raises(FileReadError, match=r"does not name the axes of label \(255, 256, 256\)"):
+            volumes.open(path)
+        ds = volumes.open(path, dims=("x", "z", "y"), voxel="2 nm")
+        reference = scipy.io.loadmat(path)["label"]
+        assert ds.sizes == {"z": 256, "y": 256, "x": 255}
+        np.testing.assert_array_equal(ds["volume"].values, reference.transpose(1, 2, 0))
+
+    def test_projections_need_a_tilt_step(self, measured):
+        path = measured("correlative_edx_tomo/bispl_nanorod/STEM_EDX_input.mat")
+        with pytest.raises(FileReadError, match="does not give the step along 'tilt'"):
+            volumes.open(path, dims=("y", "x", "tilt"), voxel={"y": "2 nm", "x": "2 nm"})
+        ds = volumes.open(path, dims=("y", "x", "tilt"), voxel={"y": "2 nm", "x": "2 nm", "tilt": "10 degree"})
+        assert ds["tilt"].values.tolist() == list(range(0, 130, 10))
+        assert ds["tilt"].attrs["units"] == "degree"
+
+    def test_foreign_netcdf_is_brought_to_order(self, measured):
+        path = measured("electron_tomography/needle_fbp_128.nc")
+        ds = volumes.open(path)
+        assert ds["haadf"].dims == ("z", "y", "x")
+        assert steps(ds) == {dim: (pytest.approx(0.00672), "um") for dim in "zyx"}
+        with xr.open_dataset(path, engine="h5netcdf") as foreign:
+            assert foreign["haadf"].dims == ("x", "z", "y")
+            np.testing.assert_array_equal(ds["haadf"].values, foreign["haadf"].values.transpose(1, 2, 0))
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("raman/chondro.nc", "spectra.open"),
+            ("edx/P45_the_default_job.bcf", "unknown format"),
+            ("smlm/smap_dstorm_data.mat", "no image and no volume"),
+            ("correlative_cl_sem/odemis_spectrum_fitting.h5", "arrays of several shapes"),
+        ],
+    )
+    def test_refused(self, measured, name, reason):
+        with pytest.raises(FileReadError, match=reason):
+            volumes.open(measured(name))
+
+    def test_a_place_on_the_stage_is_not_lost(self, measured):
+        path = measured("correlative_cl_sem/odemis_spectrum_fitting.h5")
+        with pytest.raises(FileReadError, match=r"open it with spectra\.open"):
+            volumes.open(path, name="Acquisition2/ImageData/Image")
+
+
+class TestTiff:
+    def test_imagej_sizes_units_and_origins(self, tmp_path):
+        path, data = tmp_path / "stack.tif", ramp(3, 4, 5)
+        said = {"axes": "ZYX", "spacing": 500.0, "unit": "nm", "xorigin": 2.0, "yorigin": -1.0, "zorigin": 1.0}
+        tifffile.imwrite(path, data, imagej=True, resolution=(1 / 100, 1 / 200), metadata=said)
+        ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["volume"].values, data)
+        assert ds["x"].values == pytest.approx([-0.2, -0.1, 0.0, 0.1, 0.2])
+        assert ds["y"].values == pytest.approx([0.2, 0.4, 0.6, 0.8])
+        assert ds["z"].values == pytest.approx([-0.5, 0.0, 0.5])
+
+    def test_imagej_channels(self, tmp_path):
+        path, data = tmp_path / "two.tif", ramp(3, 2, 4, 5)
+        tifffile.imwrite(path, data, imagej=True, metadata={"axes": "ZCYX", "unit": "um", "spacing": 2.0},
+                         resolution=(4.0, 4.0))  # fmt: skip
+        ds = volumes.open(path)
+        assert ds["volume"].dims == ("z", "y", "x", "channel")
+        np.testing.assert_array_equal(ds["volume"].values, data.transpose(0, 2, 3, 1))
+
+    def test_ome_sizes_and_channel_names(self, tmp_path):
+        path, data = tmp_path / "two.ome.tif", ramp(2, 3, 4, 5)
+        said = {"axes": "CZYX", "PhysicalSizeX": 100.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.2,
+                "PhysicalSizeZ": 0.5, "PhysicalSizeZUnit": "µm", "Channel": {"Name": ["DAPI", "GFP"]}}  # fmt: skip
+        tifffile.imwrite(path, data, ome=True, metadata=said)
+        ds = volumes.open(path)
+        assert ds["channel"].values.tolist() == ["DAPI", "GFP"]
+        assert steps(ds) == {"z": (0.5, "um"), "y": (0.2, "um"), "x": (pytest.approx(0.1), "um")}
+        assert ds["volume"].sel(channel="GFP").values[2, 3, 4] == data[1, 2, 3, 4]
+
+    def test_print_resolution_is_no_pixel_size(self, tmp_path):
+        path = tmp_path / "scan.tif"
+        tifffile.imwrite(path, ramp(4, 5), resolution=(300, 300), resolutionunit="INCH")
+        assert steps(volumes.open(path)) == {"y": (1.0, "px"), "x": (1.0, "px")}
+
+    def test_several_series_must_be_chosen(self, tmp_path):
+        path = tmp_path / "two.tif"
+        with tifffile.TiffWriter(path) as writer:
+            writer.write(ramp(4, 5))
+            writer.write(ramp(6, 7))
+        names = [item.name for item in volumes.contents(path)]
+        assert len(names) == 2
+        with pytest.raises(FileReadError, match="several shapes"):
+            volumes.open(path)
+        np.testing.assert_array_equal(volumes.open(path, name=names[1])["image"].values, ramp(6, 7))
+
+    def test_large_files_are_lazy(self, tmp_path, monkeypatch):
+        path = tmp_path / "stack.tif"
+        tifffile.imwrite(path, ramp(3, 4, 5), photometric="minisblack")
+        monkeypatch.setattr(tiff, "LAZY_ABOVE", 10)
+        ds = volumes.open(path)
+        assert ds["volume"].chunks is not None
+        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5))
+
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
+    def test_a_truncated_file_is_refused(self, tmp_path, compression, kept):
+        path = tmp_path / "stack.tif"
+        noise = np.random.default_rng(0).integers(0, 255, (6, 40, 50), dtype=np.uint8)
+        tifffile.imwrite(path, noise, imagej=compression is None, compression=compression, photometric="minisblack")
+        path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+        if kept == 0.999 and compression is None:
+            np.testing.assert_array_equal(volumes.open(path)["volume"].values, noise)
+            return
+        with pytest.raises(FileReadError, match=r"cut short|damaged"):
+            volumes.open(path)
+
+    def test_a_truncated_measured_file_is_refused(self, measured, tmp_path):
+        whole = measured("confocal/colocsample1b-red.tif").read_bytes()
+        path = tmp_path / "half.tif"
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(FileReadError, match=r"cut short|damaged"):
+            volumes.open(path)
+
+
+class TestMrc:
+    def write(self, path, data, voxel=(1.0, 2.0, 3.0), order=(1, 2, 3), origin=(0.0, 0.0, 0.0), **header):
+        with mrcfile.new(path) as mrc:
+            mrc.set_data(data)
+            mrc.set_volume()
+            mrc.voxel_size = voxel
+            mrc.header.mapc, mrc.header.mapr, mrc.header.maps = order
+            mrc.header.origin = origin
+            for key, value in header.items():
+                mrc.header[key] = value
+
+    def test_sizes_in_angstrom_and_origin(self, tmp_path):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5), origin=(100.0, 200.0, -300.0))
+        ds = volumes.open(tmp_path / "a.mrc")
+        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5))
+        assert ds["x"].values == pytest.approx([0.0100, 0.0101, 0.0102, 0.0103, 0.0104])
+        assert ds["y"].values == pytest.approx([0.0200, 0.0202, 0.0204, 0.0206])
+        assert ds["z"].values == pytest.approx([-0.0300, -0.0297, -0.0294])
+
+    def test_axis_order_of_the_header(self, tmp_path):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5), order=(2, 3, 1))
+        ds = volumes.open(tmp_path / "a.mrc")
+        assert ds.sizes == {"z": 4, "y": 5, "x": 3}
+        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5).transpose(1, 2, 0))
+
+    def test_a_negative_size_is_turned_with_its_values(self, tmp_path):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5), voxel=(1.0, -2.0, 3.0))
+        ds = volumes.open(tmp_path / "a.mrc")
+        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5)[:, ::-1])
+        assert ds["y"].values == pytest.approx([-0.0006, -0.0004, -0.0002, 0.0])
+
+    def test_start_indices_place_a_cut_out(self, tmp_path):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5), nxstart=10, nzstart=-2)
+        ds = volumes.open(tmp_path / "a.mrc")
+        assert float(ds["x"][0]) == pytest.approx(0.0010)
+        assert float(ds["z"][0]) == pytest.approx(-0.0006)
+
+    def test_a_stack_of_images_is_no_volume(self, tmp_path):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5), ispg=0, mz=1)
+        with pytest.raises(FileReadError, match="does not name the axes"):
+            volumes.open(tmp_path / "a.mrc")
+        ds = volumes.open(tmp_path / "a.mrc", dims=("tilt", "y", "x"), voxel={"tilt": "2 degree"})
+        assert ds["image"].dims == ("y", "x", "tilt")
+
+    @pytest.mark.parametrize("kept", [0.2, 0.9, 0.999])
+    def test_a_truncated_file_is_refused(self, tmp_path, kept):
+        path = tmp_path / "a.mrc"
+        self.write(path, ramp(20, 20, 20))
+        path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+        with pytest.raises(FileReadError, match="cut short"):
+            volumes.open(path)
+
+    def test_a_fourier_transform_is_refused(self, tmp_path):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5).astype(np.complex64))
+        with pytest.raises(FileReadError, match="Fourier transform"):
+            volumes.open(tmp_path / "a.mrc")
+
+
+class TestFolders:
+    def write(self, folder, count=12, suffix=".png"):
+        for i in range(count):
+            Image.fromarray(np.full((4, 5), i, np.uint8)).save(folder / f"slice{i}{suffix}")
+
+    def test_order_is_that_of_the_numbers(self, tmp_path):
+        self.write(tmp_path)
+        assert volumes.open(tmp_path)["volume"][:, 0, 0].values.tolist() == list(range(12))
+
+    def test_a_gap_is_refused(self, tmp_path):
+        self.write(tmp_path)
+        (tmp_path / "slice4.png").unlink()
+        with pytest.raises(FileReadError, match=r"missing between slice3\.png and slice5\.png"):
+            volumes.open(tmp_path)
+
+    def test_another_shape_is_refused(self, tmp_path):
+        self.write(tmp_path)
+        Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "slice12.png")
+        with pytest.raises(FileReadError, match=r"slice12\.png: \(4, 6\) uint8 where slice0\.png is \(4, 5\)"):
+            volumes.open(tmp_path)
+
+    def test_two_kinds_of_files_are_refused(self, tmp_path):
+        self.write(tmp_path)
+        tifffile.imwrite(tmp_path / "extra.tif", np.zeros((4, 5), np.uint8))
+        with pytest.raises(FileReadError, match=r"it holds \.png, \.tif"):
+            volumes.open(tmp_path)
+
+    def test_an_empty_folder_is_refused(self, tmp_path):
+        with pytest.raises(FileReadError, match="holds no image"):
+            volumes.open(tmp_path)
+
+    def test_a_slice_damaged_later_is_named(self, tmp_path):
+        self.write(tmp_path)
+        ds = volumes.open(tmp_path)
+        (tmp_path / "slice5.png").write_bytes((tmp_path / "slice5.png").read_bytes()[:40])
+        with pytest.raises(FileReadError, match=r"slice5\.png"):
+            ds["volume"].compute()
+
+
+class TestHdf5:
+    def test_dimension_scales_are_read(self, tmp_path):
+        path = tmp_path / "a.h5"
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset("density", data=ramp(3, 4, 5))
+            for i, (label, step) in enumerate({"x": 2.0, "z": 3.0, "y": 4.0}.items()):
+                scale = file.create_dataset(label, data=1.0 + step * np.arange(data.shape[i]))
+                scale.make_scale(label)
+                scale.attrs["units"] = "nm"
+                data.dims[i].label = label
+                data.dims[i].attach_scale(scale)
+        ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5).transpose(1, 2, 0))
+        assert ds["z"].values == pytest.approx([0.001, 0.004, 0.007, 0.010])
+
+    def test_links_to_other_files_are_not_followed(self, tmp_path):
+        with h5py.File(tmp_path / "secret.h5", "w") as file:
+            file["image"] = ramp(4, 5)
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["own"] = ramp(4, 5)
+            file["linked"] = h5py.ExternalLink("secret.h5", "/image")
+        assert [item.name for item in volumes.contents(tmp_path / "a.h5")] == ["own"]
+        with pytest.raises(FileReadError, match="holds no array 'linked'"):
+            volumes.open(tmp_path / "a.h5", name="linked")
+
+    def test_values_in_another_file_are_refused(self, tmp_path):
+        (tmp_path / "secret.bin").write_bytes(bytes(range(20)))
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset("image", (4, 5), np.uint8, external=[("secret.bin", 0, 20)])
+        with pytest.raises(FileReadError, match="lie in another file"):
+            volumes.open(tmp_path / "a.h5")
+
+    def test_virtual_datasets_are_refused(self, tmp_path):
+        with h5py.File(tmp_path / "other.h5", "w") as file:
+            file["image"] = ramp(4, 5)
+        layout = h5py.VirtualLayout((4, 5), np.uint16)
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "image", (4, 5))
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_virtual_dataset("image", layout)
+        with pytest.raises(FileReadError, match="lie in another file"):
+            volumes.open(tmp_path / "a.h5")
+
+    def test_a_truncated_file_is_refused(self, tmp_path):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["image"] = ramp(100, 100)
+        path = tmp_path / "a.h5"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(FileReadError, match="cut short"):
+            volumes.open(path)
+
+
+class TestMatlab:
+    def test_version_5(self, tmp_path):
+        path = tmp_path / "a.mat"
+        scipy.io.savemat(path, {"map": ramp(4, 5), "scale": 3.0, "note": "text", "mask": np.eye(4, 5) > 0})
+        found = {item.name: item.dtype for item in volumes.contents(path)}
+        assert found == {"map": "uint16", "mask": "uint8"}
+        np.testing.assert_array_equal(volumes.open(path, name="map")["image"].values, ramp(4, 5))
+        np.testing.assert_array_equal(volumes.open(path, name="mask")["image"].values, np.eye(4, 5))
+
+    def test_version_7_3_is_stored_backwards(self, tmp_path):
+        path = tmp_path / "a.mat"
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file["map"] = ramp(3, 4, 5).T
+            file["inside/hidden"] = ramp(3, 4)
+        with path.open("r+b") as stream:
+            stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+        assert volumes.contents(path)[0].shape == (3, 4, 5)
+        ds = volumes.open(path, dims=("z", "y", "x"))
+        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5))
+
+
+class TestOptions:
+    @pytest.fixture
+    def path(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), imagej=True, resolution=(2.0, 2.0), metadata={"unit": "um"})
+        return tmp_path / "a.tif"
+
+    def test_a_given_size_overrides_openly(self, path):
+        ds = volumes.open(path, voxel="62 nm")
+        assert steps(ds) == {"y": (pytest.approx(0.062), "um"), "x": (pytest.approx(0.062), "um")}
+        assert "the file has others" in ds.attrs["voxel_given"]
+        assert provenance.read(ds)["steps"][0]["parameters"]["voxel"] == "62 nm"
+        assert "voxel_given" not in volumes.open(path).attrs
+
+    def test_bare_numbers_take_the_unit(self, path):
+        assert steps(volumes.open(path, voxel=62, units="nm"))["x"][0] == pytest.approx(0.062)
+        assert steps(volumes.open(path, voxel={"y": 1.0, "x": 2.0}))["x"] == (2.0, "um")
+
+    @pytest.mark.parametrize("voxel", ["0 nm", "-3 nm", "3 keV", "3 px", {"z": "1 nm"}])
+    def test_a_size_that_is_none_is_refused(self, path, voxel):
+        with pytest.raises(UnitError):
+            volumes.open(path, voxel=voxel)
+
+    def test_one_size_of_two_is_refused(self, tmp_path):
+        tifffile.imwrite(tmp_path / "b.tif", ramp(4, 5))
+        with pytest.raises(FileReadError, match="known along x but not along y"):
+            volumes.open(tmp_path / "b.tif", voxel={"x": "1 nm"})
+
+    def test_dims_rename_the_axes_of_the_file(self, path):
+        ds = volumes.open(path, dims=("z", "x"))
+        assert ds["image"].dims == ("z", "x")
+        with pytest.raises(FileReadError, match="does not fit"):
+            volumes.open(path, dims=("z", "y", "x"))
+        with pytest.raises((ConventionError, FileReadError), match="row"):
+            volumes.open(path, dims=("row", "x"))
+
+    def test_labels_of_whole_numbers(self, tmp_path):
+        values = np.array([[0, 1, 1], [3, 3, 0]], np.uint8)
+        Image.fromarray(values).save(tmp_path / "a.png")
+        ds = volumes.open(tmp_path / "a.png", labels=True)
+        assert ds["labels"].attrs["flag_values"].tolist() == [0, 1, 3]
+        assert "cell_methods" not in ds["labels"].attrs
+        np.testing.assert_array_equal(ds["labels"].values, values)
+        tifffile.imwrite(tmp_path / "a.tif", values.astype(np.float32))
+        with pytest.raises(FileReadError, match="whole numbers"):
+            volumes.open(tmp_path / "a.tif", labels=True)
+
+    def test_what_fusion_saved_comes_back(self, path, tmp_path):
+        ds = volumes.open(path)
+        fusion.save(ds, tmp_path / "own.nc")
+        xr.testing.assert_identical(volumes.open(tmp_path / "own.nc").load(), ds)
+
+    def test_a_project_needs_a_name(self, path, tmp_path):
+        ds = volumes.open(path)
+        fusion.save(xr.DataTree.from_dict({"sem": ds, "map": ds}), tmp_path / "own.nc")
+        xr.testing.assert_identical(volumes.open(tmp_path / "own.nc", name="sem").load(), ds)
+        with pytest.raises(FileReadError, match="'sem'"):
+            volumes.open(tmp_path / "own.nc")
+
+    def test_the_input_is_only_read(self, path):
+        before = path.read_bytes(), path.stat().st_mtime_ns
+        path.chmod(0o444)
+        ds = volumes.open(path)
+        ds["image"].values[:] = 0
+        assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+    def test_provenance_names_the_file(self, path):
+        record = provenance.read(volumes.open(path, name="overview"))
+        assert record["inputs"] == [{"path": "a.tif", "sha256": provenance.sha256(path)}]
+        assert record["steps"] == [{"name": "volumes.open", "parameters": {"name": "overview"}}]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "no such file"), (b"", "is empty"), (b"hello world", "unknown format")]
+)
+def test_what_is_no_image_is_refused(tmp_path, content, reason):
+    path = tmp_path / "a.tif"
+    if content is not None:
+        path.write_bytes(content)
+    for read in (volumes.open, volumes.contents):
+        with pytest.raises(FileReadError, match=reason):
+            read(path)
+
+
+HEADS = [b"II*\0", b"MM\0*", b"\x89PNG\r\n\x1a\n", b"\x89HDF\r\n\x1a\n", b"MATLAB 5.0 MAT-file",
+         b"MATLAB 7.3 MAT-file", b"CDF\1", b"\0" * 208 + b"MAP "]  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("tail", [b"", b"\xff" * 600, bytes(range(256)) * 4])
+def test_a_right_head_on_a_wrong_body_is_refused(tmp_path, head, tail):
+    path = tmp_path / "a.bin"
+    path.write_bytes(head + tail)
+    with pytest.raises(FileReadError):
+        volumes.open(path)
+
+
+def test_xarray_knows_the_engine(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ramp(4, 5))
+    ds = xr.open_dataset(path, engine="volumes", voxel="5 nm")
+    assert steps(ds)["x"] == (pytest.approx(0.005), "um")
+    from volumes.backend import VolumesBackend
+
+    guesses = {suffix: VolumesBackend().guess_can_open(Path(f"a{suffix}")) for suffix in (".tif", ".mrc", ".nc", ".h5")}
+    assert guesses == {".tif": True, ".mrc": True, ".nc": False, ".h5": False}

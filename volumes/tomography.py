@@ -1,0 +1,330 @@
+"""Tomography: how projections sit on a volume, found from the data where no file says it."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion.conventions import spacing, spatial_dims
+from fusion.errors import DataError
+from fusion.frames import Affine
+
+Array = npt.NDArray[Any]
+_SMOOTH: Final = 1.0
+_LEAST: Final = 0.15
+_SLOPES: Final = np.concatenate([np.arange(-20.0, -0.9, 0.5), np.arange(1.0, 20.1, 0.5)])
+
+
+class Orientation(NamedTuple):
+    """How a series of views sits on a volume.
+
+    Attributes
+    ----------
+    tilt_axis : str
+        The axis of the volume about which the specimen was turned.
+    angles : DataArray
+        Angle of each view in degrees, along the dim of the views, from the straight line through the best angles.
+        At 0 the beam runs along the first of the two other axes, at 90 along the second one, backwards.
+    free_angles : DataArray
+        The best angle of each view on its own.
+    untilted : int
+        The view in the middle of the series: the one without tilt, if the series is symmetric.
+    transposed, flipped : bool
+        Whether the columns of a view run along the tilt axis, and whether it runs backwards.
+    table : DataArray, dims (tilt_axis, transposed, flipped)
+        Mean correlation of what changes from view to view with what changes from angle to angle, for each way in
+        which the views could sit on the volume. The largest one was taken.
+    shift : tuple of float
+        Mean offset (rows, columns) of the views against the volume's projections, in um; the poses contain it.
+    poses : list of Affine
+        For each view the transform of its coordinates (z along the beam, y, x) to those of the volume.
+    """
+
+    tilt_axis: str
+    angles: xr.DataArray
+    free_angles: xr.DataArray
+    untilted: int
+    transposed: bool
+    flipped: bool
+    table: xr.DataArray
+    shift: tuple[float, float]
+    poses: list[Affine]
+
+
+def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: float = 5.0) -> Orientation:
+    """Find tilt axis, angles and in-plane orientation of a tilt series by correlation with a volume.
+
+    The shape of a specimen looks much alike from all sides, so raw correlations tell little. What is compared is the
+    rest that is left of each view when the mean of the views is taken off, and of each computed projection when the
+    mean over the same run of angles is; the mean over all angles would stretch the run.
+
+    Parameters
+    ----------
+    views : DataArray (y, x, view)
+        Projections, in order of their tilt, at even steps; the pixel size is that of the volume.
+    volume : DataArray (z, y, x)
+        A tomogram of the same specimen with voxels of equal sides.
+    bins : int
+        Pixels and voxels that are summed along each axis before anything is compared.
+    step : float
+        Distance of the angles that are tried, in degrees.
+
+    Returns
+    -------
+    Orientation
+        The direction of the turn and the zero of the angles hold as far as the volume's own axes do; a specimen that
+        is symmetric leaves them open.
+
+    Raises
+    ------
+    DataError
+        If the views or the volume do not have the dims and sizes that are needed.
+
+    Examples
+    --------
+    >>> from fusion import Axis, dataset
+    >>> rng = np.random.default_rng(0)
+    >>> from scipy.ndimage import gaussian_filter
+    >>> blobs = gaussian_filter(rng.normal(size=(24, 24, 24)), 2.0) ** 2
+    >>> um = {dim: Axis("um", 1.0) for dim in "zyx"}
+    >>> volume = dataset({"v": (("z", "y", "x"), blobs)}, um, name="v", cell_methods="mean")["v"]
+    >>> from scipy.ndimage import rotate
+    >>> turned = [rotate(blobs, angle, axes=(0, 1), reshape=False, order=1) for angle in range(-30, 31, 10)]
+    >>> series = np.stack([cube.sum(0).T for cube in turned], -1)
+    >>> views = dataset({"v": (("y", "x", "channel"), series)}, {"y": um["y"], "x": um["x"], "channel": range(7)},
+    ...                 name="views", cell_methods="sum")["v"]
+    >>> orient(views, volume, bins=1).tilt_axis
+    'x'
+    """
+    dim = _view_dim(views, volume)
+    images = _binned(np.moveaxis(views.values, views.dims.index(dim), -1).astype(np.float32), bins, (0, 1))
+    cube = _cube(volume.values.astype(np.float32))
+    small = _binned(cube, bins, (0, 1, 2))
+    angles = np.arange(0.0, 360.0, step)
+    scores, lines, best = {}, {}, {}
+    for index, axis in enumerate(spatial_dims(volume)):
+        computed = _all_projections(small, index, angles[: angles.size // 2])
+        for transposed, flipped in product((False, True), (False, True)):
+            rows = _rows(_turned(images, transposed, flipped), computed)
+            key = (axis, transposed, flipped)
+            scores[key], lines[key], free = _line(*rows, step)
+            best[key] = angles[free]
+    found = max(scores, key=scores.__getitem__)
+    axis, transposed, flipped = found
+    start, slope = lines[found]
+    fitted = (start + slope * np.arange(images.shape[-1])) % 360.0
+    offset = _shift(images, small, spatial_dims(volume).index(axis), fitted, transposed, flipped)
+    shift = (offset[0] * bins * _step(views, "y"), offset[1] * bins * _step(views, "x"))
+    attrs = {"units": "degree", "long_name": "angle of the view"}
+    return Orientation(
+        tilt_axis=axis,
+        angles=xr.DataArray(fitted, dims=(dim,), attrs=attrs),
+        free_angles=xr.DataArray(best[found], dims=(dim,), attrs=attrs),
+        untilted=images.shape[-1] // 2,
+        transposed=transposed,
+        flipped=flipped,
+        table=_table(scores, spatial_dims(volume)),
+        shift=shift,
+        poses=[_pose(angle, views, volume, found, shift) for angle in fitted],
+    )
+
+
+def shift_between(moving: xr.DataArray, fixed: xr.DataArray) -> Affine:
+    """Find the translation of one volume onto another on the same step, to a tenth of a voxel.
+
+    Parameters
+    ----------
+    moving, fixed : DataArray (z, y, x)
+        With equal, uniform steps in um; sizes may differ.
+
+    Returns
+    -------
+    Affine
+        Maps coordinates of `moving` to those of `fixed`.
+
+    Notes
+    -----
+    Cross-correlation refined by a matrix Fourier transform: Guizar-Sicairos, Thurman and Fienup, Opt. Lett. 33, 156
+    (2008), as in scikit-image.
+    """
+    from skimage.registration import phase_cross_correlation
+
+    sizes = np.maximum(moving.shape, fixed.shape)
+    a, b = (
+        np.pad(v.values.astype(float), [(0, n - m) for n, m in zip(sizes, v.shape, strict=True)])
+        for v in (fixed, moving)
+    )
+    found = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)  # type: ignore[no-untyped-call]
+    shift = found[0]
+    start = [float(fixed[dim][0] - moving[dim][0]) for dim in ("z", "y", "x")]
+    steps = [_step(fixed, dim) for dim in ("z", "y", "x")]
+    return Affine.translation(*(s * d + o for s, d, o in zip(shift, steps, start, strict=True)))
+
+
+def _view_dim(views: xr.DataArray, volume: xr.DataArray) -> str:
+    others = [str(dim) for dim in views.dims if dim not in ("y", "x")]
+    if len(others) != 1 or views.ndim != 3 or volume.dims != ("z", "y", "x"):
+        raise DataError(
+            f"views (y, x, view) and a volume (z, y, x) are needed; received dims {views.dims} and {volume.dims}"
+        )
+    steps = {round(_step(volume, dim), 9) for dim in ("z", "y", "x")} | {round(_step(views, d), 9) for d in ("y", "x")}
+    if len(steps) > 1 or views.sizes[others[0]] < 3:
+        raise DataError(f"three views at least and one pixel size are needed; received steps {sorted(steps)} um")
+    return others[0]
+
+
+def _step(array: xr.DataArray, dim: str) -> float:
+    step = spacing(array[dim])
+    if step is None:
+        raise DataError(f"{array.name}: {dim} is not uniform")
+    return step
+
+
+def _cube(values: Array) -> Array:
+    size = max(values.shape)
+    return np.pad(values, [(0, size - n) for n in values.shape])
+
+
+def _binned(values: Array, bins: int, axes: tuple[int, ...]) -> Array:
+    for axis in axes:
+        values = np.add.reduceat(values, np.arange(0, values.shape[axis], bins), axis=axis)
+    return values
+
+
+def _turned(images: Array, transposed: bool, flipped: bool) -> Array:
+    """Return the views with the tilt axis down the rows, in the direction of the volume."""
+    turned = images.swapaxes(0, 1) if transposed else images
+    return turned[::-1] if flipped else turned
+
+
+def _projector(angle: float, size: int) -> Any:
+    """Return the sparse matrix (size, size²) that sums a plane (p, q) onto s = q cos + p sin, linearly shared."""
+    from scipy.sparse import csr_matrix
+
+    centre = (size - 1) / 2.0
+    p, q = np.mgrid[:size, :size] - centre
+    place = (q * np.cos(np.deg2rad(angle)) + p * np.sin(np.deg2rad(angle))).ravel() + centre
+    low = np.floor(place).astype(np.intp)
+    inside = (low >= 0) & (low < size - 1)
+    column, low, part = np.nonzero(inside)[0], low[inside], (place - low)[inside]
+    rows = np.concatenate([low, low + 1])
+    weights = np.concatenate([1.0 - part, part]).astype(np.float32)
+    return csr_matrix((weights, (rows, np.concatenate([column, column]))), (size, size * size))
+
+
+def _project(cube: Array, axis: int, angles: npt.ArrayLike) -> Array:
+    """Return projections (row along the tilt axis, column, angle) of a cube turned about one of its axes."""
+    size = cube.shape[0]
+    planes = np.moveaxis(cube, axis, 2).reshape(size * size, size)
+    return np.stack([(_projector(angle, size) @ planes).T for angle in np.atleast_1d(angles)], axis=-1)
+
+
+def _all_projections(cube: Array, axis: int, half: Array) -> Array:
+    """Project over half a turn; the other half is its mirror image."""
+    projections = _project(cube, axis, half)
+    return np.concatenate([projections, projections[:, ::-1]], axis=-1)
+
+
+def _rows(images: Array, computed: Array) -> tuple[Array, Array, float]:
+    """Return views and projections as rows of pixels with mean 1, and how alike their mean shapes are."""
+    from scipy.ndimage import gaussian_filter
+
+    if images.shape[:2] != computed.shape[:2]:
+        raise DataError(f"views and volume differ in size: {images.shape[:2]} and {computed.shape[:2]} pixels")
+    sets = [gaussian_filter(values, (_SMOOTH, _SMOOTH, 0.0)) for values in (images, computed)]
+    means = [values.mean(axis=-1) for values in sets]
+    seen = np.logical_or.reduce([mean > _LEAST * mean.max() for mean in means])
+    views, projections = (values[seen].T / values[seen].mean(axis=0)[:, None] for values in sets)
+    alike = np.corrcoef(means[0].ravel(), means[1].ravel())[0, 1]
+    return views, projections, max(float(alike), 0.0)
+
+
+def _line(views: Array, computed: Array, alike: float, step: float) -> tuple[float, tuple[float, float], Array]:
+    """Find the straight line of angles with the best mean correlation of the rests.
+
+    Two shapes that differ altogether may still share a little of what changes, so `alike` is a factor. Returned are
+    the correlation, start and slope in degrees, and the number of the angle that suits each view best on its own.
+    """
+    rests = views - views.mean(axis=0)
+    rests /= np.linalg.norm(rests, axis=1, keepdims=True)
+    products, squares = rests @ computed.T, computed @ computed.T
+    found = (-np.inf, 0, 0.0)
+    for slope in _SLOPES:
+        scores = _run_scores(products, squares, _runs(slope, step, *products.shape))
+        found = max(found, (float(scores.max()), int(scores.argmax()), float(slope)))
+    score, start, slope = found
+    around = computed - computed[_runs(slope, step, *products.shape)[start]].mean(axis=0)
+    free = (rests @ around.T / np.linalg.norm(around, axis=1)).argmax(axis=1)
+    return score * alike, (start * step, slope), free
+
+
+def _runs(slope: float, step: float, count: int, turn: int) -> Array:
+    """Return the numbers of the angles (start, view) of all runs of one slope."""
+    run = np.rint(slope * np.arange(count) / step).astype(np.intp)
+    runs: Array = (np.arange(turn)[:, None] + run) % turn
+    return runs
+
+
+def _run_scores(products: Array, squares: Array, runs: Array) -> Array:
+    """Correlate each view with its angle of a run, less the mean over the run; return the mean for each start."""
+    order = np.arange(runs.shape[1])
+    block = squares[runs[:, :, None], runs[:, None, :]]
+    spread = block.diagonal(axis1=1, axis2=2) - 2 * block.mean(axis=2) + block.mean(axis=(1, 2))[:, None]
+    shared = products[order, runs] - products[order[:, None], runs[:, None, :]].mean(axis=2)
+    scores: Array = (shared / np.sqrt(np.maximum(spread, np.finfo(np.float32).tiny))).mean(axis=1)
+    return scores
+
+
+def _shift(
+    images: Array, cube: Array, axis: int, angles: Array, transposed: bool, flipped: bool
+) -> tuple[float, float]:
+    """Return the mean offset (rows, columns) in pixels of the views against the projections at their angles."""
+    from scipy.ndimage import gaussian_filter
+    from skimage.registration import phase_cross_correlation
+
+    computed = _project(cube, axis, angles)
+    computed = computed[::-1] if flipped else computed
+    computed = computed.swapaxes(0, 1) if transposed else computed
+    offsets = []
+    for index in range(images.shape[-1]):
+        pair = [gaussian_filter(values[..., index], _SMOOTH) for values in (images, computed)]
+        found = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)  # type: ignore[no-untyped-call]
+        offsets.append(found[0])
+    rows, columns = np.mean(offsets, axis=0)
+    return float(rows), float(columns)
+
+
+def _pose(
+    angle: float, views: xr.DataArray, volume: xr.DataArray, found: tuple[str, bool, bool], shift: tuple[float, float]
+) -> Affine:
+    """Return the transform of view coordinates (beam, y, x) to volume coordinates, right-handed."""
+    axis, transposed, flipped = found
+    dims = spatial_dims(volume)
+    t = np.eye(3)[dims.index(axis)] * (-1.0 if flipped else 1.0)
+    p, q = (np.eye(3)[row] for row, dim in enumerate(dims) if dim != axis)
+    cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    across, beam = cosine * q + sine * p, cosine * p - sine * q
+    rows, columns = (across, t) if transposed else (t, across)
+    linear = np.stack([beam, rows, columns], axis=1)
+    linear[:, 0] *= np.sign(np.linalg.det(linear))
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    middle = Affine.translation(0.0, *(-(_middle(views, dim) + part) for dim, part in zip("yx", shift, strict=True)))
+    back = Affine.translation(*(_middle(volume, dim, max(volume.shape)) for dim in dims))
+    return back @ Affine(matrix) @ middle
+
+
+def _middle(array: xr.DataArray, dim: str, size: int = 0) -> float:
+    """Return the centre of an axis; of a volume that lacks its last slices, the centre of the cube."""
+    return float(array[dim][0]) + _step(array, dim) * (max(size, array.sizes[dim]) - 1) / 2.0
+
+
+def _table(scores: dict[tuple[str, bool, bool], float], axes: tuple[str, ...]) -> xr.DataArray:
+    values = [[[scores[axis, t, f] for f in (False, True)] for t in (False, True)] for axis in axes]
+    coords = {"tilt_axis": list(axes), "transposed": [False, True], "flipped": [False, True]}
+    attrs = {"long_name": "mean correlation of the rests", "units": "1"}
+    return xr.DataArray(values, dims=tuple(coords), coords=coords, attrs=attrs)
