@@ -60,18 +60,26 @@ class Open(Step):
 
 
 class Baseline(Step):
-    """Remove the baseline from each spectrum of `of`."""
+    """Remove the baseline from each spectrum of `of`; `clip` sets what falls below zero to zero."""
 
     do: Literal["baseline"]
     of: str
     method: str = "asls"
     options: dict[str, float] = {}
+    clip: bool = False
 
     def run(self, project: Project) -> None:
         """Replace the dataset by the corrected one."""
         raw = project[self.of]
-        project[self.of] = spectra.baseline(raw, method=self.method, **self.options)
-        project.pictures.append(figures.mean_spectra(raw, project[self.of], self.of))
+        flat = spectra.baseline(raw, method=self.method, **self.options)
+        project[self.of] = spectra.clip(flat) if self.clip else flat
+        project.pictures.append(figures.mean_spectra(raw, flat, self.of))
+        if self.clip:
+            name = next(str(key) for key in flat.data_vars if flat[key].ndim > 1)
+            below = float(flat[name].clip(max=0).sum() / abs(flat[name]).sum())
+            project.find(
+                "set to zero", f"{-100 * below:.2f} %", f"of the intensity of {self.of} lay below its baseline"
+            )
 
 
 class Crop(Step):

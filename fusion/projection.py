@@ -1,11 +1,12 @@
 """Projection along a beam, and its reverse: how a map that was taken through a volume is placed in it.
 
-Both use the same weights, one the transpose of the other, so what one sums the other gives back exactly.
+Both use the same weights, one the transpose of the other, so that no count is lost or gained on the way.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ from fusion.model import require_lengths
 from fusion.resample import COVERAGE, resample
 
 Vector = npt.NDArray[np.float64]
-_SHARE: Final = "share"
 
 
 def project(
@@ -74,26 +74,27 @@ def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: 
     Returns
     -------
     Dataset (z, y, x, ...)
-        density times the interpolated ratio of counts to projected density. Its projection is the map again wherever
-        the density is not zero; the attribute ``lost_fraction`` says which share of the counts fell elsewhere.
+        density times the interpolated ratio of counts to projected density. Its sum is that of the counts wherever
+        the density is not zero; the attribute ``lost_fraction`` says which share of the counts fell elsewhere. Its
+        projection is the map again where voxels fall on the middle of pixels, and else the map with counts shared
+        between neighbouring pixels.
 
     Raises
     ------
     ConventionError
-        If a variable is not a sum or the density is negative.
+        If a variable is not a sum, or the density is negative, not finite or not there.
     DataError
         If no count falls on any density.
 
     Notes
     -----
-    With interpolation weights A (voxel by pixel) and density d: v = d * A (c / Aᵀd), so that Aᵀ1 v sums to c.
+    With interpolation weights A (voxel by pixel) and density d: v = d * A (c / Aᵀd), so that 1ᵀv = 1ᵀc.
     """
     ds, volume = check(ds), check(volume)
     _require_projectable(volume, ds)
     names = [name for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)]
-    wrong = [f"{name}: counts (cell_methods 'sum') are needed" for name in names if kind(ds[name]) != "sum"]
-    if wrong or bool((volume[density] < 0).any()):
-        raise ConventionError(wrong or [f"{density}: a density is not negative"])
+    if faults := _density_faults(volume, density) + _count_faults(ds, names):
+        raise ConventionError(faults)
     transform = transform or between(ds, volume)
     shadow = project(volume[density], volume, ds, transform=transform)
     seen = shadow.values > 0
@@ -111,6 +112,20 @@ def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: 
     if min(lost.values()) >= 1.0:
         raise DataError(f"{title(ds)}: no count falls on any {density} of {title(volume)}; check the transform")
     return check(provenance.record(placed, "fusion.backproject", {"density": density, "lost_fraction": lost}))
+
+
+def _density_faults(volume: xr.Dataset, density: str) -> list[str]:
+    if density not in volume:
+        return [f"{title(volume)}: no variable {density!r}; it has {sorted(map(str, volume.data_vars))}"]
+    if not bool((np.isfinite(volume[density]) & (volume[density] >= 0)).all()):
+        return [f"{density}: a density is finite and not negative"]
+    return []
+
+
+def _count_faults(ds: xr.Dataset, names: list[Hashable]) -> list[str]:
+    if not names:
+        return [f"{title(ds)}: no variable has y and x"]
+    return [f"{name}: counts (cell_methods 'sum') are needed" for name in names if kind(ds[name]) != "sum"]
 
 
 def _shared(counts: xr.DataArray, ratio: xr.DataArray) -> xr.DataArray:
@@ -137,6 +152,7 @@ def _require_projectable(volume: xr.Dataset, grid: xr.Dataset) -> None:
 
 def _splat(density: xr.DataArray, grid: xr.Dataset, transform: Affine) -> tuple[Any, Vector, Vector]:
     """Return, for the voxels that hold anything, the four pixels (n, 4), their weights (n, 4) and the values (n, 1)."""
+    density = density.transpose("z", "y", "x")
     occupied = np.nonzero(density.values)
     points = np.stack([density[dim].values[index] for dim, index in zip("zyx", occupied, strict=True)], axis=-1)
     seen = transform.inverse()(points)
@@ -147,7 +163,9 @@ def _splat(density: xr.DataArray, grid: xr.Dataset, transform: Affine) -> tuple[
         inside &= (index >= -1e-6) & (index <= centres.size - 1 + 1e-6)
         low = np.clip(np.floor(index), 0, centres.size - 2)
         lows.append(low.astype(np.intp))
-        parts.append(index - low)
+        part = index - low
+        # a pixel that is met through rounding alone must not count as one that saw the density
+        parts.append(np.where(np.abs(part - np.rint(part)) < 1e-9, np.rint(part), part))
     (row, column_), (v, u) = lows, parts
     width = grid.sizes["x"]
     corner = row * width + column_

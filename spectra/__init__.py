@@ -3,6 +3,7 @@
 from spectra.bridge import from_hyperspy as from_hyperspy
 from spectra.bridge import to_hyperspy as to_hyperspy
 from spectra.clean import baseline as baseline
+from spectra.clean import clip as clip
 from spectra.clean import crop as crop
 from spectra.decompose import decompose as decompose
 from spectra.items import Content as Content

@@ -1,4 +1,4 @@
-"""Cleaning before analysis: cut the range, take the baseline away."""
+"""Cleaning before analysis: cut the range, take the baseline away, set what is below zero to zero."""
 
 from __future__ import annotations
 
@@ -76,6 +76,33 @@ def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Data
     )
     result = fusion.check(ds.assign({str(array.name): corrected}))
     return provenance.record(result, "spectra.baseline", {"method": method, **options})
+
+
+def clip(ds: xr.Dataset) -> xr.Dataset:
+    """Set negative values to zero, as non-negative decompositions need after a baseline was taken off.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With one spectral variable, dims (z, y, x, signal).
+
+    Returns
+    -------
+    Dataset
+        The same dataset with the clipped variable; NaN stays, lazy stays lazy. The mean of noise around zero rises by
+        0.4 of its standard deviation.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> ds = fusion.dataset({"intensity": (("x", "energy"), np.array([[-1.0, 2.0]]))},
+    ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.5)}, name="map", cell_methods="mean")
+    >>> clip(ds)["intensity"].values
+    array([[0., 2.]])
+    """
+    array = main_variable(fusion.check(ds))
+    clipped = array.clip(min=0, keep_attrs=True)
+    return provenance.record(fusion.check(ds.assign({str(array.name): clipped})), "spectra.clip")
 
 
 def crop(ds: xr.Dataset, **ranges: tuple[float | None, float | None]) -> xr.Dataset:

@@ -58,7 +58,7 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     """
     place = _existing(path)
     ds = items.choose(place, _builders(place), name)
-    return provenance.record(ds, "spectra.open", {"name": name or ds.attrs["title"]}, inputs=[place])
+    return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, place)
 
 
 def contents(path: str | PathLike[str]) -> list[Content]:

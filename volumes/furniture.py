@@ -60,9 +60,15 @@ def ticks(limits: npt.ArrayLike, most: int = 5) -> Array:
     [0.0, 20.0, 40.0]
     """
     low, high = np.asarray(limits, dtype=float)
-    step = next(s for s in _steps(high - low) if np.floor(high / s) - np.ceil(low / s) + 1 <= most)
-    found: Array = step * np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) + 0.0
+    rows = (_multiples(low, high, step) for step in _steps(high - low))
+    found = next(row for row in rows if row.size <= most)
     return found if found.size > 1 else np.array([low, high])
+
+
+def _multiples(low: float, high: float, step: float) -> Array:
+    slack = 1e-9 * (high - low) / step
+    found: Array = step * np.arange(np.ceil(low / step - slack), np.floor(high / step + slack) + 1) + 0.0
+    return found
 
 
 def _steps(span: float) -> list[float]:

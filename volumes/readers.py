@@ -56,7 +56,7 @@ def contents(path: PathArg) -> list[Content]:
 
     Examples
     --------
-    >>> import tempfile, tifffile
+    >>> import numpy as np, tempfile, tifffile
     >>> path = Path(tempfile.mkdtemp()) / "sem.tif"
     >>> tifffile.imwrite(path, np.zeros((3, 4), np.uint8))
     >>> contents(path)
@@ -119,7 +119,7 @@ def open(
 
     Examples
     --------
-    >>> import tempfile, tifffile
+    >>> import numpy as np, tempfile, tifffile
     >>> path = Path(tempfile.mkdtemp()) / "sem.tif"
     >>> tifffile.imwrite(path, np.zeros((3, 4), np.uint8))
     >>> ds = open(path, voxel="62 nm")
@@ -137,7 +137,7 @@ def open(
     ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
     given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
     said = {key: value for key, value in given.items() if value}
-    return provenance.record(ds, "volumes.open", said, inputs=[place])
+    return provenance.opened(ds, "volumes.open", said, place)
 
 
 def _own(path: Path, name: str | None) -> xr.Dataset | None:

@@ -97,6 +97,8 @@ def selected(
     ds: xr.Dataset, variable: str | None, components: Sequence[str | int] | None, colors: Sequence[str] | None
 ) -> tuple[xr.DataArray | None, list[blend.Layer]]:
     """Return either the array that is drawn by itself, or the layers that are mixed."""
+    if variable is not None and variable not in ds.data_vars:
+        raise DataError(f"no variable {variable!r} to draw; the dataset has {list(ds.data_vars)}")
     grey_named = variable in ds and set(ds[variable].dims) == set(spatial_dims(ds))
     if components is None and (grey_named or not blend.has_layers(ds, variable)):
         return blend.scalar(ds, variable), []
