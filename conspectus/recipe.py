@@ -15,6 +15,7 @@ from conspectus.errors import RecipeError
 
 Step = Annotated[
     steps.Open
+    | steps.Despike
     | steps.Baseline
     | steps.Crop
     | steps.Decompose

@@ -17,7 +17,7 @@ from conspectus import figures
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from fusion import measured
-from fusion.conventions import SPATIAL, spacing
+from fusion.conventions import SPATIAL, spacing, spatial_dims
 
 
 class Step(BaseModel, ABC):
@@ -59,6 +59,22 @@ class Open(Step):
         return measured.locate(name) if name != self.file else folder / name
 
 
+class Despike(Step):
+    """Replace spikes of cosmic rays in the spectra of `of`."""
+
+    do: Literal["despike"]
+    of: str
+    threshold: float = Field(default=8.0, gt=0)
+
+    def run(self, project: Project) -> None:
+        """Replace the dataset by the mended one."""
+        raw = project[self.of]
+        project[self.of] = spectra.despike(raw, threshold=self.threshold)
+        name = spectral(raw)
+        changed = (project[self.of][name] != raw[name]).any(raw[name].dims[-1])
+        project.find("spikes removed", f"{int(changed.sum())} spectra", f"of {changed.size} in {self.of}")
+
+
 class Baseline(Step):
     """Remove the baseline from each spectrum of `of`; `clip` sets what falls below zero to zero."""
 
@@ -75,7 +91,7 @@ class Baseline(Step):
         project[self.of] = spectra.clip(flat) if self.clip else flat
         project.pictures.append(figures.mean_spectra(raw, flat, self.of))
         if self.clip:
-            name = next(str(key) for key in flat.data_vars if flat[key].ndim > 1)
+            name = spectral(flat)
             below = float(flat[name].clip(max=0).sum() / abs(flat[name]).sum())
             project.find(
                 "set to zero", f"{-100 * below:.2f} %", f"of the intensity of {self.of} lay below its baseline"
@@ -112,8 +128,11 @@ class Decompose(Step):
         ds = project[self.of]
         found = spectra.decompose(ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed)
         project[self.name] = found
-        shares = ", ".join(f"{100 * float(share):.1f} %" for share in found["explained_variance"])
-        project.find(f"{self.name}: share of each component", shares, f"{self.method}, {self.components} components")
+        project.find(
+            f"{self.name}: shares", _shares(found, self.method), f"{self.method}, {self.components} components"
+        )
+        if found.attrs.get("converged") == "no":
+            project.find(self.name, "not converged", "the iteration stopped at its limit")
         project.pictures.append(figures.endmembers(found))
         project.pictures.append(figures.abundances(found))
 
@@ -179,6 +198,21 @@ class Fuse(Step):
         project["fused"] = fusion.fuse(found, project[self.onto], transform=transform, depth=self.depth)
         covered = float(project["fused"]["coverage"].mean())
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
+
+
+def spectral(ds: xr.Dataset) -> str:
+    """Return the variable that has spectra at pixels."""
+    return str(next(name for name, v in ds.data_vars.items() if spatial_dims(v) and len(v.dims) > len(spatial_dims(v))))
+
+
+def _shares(found: xr.Dataset, method: str) -> str:
+    """Say how much of the intensity each component makes; of the variance where components can be negative."""
+    if method == "pca":
+        parts = found["explained_variance"].values
+    else:
+        sums = found["abundance"].sum(spatial_dims(found["abundance"])).values
+        parts = sums / sums.sum()
+    return ", ".join(f"{100 * part:.1f} %" for part in parts)
 
 
 def describe_axes(ds: xr.Dataset) -> str:

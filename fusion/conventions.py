@@ -135,6 +135,7 @@ def _faults(ds: xr.Dataset) -> Iterator[str]:
         yield from _variable_faults(str(name), variable, ds)
     for dim in ds.dims:
         yield from _dim_faults(str(dim), ds)
+    yield from (f"{key}: the name of a variable is text without '/'" for key in ds.variables if not _is_name(key))
     yield from _plane_faults(ds)
     yield from _mixed_faults(ds)
     for place, attrs in [("attrs", ds.attrs), *((f"{key}.attrs", ds[key].attrs) for key in ds.variables)]:
@@ -220,14 +221,18 @@ def _attribute_faults(place: str, attrs: Mapping[Any, Any]) -> Iterator[str]:
 def _is_flat(value: Any) -> bool:
     """Whether a value reads back as it was: text, a number, or a sequence of nothing but one of them."""
     if isinstance(value, (str, bytes)):
-        return isinstance(value, str)
+        return isinstance(value, str) and "\0" not in value
     try:
         array = np.asarray(value)
     except ValueError:
         return False
     if array.dtype.kind == "U":
-        return array.ndim == 1 and all(isinstance(item, str) for item in value)
+        return array.ndim == 1 and all(isinstance(item, str) and "\0" not in item for item in value)
     return array.ndim <= 1 and array.dtype.kind in "iuf"
+
+
+def _is_name(key: Any) -> bool:
+    return isinstance(key, str) and bool(key) and "/" not in key
 
 
 def _unit_faults(place: str, unit: Any) -> Iterator[str]:

@@ -65,6 +65,8 @@ def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
     if target.suffix != ".nc":
         raise StoreError(f"{target}: datasets are saved as NetCDF; the name must end in '.nc'")
     groups = _groups(check(data))
+    if not any(ds.variables for ds in groups.values()):
+        raise StoreError(f"{target}: there is nothing to save; the dataset is empty")
     with _beside(target) as temporary:
         for index, (group, ds) in enumerate(groups.items()):
             _write(ds, temporary, group, "w" if index == 0 else "a")
@@ -100,17 +102,36 @@ def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
     if not source.is_file():
         raise FileReadError(source, "no such file")
     try:
+        _refuse_foreign(source)
         groups = xr.open_groups(source, engine=_ENGINE, chunks=chunks, **_PLAIN)
-    except (OSError, ValueError, KeyError) as error:
+        read = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
+    except FileReadError:
+        raise
+    except Exception as error:  # a damaged file makes HDF5, h5netcdf and xarray raise errors of many classes
         raise FileReadError(
             source, f"not a readable NetCDF file ({error})", hint="files of this project end in .nc"
         ) from error
-    read = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
     found = {name: _inward(ds) for name, ds in read.items()}
     nodes = {name: ds for name, ds in found.items() if ds.variables or name != ROOT}
     if not nodes:
         raise FileReadError(source, "the file holds no dataset")
     return check(nodes[ROOT] if set(nodes) == {ROOT} else xr.DataTree.from_dict(nodes))
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a file that takes its pixels from other files: HDF5 would hand out any file of this machine."""
+    import h5py
+
+    def borrowed(name: str, entry: Any) -> str | None:
+        return name if isinstance(entry, h5py.Dataset) and (entry.external or entry.is_virtual) else None
+
+    def linked(name: str, link: Any) -> str | None:
+        return name if isinstance(link, h5py.ExternalLink) else None
+
+    with h5py.File(path) as file:
+        found = file.visititems_links(linked) or file.visititems(borrowed)
+    if found:
+        raise FileReadError(path, f"{found} lies in another file", hint="ask for a file that holds its own values")
 
 
 def _node(group: str) -> str:
@@ -127,13 +148,24 @@ def _groups(data: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
     if isinstance(data, xr.Dataset):
         return {"/": _outward(data)}
     nodes = {node.path.strip("/"): node.to_dataset() for node in data.subtree if node.has_data}
-    if "" in nodes:
-        raise ConventionError([f"/: the root of a tree holds no variables; call the fused dataset {ROOT!r}"])
+    if faults := list(_tree_faults(data)):
+        raise ConventionError(faults)
     root = nodes.pop(ROOT, xr.Dataset())
     clashes = sorted(set(nodes) & set(map(str, root.variables)))
     if clashes:
         raise ConventionError([f"{ROOT}: {name} is also the name of a node; rename one of them" for name in clashes])
     return {"/": _outward(root), **{f"/{name}": _outward(ds) for name, ds in nodes.items()}}
+
+
+def _tree_faults(tree: xr.DataTree) -> Iterator[str]:
+    """Tell what a file of groups would lose."""
+    if tree.has_data:
+        yield f"/: the root of a tree holds no variables; call the fused dataset {ROOT!r}"
+    for node in tree.subtree:
+        if node.attrs and not node.has_data:
+            yield f"{node.path}: a node without variables keeps no attributes"
+        if node.path.startswith(f"/{ROOT}/"):
+            yield f"{node.path}: {ROOT!r} becomes the root of the file and has no nodes of its own"
 
 
 def _outward(ds: xr.Dataset) -> xr.Dataset:
@@ -187,8 +219,15 @@ def _flush(path: Path) -> None:
 
 def _write(ds: xr.Dataset, path: Path, group: str, mode: Any) -> None:
     encoding = {name: _encoding(variable) for name, variable in ds.variables.items()}
-    plain = ds.drop_encoding()
+    plain = ds.drop_encoding().assign_attrs(_plain_text(ds.attrs))
+    for variable in plain.variables.values():
+        variable.attrs = _plain_text(variable.attrs)
     plain.to_netcdf(path, mode=mode, group=group, engine=_ENGINE, encoding=encoding)
+
+
+def _plain_text(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Turn numpy's text, which h5netcdf refuses, into Python's."""
+    return {key: np.asarray(v).tolist() if np.asarray(v).dtype.kind == "U" else v for key, v in attrs.items()}
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:

@@ -78,6 +78,60 @@ def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Data
     return provenance.record(result, "spectra.baseline", {"method": method, **options})
 
 
+def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dataset:
+    """Replace spikes of cosmic rays by what the channels beside them say.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With one spectral variable, dims (z, y, x, signal); the signal axis is read as a whole.
+    threshold : float
+        How many standard deviations a step between neighbouring channels must be off to count as the edge of a spike.
+    width : int
+        Channels to each side from which a spiked channel is interpolated.
+
+    Returns
+    -------
+    Dataset
+        The same dataset with the mended variable, in its own dtype if that is floating, else float64; lazy if it was.
+
+    Raises
+    ------
+    DataError
+        If the threshold or the width is not positive.
+
+    References
+    ----------
+    D. A. Whitaker and K. Hayes, Chemom. Intell. Lab. Syst. 179, 82 (2018): modified z-scores of the differences.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> spectrum = np.random.default_rng(0).normal(100.0, 1.0, 200)
+    >>> spectrum[70] = 900.0
+    >>> ds = fusion.dataset({"intensity": (("x", "energy"), spectrum[None])},
+    ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.01)}, name="map", cell_methods="mean")
+    >>> bool(despike(ds)["intensity"].max() < 110.0)
+    True
+    """
+    if not (threshold > 0 and width >= 1):
+        raise DataError(f"threshold and width are positive; received {threshold!r} and {width!r}")
+    array = main_variable(fusion.check(ds))
+    dim = signal_dim(array)
+    mended = xr.apply_ufunc(
+        partial(_mended, threshold=threshold, width=width),
+        array,
+        input_core_dims=[[dim]],
+        output_core_dims=[[dim]],
+        dask="parallelized",
+        output_dtypes=[_float_type(array)],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+        keep_attrs=True,
+    )
+    result = fusion.check(ds.assign({str(array.name): mended}))
+    return provenance.record(result, "spectra.despike", {"threshold": threshold, "width": width})
+
+
 def clip(ds: xr.Dataset) -> xr.Dataset:
     """Set negative values to zero, as non-negative decompositions need after a baseline was taken off.
 
@@ -144,6 +198,24 @@ def crop(ds: xr.Dataset, **ranges: tuple[float | None, float | None]) -> xr.Data
             raise DataError(f"nothing along {dim} lies in ({low}, {high}); it runs from {first:g} to {last:g} {unit}")
         kept = cut
     return provenance.record(kept, "spectra.crop", dict(ranges))
+
+
+def _mended(spectra: Array, *, threshold: float, width: int) -> Array:
+    values = spectra.astype(_float_type(spectra))
+    steps = np.diff(values, axis=-1)
+    centred = steps - np.median(steps, axis=-1, keepdims=True)
+    spread = np.median(np.abs(centred), axis=-1, keepdims=True)
+    edges = 0.6745 * np.abs(centred) > threshold * np.where(spread > 0, spread, np.inf)
+    spiked = np.zeros(values.shape, dtype=bool)
+    spiked[..., 1:] |= edges
+    spiked[..., :-1] |= edges
+    for place in np.argwhere(spiked):
+        row, channel = tuple(place[:-1]), int(place[-1])
+        beside = slice(max(channel - width, 0), channel + width + 1)
+        kept = spectra[row][beside][~spiked[row][beside]]
+        if kept.size:
+            values[(*row, channel)] = kept.mean()
+    return values
 
 
 def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[str, Any]) -> Array:

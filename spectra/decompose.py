@@ -25,7 +25,8 @@ Method: TypeAlias = Literal["nmf", "pca"]
 Weighting: TypeAlias = Literal["poisson"]
 Array = npt.NDArray[np.float64]
 _METHODS: Final = ("nmf", "pca")
-_NMF_ITERATIONS: Final = 500
+_NMF_ITERATIONS: Final = 2000
+_NMF_TOLERANCE: Final = 1e-6
 
 
 def decompose(
@@ -62,7 +63,7 @@ def decompose(
         component over that of the data, both weighted and not centred; it is what the fit loses if the component
         is left out. For ``"pca"`` the shares add up, for ``"nmf"`` they overlap. Components are in descending
         share; the largest entry of each endmember is positive. Attribute ``converged`` is ``"no"`` where NMF was
-        stopped after 500 rounds, as happens on a strong baseline. For ``"nmf"`` with ``"poisson"`` also
+        stopped after 2000 rounds, as happens on a strong baseline. For ``"nmf"`` with ``"poisson"`` also
         ``abundance_stderr``, see `abundance_error`.
 
     Raises
@@ -210,7 +211,9 @@ def _factorise(
 def _engine(matrix: Array, components: int, method: str, seed: int) -> dict[str, Any]:
     """Return HyperSpy's options; its default solver for principal components is randomised and degrees off."""
     if method == "nmf":
-        return {"algorithm": "NMF", "random_state": seed, "max_iter": _NMF_ITERATIONS, "init": "nndsvda"}
+        # scikit-learn's own tolerance of 1e-4 stops while neighbouring pixels still have nothing in common
+        stop = {"max_iter": _NMF_ITERATIONS, "tol": _NMF_TOLERANCE}
+        return {"algorithm": "NMF", "random_state": seed, "init": "nndsvda", **stop}
     if components < min(matrix.shape) // 2:
         start = np.random.default_rng(seed).standard_normal(min(matrix.shape))
         return {"algorithm": "SVD", "svd_solver": "arpack", "v0": start}

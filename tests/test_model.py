@@ -87,6 +87,8 @@ FAULTS: list[tuple[Spoil, str]] = [
     *((put_attr("counts", "note", value), rf"counts.attrs\['note'\]: {type(value).__name__} cannot be stored")
       for value in (None, True, np.bool_(False), {"a": 1}, [[1, 2], [3]], [[1, 2], [3, 4]], [None, 1], object(), 1j,
                     np.datetime64("2024"), b"bytes", [1, "a"], {1, 2}, 2**80, np.complex128(1j), [True, False])),
+    (put_attr("counts", "note", "a\0b"), r"counts.attrs\['note'\]: str cannot be stored"),
+    (lambda ds: ds.__setitem__("a/b", ((), 1.0)), "a/b: the name of a variable is text without '/'"),
     (put_attr("counts", 3, "number as name"), r"counts.attrs\[3\]: "),
     (lambda ds: ds.attrs.__setitem__("flag", False), r"attrs\['flag'\]: bool cannot be stored"),
 ]  # fmt: skip

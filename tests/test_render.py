@@ -56,7 +56,7 @@ class TestRender:
 
     def test_components_stand_on_their_own_side(self):
         image = shot(ball(), style="slices", axes=False, scale_bar=False)
-        left, right = image[:, :200].reshape(-1, 3), image[:, 200:].reshape(-1, 3)
+        left, right = image[80:, :180].reshape(-1, 3), image[80:, 180:].reshape(-1, 3)
         redness = [np.clip(half[:, 0] - half[:, 1], 0, None).sum() for half in (left, right)]
         greenness = [np.clip(half[:, 1] - half[:, 0], 0, None).sum() for half in (left, right)]
         assert redness[0] > 3 * redness[1]
@@ -85,15 +85,14 @@ class TestRender:
         try:
             for zoom, text in ((1.0, "2 µm"), (10.0, "200 nm")):
                 plotter.camera.zoom(zoom)
+                plotter.render()
                 image = plotter.screenshot(None, return_img=True).astype(int)
-                bar = image[283:286].min(axis=(0, 2)) > 200
+                bar = image[285].min(axis=-1) > 200
                 seen = 2 * plotter.camera.parallel_scale * SMALL[0] / SMALL[1]
                 length = float(text.split()[0]) * (1.0 if "µm" in text else 1e-3)
                 assert bar[: SMALL[0] // 3].sum() == pytest.approx(length / seen * SMALL[0], abs=2)
-                texts = [prop.input for prop in plotter.renderer.actors.values() if hasattr(prop, "input")]
                 props = plotter.renderer.GetViewProps()
-                texts += [prop.GetInput() for prop in props if prop.IsA("vtkTextActor")]
-                assert text in texts
+                assert text in [prop.GetInput() for prop in props if prop.IsA("vtkTextActor")]
         finally:
             plotter.close()
 
@@ -107,7 +106,7 @@ class TestRender:
                 {"volume": (("z", "y", "x"), bar)}, axes(), name="bar", cell_methods="mean", pose=placed
             )
             image = shot(ds, axes=False, scale_bar=False)[:, :340].sum(axis=-1)
-            rows, columns = np.nonzero(image > 300)
+            rows, columns = np.nonzero(image > 250)
             spans.append((np.ptp(rows), np.ptp(columns)))
         assert spans[0][1] > 1.5 * spans[0][0]
         assert spans[1][0] > 1.5 * spans[1][1]

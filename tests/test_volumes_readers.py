@@ -213,7 +213,7 @@ class TestTiff:
     def test_a_truncated_file_is_refused(self, tmp_path, compression, kept):
         path = tmp_path / "stack.tif"
         noise = np.random.default_rng(0).integers(0, 255, (6, 40, 50), dtype=np.uint8)
-        tifffile.imwrite(path, noise, imagej=compression is None, compression=compression, photometric="minisblack")
+        tifffile.imwrite(path, noise, imagej=compression is None, compression=compression, metadata={"axes": "ZYX"})
         path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
         if kept == 0.999 and compression is None:
             np.testing.assert_array_equal(volumes.open(path)["volume"].values, noise)

@@ -61,8 +61,9 @@ def layers(
     DataError
         If a name is unknown, or there are more arrays than colours.
     """
-    available = _available(ds, variable)
-    names = list(available)[: len(COLORS)] if components is None else [_named(available, key) for key in components]
+    bands, whole = _available(ds, variable)
+    available = bands | {name: array for name, array in whole.items() if name not in bands}
+    names = list(bands)[: len(COLORS)] if components is None else [_named(available, key) for key in components]
     palette = COLORS if colors is None else colors
     if not 0 < len(names) <= len(palette):
         raise DataError(f"{len(names)} arrays to draw in {len(palette)} colours; name 1 to {len(palette)} components")
@@ -138,18 +139,20 @@ def window(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, fl
     return (bottom, top) if top > bottom else (bottom, bottom + 1.0)
 
 
-def _available(ds: xr.Dataset, variable: str | None) -> dict[str, xr.DataArray]:
-    whole = spatial_dims(ds)
-    found: dict[str, xr.DataArray] = {}
+def _available(ds: xr.Dataset, variable: str | None) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
+    """Return by name the components (of one variable, if it is given), and the variables that are one array."""
+    dims = spatial_dims(ds)
+    bands: dict[str, xr.DataArray] = {}
+    whole: dict[str, xr.DataArray] = {}
     for key, array in ds.data_vars.items():
-        if spatial_dims(array) != whole or array.dtype.kind not in "iuf":
+        rest = [dim for dim in array.dims if dim not in dims]
+        if spatial_dims(array) != dims or array.dtype.kind not in "iuf":
             continue
-        bands = [dim for dim in array.dims if dim in _BANDS]
-        if not bands and array.dims == whole:
-            found[str(key)] = array
-        elif len(array.dims) == len(whole) + 1 and variable in (None, key):
-            found = {str(label): array.sel({bands[0]: label}) for label in array[bands[0]].values} | found
-    return found
+        if not rest:
+            whole[str(key)] = array
+        elif len(rest) == 1 and rest[0] in _BANDS and variable in (None, key):
+            bands |= {str(label): array.sel({rest[0]: label}) for label in array[rest[0]].values}
+    return bands, whole
 
 
 def _named(available: dict[str, xr.DataArray], key: str | int) -> str:

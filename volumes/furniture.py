@@ -16,6 +16,9 @@ Array = npt.NDArray[np.float64]
 Side = Literal["left", "center", "right"]
 Edge = tuple[tuple[float, float, float], tuple[float, float, float], Side]
 _FONT: Final = 18
+_HEIGHT: Final = 900
+_TICK_ROOM: Final = 60
+_ROOM: Final = {"center": 62, "left": 80, "right": 80}
 _BAR_SHARE: Final = 0.22
 
 
@@ -77,25 +80,35 @@ def _steps(span: float) -> list[float]:
 
 
 def add_box(plotter: pv.Plotter, bounds: Array, unit: str, color: str) -> None:
-    """Draw the box of (3, 2) bounds in x, y, z, with ticks and names on edges of its outline."""
+    """Draw the box of (3, 2) bounds in x, y, z, with ticks and names on edges of its outline.
+
+    The camera must stand already: distances to the box, sizes and numbers of ticks are those of the screen.
+    """
     import pyvista as pv
 
     spans = bounds[:, 1] - bounds[:, 0]
-    reach = float(spans.max())
-    factor, name = display_unit(reach, unit)
+    factor, name = display_unit(float(spans.max()), unit)
+    point = 2.0 * plotter.camera.parallel_scale / _HEIGHT
+    away = np.asarray(plotter.camera.direction)
     if (spans > 0).all():
         plotter.add_mesh(pv.Box(bounds.ravel()).outline(), color=color, opacity=0.6, line_width=1.5)
     for axis in np.flatnonzero(spans > 0):
         start, outward, side = _edge(bounds, int(axis))
-        at = ticks(bounds[axis] * factor)
+        long = spans[axis] * np.sqrt(1.0 - away[axis] ** 2) / point
+        at = ticks(bounds[axis] * factor, most=int(np.clip(long / _TICK_ROOM, 2, 5)))
         points = np.repeat(start[None], at.size, axis=0)
         points[:, axis] = at / factor
         middle = np.where(np.arange(3) == axis, bounds.mean(axis=1), start)
         texts = [f"{value:.6g}" for value in at]
-        plotter.add_lines(np.hstack([points, points + 0.015 * reach * outward]).reshape(-1, 3), color=color, width=2)
-        _add_texts(plotter, points + 0.03 * reach * outward, texts, color, _FONT, side)
-        away = 0.13 if side == "center" else 0.17
-        _add_texts(plotter, middle + away * reach * outward, [f"{'xyz'[axis]} / {name}"], color, _FONT + 4, side)
+        title = f"{'xyz'[axis]} / {name}"
+        plotter.add_lines(np.hstack([points, points + 9 * point * outward]).reshape(-1, 3), color=color, width=2)
+        _add_texts(plotter, points + 15 * point * outward, texts, color, _font(plotter), side)
+        _add_texts(plotter, middle + _ROOM[side] * point * outward, [title], color, _font(plotter, 4), side)
+
+
+def _font(plotter: pv.Plotter, more: int = 0) -> int:
+    """Return a font size in pixels that is the same share of every window."""
+    return max(9, round((_FONT + more) * plotter.window_size[1] / _HEIGHT))
 
 
 def _edge(bounds: Array, axis: int) -> tuple[Array, Array, Side]:
@@ -133,11 +146,11 @@ def add_color_bar(plotter: pv.Plotter, title: str, cmap: str, limits: tuple[floa
     mapper.lookup_table = pv.LookupTable(cmap, scalar_range=limits)
     look: dict[str, Any] = {
         "title": title, "mapper": mapper, "color": color, "vertical": True, "height": 0.42, "width": 0.055,
-        "position_x": 0.885, "position_y": 0.3, "n_labels": 3, "label_font_size": _FONT, "title_font_size": _FONT + 2,
-        "fmt": "%.4g",
+        "position_x": 0.885, "position_y": 0.3, "n_labels": 3, "fmt": "%.4g",
+        "label_font_size": _font(plotter), "title_font_size": _font(plotter, 2),
     }  # fmt: skip
     bar = plotter.add_scalar_bar(**look)
-    bar.SetVerticalTitleSeparation(_FONT)
+    bar.SetVerticalTitleSeparation(_font(plotter))
 
 
 def add_scale_bar(plotter: pv.Plotter, unit: str, color: str) -> None:
@@ -167,7 +180,7 @@ class _ScaleBar:
         self.text = Text("")
         self.text.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
         self.text.SetPosition(0.04, 0.06)
-        self.text.prop.color, self.text.prop.font_size = color, _FONT + 4
+        self.text.prop.color, self.text.prop.font_size = color, _font(plotter, 4)
         line.GetProperty().SetColor(self.text.prop.color.float_rgb)
         for actor in (line, self.text):
             plotter.renderer.AddViewProp(actor)

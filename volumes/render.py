@@ -22,7 +22,7 @@ Style = Literal["volume", "slices", "both"]
 BACKGROUND: Final = "#0e1116"
 INK: Final = "#e8eaed"
 _LARGEST: Final = 24e6
-_FILL: Final = 0.7
+_LINE: Final = 0.042
 
 
 def render(
@@ -89,7 +89,7 @@ def render(
         _draw_grey(plotter, ds, grey, style, cmap, opacity)
     else:
         _draw_layers(plotter, ds, found, style, opacity)
-    _finish(plotter, ds, scale_bar, axes)
+    _finish(plotter, ds, len(found), scale_bar, axes)
     return plotter
 
 
@@ -119,7 +119,8 @@ def _draw_grey(
         plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **look)
     if _is_cloud(shown, style):
         filled = shown.assign(shown=shown["shown"].fillna(low))
-        plotter.add_volume(to_pyvista(filled), opacity=_ramp(opacity), shade=False, **look)
+        grid = to_pyvista(filled)
+        plotter.add_volume(grid, opacity=_ramp(opacity), opacity_unit_distance=_depth(grid), **look)
 
 
 def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[blend.Layer], style: Style, opacity: float) -> None:
@@ -130,7 +131,8 @@ def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[blend.Layer], 
     for plane in _planes(_with_rgba(ds, solid), style):
         plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
     if _is_cloud(ds, style):
-        plotter.add_volume(to_pyvista(_with_rgba(ds, cloud)), scalars="shown", shade=False)
+        grid = to_pyvista(_with_rgba(ds, cloud))
+        plotter.add_volume(grid, scalars="shown", opacity_unit_distance=_depth(grid))
     _add_legend(plotter, found)
 
 
@@ -146,6 +148,11 @@ def _ramp(opacity: float) -> Any:
     return 255.0 * opacity * level**1.5
 
 
+def _depth(grid: pv.DataSet) -> float:
+    """Return the way through which an opacity counts once: a voxel's diagonal, in the units of the grid."""
+    return float(grid.length / np.mean(grid.dimensions))
+
+
 def _is_cloud(ds: xr.Dataset, style: Style) -> bool:
     return style != "slices" and all(ds.sizes.get(dim, 1) > 1 for dim in SPATIAL)
 
@@ -158,18 +165,22 @@ def _planes(ds: xr.Dataset, style: Style) -> list[xr.Dataset]:
     return [ds.isel({dim: ds.sizes[dim] // 2}) for dim in dims] if style != "volume" else []
 
 
-def _finish(plotter: pv.Plotter, ds: xr.Dataset, scale_bar: bool, axes: bool) -> None:
+def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, scale_bar: bool, axes: bool) -> None:
     unit = str(ds[spatial_dims(ds)[-1]].attrs["units"])
     bounds = np.reshape(plotter.bounds, (3, 2))
+    _aim(plotter, bounds, lines)
     if axes:
         furniture.add_box(plotter, bounds, unit, INK)
-    _aim(plotter, bounds)
+        plotter.renderer.ResetCameraClippingRange()
     if scale_bar:
         furniture.add_scale_bar(plotter, unit, INK)
 
 
-def _aim(plotter: pv.Plotter, bounds: Any) -> None:
-    """Look with x to the right; a plane as an image is shown, a volume with its first slice on top."""
+def _aim(plotter: pv.Plotter, bounds: Any, lines: int) -> None:
+    """Look with x to the right, a plane as an image is shown, a volume with its first slice on top.
+
+    Around the scene stays room for labels, colour bar, scale bar and the lines of the legend.
+    """
     flat = bounds[2, 0] == bounds[2, 1]
     towards = np.array([0.0, 0.0, -1.0] if flat else [0.45, 0.8, -0.55])
     towards /= np.linalg.norm(towards)
@@ -177,13 +188,15 @@ def _aim(plotter: pv.Plotter, bounds: Any) -> None:
     right = np.cross(up, towards) / np.linalg.norm(np.cross(up, towards))
     above = np.cross(towards, right)
     half = (bounds[:, 1] - bounds[:, 0]) / 2
-    wide, high = np.abs(right) @ half, np.abs(above) @ half
-    width, height = plotter.window_size
-    scale = max(high / _FILL, wide / _FILL * height / width)
-    focus = bounds.mean(axis=1) - 0.06 * scale * above
+    left_room, right_room = (0.16, 0.15) if flat else (0.13, 0.21)
+    low_room, high_room = 0.2, min(0.07 + _LINE * lines, 0.24)
+    free = 1.0 - left_room - right_room, 1.0 - low_room - high_room
+    aspect = plotter.window_size[0] / plotter.window_size[1]
+    scale = max(np.abs(right) @ half / (free[0] * aspect), np.abs(above) @ half / free[1])
+    aside = (right_room - left_room) * aspect * right + (high_room - low_room) * above
     camera = plotter.camera
-    camera.focal_point, camera.up = focus, above
-    camera.position = focus + 4.0 * np.linalg.norm(half) * towards
+    camera.focal_point, camera.up = bounds.mean(axis=1) + scale * aside, above
+    camera.position = np.asarray(camera.focal_point) + 4.0 * np.linalg.norm(half) * towards
     camera.parallel_projection = True
     camera.parallel_scale = scale
     plotter.renderer.ResetCameraClippingRange()
@@ -191,9 +204,10 @@ def _aim(plotter: pv.Plotter, bounds: Any) -> None:
 
 def _add_legend(plotter: pv.Plotter, found: list[blend.Layer]) -> None:
     """Name each colour and the value at which it is brightest."""
+    size = max(6, round(13 * plotter.window_size[1] / 900))
     for i, layer in enumerate(found):
         text = f"{layer.name}  {layer.bottom:.3g} – {value_text(layer.top, layer.units)}"
-        plotter.add_text(text, position=(0.04, 0.94 - 0.042 * i), viewport=True, color=layer.color, font_size=13)
+        plotter.add_text(text, position=(0.04, 0.94 - _LINE * i), viewport=True, color=layer.color, font_size=size)
 
 
 def value_text(value: float, unit: str) -> str:
