@@ -17,7 +17,7 @@ from conspectus import figures
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from fusion import measured
-from fusion.conventions import SPATIAL, spacing, spatial_dims
+from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims
 
 
 class Step(BaseModel, ABC):
@@ -71,7 +71,7 @@ class Despike(Step):
         raw = project[self.of]
         project[self.of] = spectra.despike(raw, threshold=self.threshold)
         name = spectral(raw)
-        changed = (project[self.of][name] != raw[name]).any(raw[name].dims[-1])
+        changed = (project[self.of][name] != raw[name]).any(signal_dim(raw[name]))
         project.find("spikes removed", f"{int(changed.sum())} spectra", f"of {changed.size} in {self.of}")
 
 

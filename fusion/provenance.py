@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import xarray as xr
 
 from fusion.frames import get_pose, set_pose
+from fusion.store import wrote
 
 _PACKAGES = ("conspectus", "numpy", "xarray", "hyperspy", "rosettasciio")
 
@@ -69,7 +70,9 @@ def record(
     known = read(ds)
     for parent in parents:
         known = _merged(read(parent), known)
-    entry = {"name": step, "parameters": json.loads(json.dumps(dict(parameters or {}), default=_plain))}
+    # JSON has no infinity: parse_constant keeps it as text
+    kept = json.loads(json.dumps(dict(parameters or {}), default=_plain), parse_constant=str)
+    entry = {"name": step, "parameters": kept}
     found = [{"path": Path(path).name, "sha256": sha256(path)} for path in inputs]
     new = Provenance(inputs=found, steps=[entry], versions=_versions())
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({_summary(entry['parameters'])})"
@@ -100,7 +103,7 @@ def opened(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: str
     Dataset
     """
     recorded = record(ds, reader, parameters, inputs=[path])
-    if read(ds)["steps"]:
+    if wrote(path):
         return recorded
     pose, frame = get_pose(ds)
     mark = f"{Path(path).name} {read(recorded)['inputs'][-1]['sha256'][:8]}"
@@ -111,8 +114,8 @@ def sha256(path: str | PathLike[str]) -> str:
     """Return the sha256 of a file; of a folder, that of the names and hashes of its files in order."""
     place = Path(path)
     if place.is_dir():
-        parts = [f"{item.relative_to(place)} {sha256(item)}" for item in sorted(place.rglob("*")) if item.is_file()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        files = sorted((item.relative_to(place).as_posix(), item) for item in place.rglob("*") if item.is_file())
+        return hashlib.sha256("\n".join(f"{name} {sha256(item)}" for name, item in files).encode()).hexdigest()
     with place.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

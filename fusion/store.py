@@ -20,6 +20,7 @@ import xarray as xr
 
 from fusion.conventions import SPATIAL, check
 from fusion.errors import ConventionError, FileReadError, StoreError
+from fusion.frames import POSE
 
 ROOT: Final = "fused"
 _ENGINE: Final = "h5netcdf"
@@ -132,6 +133,17 @@ def _refuse_foreign(path: Path) -> None:
         found = file.visititems_links(linked) or file.visititems(borrowed)
     if found:
         raise FileReadError(path, f"{found} lies in another file", hint="ask for a file that holds its own values")
+
+
+def wrote(path: str | PathLike[str]) -> bool:
+    """Whether a file looks like one that `save` wrote: HDF5 with a pose in its root or in a group."""
+    import h5py
+
+    if not Path(path).is_file() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path) as file:
+        groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
+        return any(POSE in group for group in groups)
 
 
 def _node(group: str) -> str:

@@ -101,7 +101,8 @@ def phantom(
     energy = Axis("keV", 10.24 / channels, 5.12 / channels)
     endmember = _endmembers(energy.centres(channels, "keV"))
     expected = abundance.reshape(-1, len(PHASES)) @ endmember
-    spectra = rng.poisson(expected).astype(np.uint16).reshape(*map_shape, channels)
+    spectra = rng.poisson(expected).reshape(*map_shape, channels)
+    spectra = spectra.astype(np.uint16 if spectra.max() <= np.iinfo(np.uint16).max else np.uint32)
 
     plane = Axis("um", values=voxel[0] / 2.0, long_name="middle of the depth that the X-rays come from")
     flat = {"y": Axis("um", pixel), "x": Axis("um", pixel), "z": plane, "energy": energy}

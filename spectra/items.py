@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import xarray as xr
 
@@ -16,8 +15,7 @@ Builders: TypeAlias = Mapping[str, Callable[[], xr.Dataset]]
 _NOT_SPECTRAL = ("tilt", "component")
 
 
-@dataclass(frozen=True, repr=False)
-class Content:
+class Content(NamedTuple):
     """One item of a file.
 
     Parameters

@@ -12,9 +12,8 @@ import xarray as xr
 import fusion
 from fusion.conventions import LABELS, SIGNAL, SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
-from fusion.frames import POSE
 from fusion.model import Axis
-from fusion.store import load
+from fusion.store import load, wrote
 from spectra.items import Builders
 from spectra.metadata import technique
 
@@ -31,9 +30,9 @@ def builders(path: Path) -> Builders:
     FileReadError
         If the file cannot be opened.
     """
-    group = _opened(path)
-    if POSE in group.variables or not group.variables:
+    if wrote(path):
         return {name: partial(_same, ds) for name, ds in _own(path).items()}
+    group = _opened(path)
     return {str(key): partial(_plain, group, str(key), path) for key in group.data_vars}
 
 

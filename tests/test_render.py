@@ -56,11 +56,22 @@ class TestRender:
 
     def test_components_stand_on_their_own_side(self):
         image = shot(ball(), style="slices", axes=False, scale_bar=False)
-        left, right = image[80:, :180].reshape(-1, 3), image[80:, 180:].reshape(-1, 3)
-        redness = [np.clip(half[:, 0] - half[:, 1], 0, None).sum() for half in (left, right)]
-        greenness = [np.clip(half[:, 1] - half[:, 0], 0, None).sum() for half in (left, right)]
-        assert redness[0] > 3 * redness[1]
-        assert greenness[1] > 3 * greenness[0]
+        red, green = image[80:, :, 0], image[80:, :, 1]
+        columns = [np.nonzero(part)[1].mean() for part in (red > green + 100, green > red + 100)]
+        assert columns[0] < columns[1] - 20
+
+    @pytest.mark.parametrize("options", [{"variable": "volume"}, {"variable": "abundance"}])
+    def test_opacity_does_not_depend_on_the_scale(self, options):
+        ds = ball()
+        images = []
+        for factor in (1e-3, 1.0, 1e3):
+            scaled = ds.assign_coords({dim: ds[dim] * factor for dim in "zyx"})
+            for dim in "zyx":
+                scaled[dim].attrs = ds[dim].attrs
+            images.append(shot(scaled, axes=False, scale_bar=False, **options))
+        assert images[0].max() > 150
+        for other in images[1:]:
+            assert np.abs(images[0] - other).mean() < 2
 
     def test_an_image_is_shown_as_it_is_stored(self):
         values = np.zeros((30, 40), np.float32)

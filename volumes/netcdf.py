@@ -11,9 +11,8 @@ import xarray as xr
 from fusion import units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
-from fusion.frames import POSE
 from fusion.model import Axis
-from fusion.store import load
+from fusion.store import load, wrote
 from volumes.part import Part
 
 _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
@@ -33,14 +32,8 @@ def own(path: Path, name: str | None = None) -> xr.Dataset | None:
     FileReadError
         If the file is a project with several datasets and `name` is none of them.
     """
-    import h5py
-
-    if not h5py.is_hdf5(path):
+    if not wrote(path):
         return None
-    with h5py.File(path, "r") as file:
-        groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
-        if not any(POSE in group for group in groups):
-            return None
     stored: xr.Dataset | xr.DataTree = load(path, chunks={})
     if isinstance(stored, xr.Dataset):
         return stored

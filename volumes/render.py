@@ -132,7 +132,9 @@ def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[blend.Layer], 
         plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
     if _is_cloud(ds, style):
         grid = to_pyvista(_with_rgba(ds, cloud))
-        plotter.add_volume(grid, scalars="shown", opacity_unit_distance=_depth(grid))
+        drawn: Any = plotter.add_volume(grid, scalars="shown")
+        # VTK takes the depth for the opacity of RGBA from its fourth component, which PyVista leaves at 1 um
+        drawn.prop.SetScalarOpacityUnitDistance(3, _depth(grid))
     _add_legend(plotter, found)
 
 

@@ -158,7 +158,7 @@ def shift_between(moving: xr.DataArray, fixed: xr.DataArray) -> Affine:
         np.pad(v.values.astype(float), [(0, n - m) for n, m in zip(sizes, v.shape, strict=True)])
         for v in (fixed, moving)
     )
-    found = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)  # type: ignore[no-untyped-call]
+    found = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)
     shift = found[0]
     start = [float(fixed[dim][0] - moving[dim][0]) for dim in ("z", "y", "x")]
     steps = [_step(fixed, dim) for dim in ("z", "y", "x")]
@@ -292,7 +292,7 @@ def _shift(
     offsets = []
     for index in range(images.shape[-1]):
         pair = [gaussian_filter(values[..., index], _SMOOTH) for values in (images, computed)]
-        found = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)  # type: ignore[no-untyped-call]
+        found = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)
         offsets.append(found[0])
     rows, columns = np.mean(offsets, axis=0)
     return float(rows), float(columns)

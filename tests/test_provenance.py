@@ -1,0 +1,137 @@
+"""What was done to a dataset: for people, for machines, and through the file."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import fusion
+from fusion import provenance
+
+
+def image(name: str = "sem") -> xr.Dataset:
+    axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0)}
+    values = {"image": (("y", "x"), np.ones((4, 5)))}
+    return fusion.dataset(values, axes, name=name, cell_methods="mean", frame="stage")
+
+
+def strict(ds: xr.Dataset) -> Any:
+    """Parse the record as a program does that knows nothing but the JSON standard."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(ds.attrs["provenance"], parse_constant=refuse)
+
+
+def test_steps_are_kept_in_order_with_their_parameters() -> None:
+    ds = provenance.record(provenance.record(image(), "crop", {"x": 3}), "blur", {"sigma": 1.5, "seed": 7})
+    assert strict(ds)["steps"] == [
+        {"name": "crop", "parameters": {"x": 3}},
+        {"name": "blur", "parameters": {"sigma": 1.5, "seed": 7}},
+    ]
+    lines = ds.attrs["history"].splitlines()
+    assert [re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", "", line) for line in lines] == [
+        "crop(x=3)", "blur(sigma=1.5, seed=7)",
+    ]  # fmt: skip
+
+
+def test_recording_leaves_the_first_dataset_alone() -> None:
+    first = image()
+    before = dict(first.attrs)
+    second = provenance.record(first, "crop")
+    assert first.attrs == before
+    assert second["image"].identical(first["image"])
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (np.float32(0.5), 0.5), (np.arange(3), [0, 1, 2]), (Path("a/b"), "a/b"), (None, None), (True, True),
+        ((1, 2), [1, 2]),
+        (np.inf, "Infinity"), (-np.inf, "-Infinity"), (np.nan, "NaN"), (np.array([1.0, np.inf]), [1.0, "Infinity"]),
+        ("µ ☃", "µ ☃"), ({"a": np.int8(1)}, {"a": 1}), (1j, "1j"),
+    ],
+)  # fmt: skip
+def test_any_parameter_becomes_standard_json(value: object, kept: object) -> None:
+    assert strict(provenance.record(image(), "step", {"value": value}))["steps"][0]["parameters"]["value"] == kept
+
+
+def test_input_files_are_known_by_their_hash(tmp_path: Path) -> None:
+    path = tmp_path / "map.raw"
+    path.write_bytes(b"counts")
+    ds = provenance.record(image(), "open", inputs=[path])
+    assert strict(ds)["inputs"] == [{"path": "map.raw", "sha256": hashlib.sha256(b"counts").hexdigest()}]
+    assert provenance.record(ds, "again", inputs=[path]).attrs["provenance"].count("map.raw") == 1
+
+
+def test_the_hash_of_a_folder_sees_names_contents_and_nothing_else(tmp_path: Path) -> None:
+    def folder(name: str, files: dict[str, bytes]) -> str:
+        for file, content in files.items():
+            place = tmp_path / name / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        return provenance.sha256(tmp_path / name)
+
+    first = folder("a", {"0.tif": b"x", "sub/1.tif": b"y"})
+    assert folder("b", {"sub/1.tif": b"y", "0.tif": b"x"}) == first
+    assert folder("c", {"0.tif": b"y", "sub/1.tif": b"x"}) != first
+    assert folder("d", {"0.tif": b"x", "sub/2.tif": b"y"}) != first
+    lines = [f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in (("0.tif", b"x"), ("sub/1.tif", b"y"))]
+    assert first == hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_records_of_all_parents_come_first() -> None:
+    parent = provenance.record(image("parent"), "acquire", {"kv": 15})
+    ds = provenance.record(provenance.record(image(), "open"), "resample", parents=[parent])
+    assert [step["name"] for step in strict(ds)["steps"]] == ["acquire", "open", "resample"]
+
+
+def test_versions_of_the_packages_are_known() -> None:
+    versions = strict(provenance.record(image(), "step"))["versions"]
+    assert versions["numpy"] == np.__version__
+    assert versions["xarray"] == xr.__version__
+
+
+def test_a_dataset_without_record_has_an_empty_one() -> None:
+    assert provenance.read(image()) == {"inputs": [], "steps": [], "versions": {}}
+
+
+def test_the_record_survives_resampling_and_the_file(tmp_path: Path) -> None:
+    ds, grid = provenance.record(image("map"), "acquire"), provenance.record(image("sem"), "scan")
+    transform = fusion.Affine(fusion.Affine.translation(x=1.0).matrix, covariance=np.eye(12))
+    moved = fusion.resample(ds, grid, transform=transform, depth=np.inf)
+    loaded = fusion.load(fusion.save(moved, tmp_path / "m.nc"))
+    steps = strict(loaded)["steps"]
+    assert [step["name"] for step in steps] == ["scan", "acquire", "fusion.resample"]
+    assert steps[-1]["parameters"]["matrix"] == transform.matrix.tolist()
+    assert steps[-1]["parameters"]["covariance"] == np.eye(12).tolist()
+    assert loaded.attrs["history"] == moved.attrs["history"]
+    assert all(len(line) < 400 for line in loaded.attrs["history"].splitlines())
+
+
+def opened(path: Path, content: bytes, name: str, frame: str) -> xr.Dataset:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return provenance.opened(fusion.set_pose(image(name), fusion.Affine.identity(), frame), "open", {}, path)
+
+
+def test_two_files_share_no_frame_even_under_one_name(tmp_path: Path) -> None:
+    first = opened(tmp_path / "a" / "map.raw", b"1", "map", "map")
+    second = opened(tmp_path / "b" / "map.raw", b"2", "map", "map")
+    with pytest.raises(fusion.FrameError, match="share no frame"):
+        fusion.between(first, second)
+    assert fusion.get_pose(first)[1].startswith("map.raw ")
+    for frame in ("stage", "map"):
+        again = opened(tmp_path / "a" / "map.raw", b"1", "map", frame)
+        assert fusion.get_pose(again)[1].endswith(fusion.get_pose(first)[1])
+
+
+def test_what_this_project_saved_keeps_its_frame(tmp_path: Path) -> None:
+    path = fusion.save(provenance.record(image(), "scan"), tmp_path / "sem.nc")
+    assert fusion.get_pose(provenance.opened(fusion.load(path), "open", {}, path))[1] == "stage"
