@@ -151,6 +151,10 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
     frame : str
         Name of the frame: a stage, a specimen, or another node of the same tree.
 
+    Returns
+    -------
+    Dataset
+
     Examples
     --------
     >>> placed = set_pose(xr.Dataset(), Affine.translation(x=3.0), "stage")
@@ -175,6 +179,14 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
 def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, str]:
     """Return the pose of a dataset and the name of the frame it leads to.
 
+    Parameters
+    ----------
+    ds : Dataset or DataArray
+
+    Returns
+    -------
+    Affine, str
+
     Raises
     ------
     FrameError
@@ -194,6 +206,15 @@ def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, str]:
 
 def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
     """Return the transform from the coordinates of `moving` to those of `fixed`, as their poses say.
+
+    Parameters
+    ----------
+    moving, fixed : Dataset
+        Placed in the same frame. The errors of the two poses are taken as independent.
+
+    Returns
+    -------
+    Affine
 
     Raises
     ------
@@ -217,6 +238,12 @@ def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
 
 def locate(tree: xr.DataTree, node: str) -> tuple[Affine, str]:
     """Follow the poses of a tree from `node` as far as they lead (lamella -> overview -> stage).
+
+    Parameters
+    ----------
+    tree : DataTree
+    node : str
+        Name of a node, wherever it is in the tree.
 
     Returns
     -------

@@ -137,6 +137,7 @@ class TestRefusals:
         ("options", "reason"),
         [
             ({"variable": "missing"}, "missing"),
+            ({"style": "cloud"}, "style is one of volume, slices, both"),
             ({"components": ["Fe"]}, "no component or variable 'Fe'"),
             ({"components": ["Co", "Mn"], "colors": ["red"]}, "2 arrays to draw in 1 colours"),
         ],

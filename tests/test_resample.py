@@ -111,8 +111,7 @@ def test_the_known_voxel_goes_where_the_transform_sends_it() -> None:
 
 
 def test_a_quarter_turn_moves_a_voxel_from_x_to_y() -> None:
-    square = {dim: Axis("um", 1.0, -3.0) for dim in "yx"}
-    values = np.zeros((7, 7))
+    square, values = {dim: Axis("um", 1.0, -3.0) for dim in "yx"}, np.zeros((7, 7))
     values[3, 5] = 1.0  # y = 0, x = 2
     ds = replaced(volume((7, 7), square), values)
     moved = fusion.resample(ds, volume((7, 7), square), transform=Affine.rotation(90.0))["v"].values

@@ -112,9 +112,8 @@ def test_endmembers_are_spectra_of_unit_sum_with_their_lines() -> None:
     np.testing.assert_allclose(endmember.sum("energy"), 1.0)
     assert (endmember.values >= 0).all()
     assert endmember["energy"].values[-1] == pytest.approx(10.24 - 0.005)
-    for phase, line in {"hematite": 6.404, "copper": 8.048, "wollastonite": 3.692, "corundum": 1.487}.items():
-        spectrum = endmember.sel(component=phase)
-        high = spectrum.sel(energy=slice(1.2, None))
+    for phase, line in {"hematite": 6.404, "copper": 8.048, "wollastonite": 1.740, "corundum": 1.487}.items():
+        high = endmember.sel(component=phase, energy=slice(1.2, None))
         assert float(high["energy"][int(high.values.argmax())]) == pytest.approx(line, abs=0.011)
     peak = endmember.sel(component="hematite", energy=slice(6.1, 6.7))
     above = peak["energy"].values[peak.values > (peak.max().item() + peak.values[0]) / 2]

@@ -1,5 +1,6 @@
 """volumes.open against the reference readers, on measured files and on files made here."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -385,6 +386,27 @@ class TestMatlab:
         assert found == {"map": "uint16", "mask": "uint8"}
         np.testing.assert_array_equal(volumes.open(path, name="map")["image"].values, ramp(4, 5))
         np.testing.assert_array_equal(volumes.open(path, name="mask")["image"].values, np.eye(4, 5))
+
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("kind", ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+    def test_every_class_as_scipy_reads_it(self, tmp_path, kind, packed):
+        path, data = tmp_path / "a.mat", (ramp(3, 4, 5) % 120).astype(kind)
+        scipy.io.savemat(path, {"a": data, "b": ["text"], "c": {"d": data}, "e": data + 1j}, do_compression=packed)
+        assert [(item.name, item.dtype) for item in volumes.contents(path)] == [("a", np.dtype(kind).name)]
+        ds = volumes.open(path, dims=("z", "y", "x"))
+        np.testing.assert_array_equal(ds["volume"].values, scipy.io.loadmat(path)["a"])
+
+    def test_damaged_files_never_end_the_process(self, tmp_path):
+        path, rng = tmp_path / "a.mat", np.random.default_rng(1)
+        scipy.io.savemat(path, {"a": ramp(12, 13), "b": ramp(12, 13)})
+        whole = path.read_bytes()
+        for _ in range(300):
+            damaged = bytearray(whole)
+            for place in rng.integers(100, len(whole), 4):
+                damaged[place] = rng.integers(0, 256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(FileReadError):
+                volumes.open(path)
 
     def test_version_7_3_is_stored_backwards(self, tmp_path):
         path = tmp_path / "a.mat"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -79,12 +79,14 @@ def render(
     ds = thinned(check(ds))
     if len(spatial_dims(ds)) < 2:
         raise DataError(f"two or three spatial dims can be drawn; the dataset has {spatial_dims(ds)}")
+    if style not in get_args(Style):
+        raise DataError(f"style is one of {', '.join(get_args(Style))}; received {style!r}")
+    grey, found = selected(ds, variable, components, colors)
     opengl.require()
     import pyvista as pv
 
     plotter = pv.Plotter(off_screen=_no_display() if off_screen is None else off_screen, window_size=list(window_size))
     plotter.background_color = pv.Color(BACKGROUND)
-    grey, found = selected(ds, variable, components, colors)
     if grey is not None:
         _draw_grey(plotter, ds, grey, style, cmap, opacity)
     else:

@@ -1,0 +1,238 @@
+"""The rules of the house, read from the sources themselves."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("fusion", "spectra", "volumes", "conspectus")
+BELOW = {
+    "fusion": set(),
+    "spectra": {"fusion"},
+    "volumes": {"fusion"},
+    "conspectus": {"fusion", "spectra", "volumes"},
+}
+OWNERS = {
+    "hyperspy": "spectra", "exspy": "spectra", "rsciio": "spectra", "pybaselines": "spectra",
+    "pyvista": "volumes", "vtk": "volumes", "vtkmodules": "volumes", "k3d": "volumes", "tifffile": "volumes",
+    "mrcfile": "volumes",
+}  # fmt: skip
+HEAVY = {
+    "PIL", "SimpleITK", "dask", "exspy", "h5py", "hyperspy", "k3d", "matplotlib", "mrcfile", "numba", "pint", "pooch",
+    "psutil", "pybaselines", "pyvista", "rsciio", "scipy", "skimage", "sklearn", "sparse", "tifffile", "vtkmodules",
+    "zarr",
+}  # fmt: skip
+"""What a function may import on its own, because it is heavy or optional."""
+DEFERRED = {
+    "fusion/blocks.py": {"fusion._kernels"},  # numba
+    "conspectus/cli.py": {"conspectus", "fusion.errors"},  # --help must not wait for the rest
+    "conspectus/info.py": {"xarray"},
+}
+"""Modules of the house that are imported within a function, and why."""
+LIGHT = {
+    "fusion": {"hyperspy", "exspy", "pyvista", "vtkmodules", "numba", "sklearn", "skimage", "SimpleITK", "matplotlib",
+               "pint", "h5py", "dask", "pooch", "scipy"},
+    "spectra": {"hyperspy", "exspy", "pyvista", "vtkmodules", "numba", "sklearn", "skimage", "SimpleITK", "matplotlib",
+                "pint", "dask", "scipy"},
+    "volumes": {"hyperspy", "exspy", "pyvista", "vtkmodules", "numba", "sklearn", "skimage", "SimpleITK", "matplotlib",
+                "pint", "h5py", "dask", "scipy"},
+    "conspectus": {"hyperspy", "exspy", "pyvista", "vtkmodules", "numba", "sklearn", "skimage", "SimpleITK",
+                   "matplotlib", "pint", "h5py", "dask", "scipy"},
+}  # fmt: skip
+"""What a plain import of a package must not load."""
+
+
+class Import(NamedTuple):
+    """One imported module and how: in a function, only for type checking, or at the top of a file."""
+
+    file: str
+    module: str
+    within: str
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def sources(*packages: str) -> list[Path]:
+    return sorted(path for package in packages or PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def modules_of(node: ast.AST, package: str) -> list[str]:
+    """Return the modules that a statement imports; ``from fusion import units`` imports fusion.units."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"relative import in {package}"
+        base = node.module or ""
+        submodules = [f"{base}.{alias.name}" for alias in node.names if is_module(f"{base}.{alias.name}")]
+        return submodules or [base]
+    return []
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.with_suffix(".py").exists() or (place / "__init__.py").exists()
+
+
+def walk(node: ast.AST, within: str = "") -> Iterator[tuple[ast.AST, str]]:
+    for child in ast.iter_child_nodes(node):
+        inner = within
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inner = "function"
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            inner = "typing"
+        yield child, inner
+        yield from walk(child, inner)
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    found = []
+    for path in sources():
+        file = path.relative_to(ROOT).as_posix()
+        for node, within in walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found += [Import(file, module, within) for module in modules_of(node, file)]
+    return tuple(found)
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    """The other tests prove nothing if this one is blind."""
+    code = "import a.b\nfrom fusion import units\ndef f():\n    import c\nif TYPE_CHECKING:\n    import d\n"
+    nodes = [(modules_of(node, ""), within) for node, within in walk(ast.parse(code)) if modules_of(node, "")]
+    assert nodes == [(["a.b"], ""), (["fusion.units"], ""), (["c"], "function"), (["d"], "typing")]
+    assert Import("fusion/blocks.py", "fusion._kernels", "function") in imports()
+    assert len(sources()) > 30
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_down(package: str) -> None:
+    forbidden = set(PACKAGES) - BELOW[package] - {package}
+    wrong = [entry for entry in imports() if entry.file.startswith(f"{package}/") and entry.top in forbidden]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("library", "owner"), OWNERS.items())
+def test_a_library_of_one_package_is_imported_there_alone(library: str, owner: str) -> None:
+    users = {entry.file.partition("/")[0] for entry in imports() if entry.top == library}
+    assert users <= {owner}
+
+
+def test_kernels_know_numpy_and_numba_only() -> None:
+    kernels = [entry for entry in imports() if re.search(r"/_\w*kernels?\w*\.py$", entry.file)]
+    assert {entry.file for entry in kernels} >= {"fusion/_kernels.py"}
+    allowed = {"numpy", "numba", *sys.stdlib_module_names}
+    assert [entry for entry in kernels if entry.top not in allowed] == []
+
+
+def test_a_function_imports_only_what_is_heavy_or_optional() -> None:
+    inner = [entry for entry in imports() if entry.within == "function"]
+    wrong = [e for e in inner if e.top not in HEAVY and not e.module.startswith(tuple(DEFERRED.get(e.file, {"-"})))]
+    assert wrong == []
+
+
+def test_no_import_within_a_function_hides_a_circle() -> None:
+    """Every module of the house imports on its own at the top of a file, following the order of a graph."""
+    graph: dict[str, set[str]] = {}
+    for entry in imports():
+        module = entry.file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        if not module.count("."):
+            continue
+        if entry.within != "typing" and entry.top in PACKAGES and is_module(entry.module) and "." in entry.module:
+            graph.setdefault(module, set()).add(entry.module)
+    from graphlib import TopologicalSorter
+
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_file_is_longer_than_500_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_the_one_of_this_repository(package: str) -> None:
+    """`spectra` and `fusion` are names of other projects too."""
+    file = importlib.import_module(package).__file__
+    assert file is not None
+    assert Path(file).is_relative_to(ROOT)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_plain_import_is_light(package: str) -> None:
+    code = f"import sys, {package}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded & LIGHT[package] == set()
+
+
+def public() -> list[tuple[str, object]]:
+    """Return what the tables of contents name."""
+    found = []
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        names = [name for name in vars(module) if not name.startswith("_")]
+        items = [(f"{package}.{name}", getattr(module, name)) for name in names]
+        found += [(name, item) for name, item in items if inspect.isfunction(item) or inspect.isclass(item)]
+    return found
+
+
+def test_the_tables_of_contents_hold_names_and_nothing_else() -> None:
+    for package in PACKAGES:
+        tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+        body = [node for node in tree.body if not isinstance(node, ast.ImportFrom)]
+        assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body), package
+
+
+@pytest.mark.parametrize(("name", "item"), public(), ids=[name for name, _ in public()])
+def test_every_public_name_explains_itself(name: str, item: object) -> None:
+    text = inspect.getdoc(item) or ""
+    assert len(text.splitlines()[0]) > 15, f"{name} needs a first line"
+    if not inspect.isfunction(item):
+        return
+    parameters = inspect.signature(item).parameters
+    if parameters:
+        assert "Parameters\n----------" in text, f"{name} does not describe its parameters"
+        described = text.partition("Parameters\n----------")[2].partition("\n\n")[0]
+        missing = [key for key in parameters if not re.search(rf"\b{key}\b", described)]
+        assert missing == [], f"{name} does not describe {missing}"
+    if inspect.signature(item).return_annotation not in (None, "None"):
+        assert "Returns\n-------" in text, f"{name} does not say what it returns"
+
+
+def committed() -> list[Path]:
+    done = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    if done.returncode:
+        return sources()
+    places = (ROOT / line for line in done.stdout.splitlines())
+    return [place for place in places if place.is_file() and place != Path(__file__)]
+
+
+PRIVATE = {
+    "a path of one machine": r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/",
+    "a package index": r"(?i)pypi\.org/simple|(?<!emit-)index-url|pythonhosted\.org|artifactory|devpi|nexus/repository",
+    "unfinished work": r"\b(TODO|FIXME|XXX)\b",
+}
+
+
+@pytest.mark.parametrize("what", PRIVATE)
+def test_no_text_carries_what_belongs_to_nobody_else(what: str) -> None:
+    found = []
+    for path in committed():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {match.group()}" for match in re.finditer(PRIVATE[what], text)]
+    assert found == []
