@@ -55,7 +55,7 @@ def endmembers(found: xr.Dataset) -> tuple[str, str, Figure]:
     figure, axes = _figure(9, 1.5 * spectra.sizes["component"] + 0.6, spectra.sizes["component"])
     for index, ax in enumerate(axes[:, 0]):
         ax.plot(found[axis], spectra[index], color=_color(index), linewidth=1.2)
-        ax.set_title(str(spectra["component"].values[index]), loc="left", fontsize=10, color=_INK)
+        ax.set_title(_name(spectra, index), loc="left", fontsize=10, color=_INK)
         ax.margins(x=0.01)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
@@ -78,7 +78,7 @@ def abundances(found: xr.Dataset) -> tuple[str, str, Figure]:
     figure, axes = _figure(3.1 * count, 3.1, 1, count)
     for index, ax in enumerate(axes[0]):
         shown = ax.imshow(maps[..., index], cmap="viridis", extent=_extent(maps), origin="upper", aspect="equal")
-        ax.set_title(str(maps["component"].values[index]), fontsize=10, color=_color(index))
+        ax.set_title(_name(maps, index), fontsize=10, color=_color(index))
         ax.set_xlabel(_label(maps["x"]), fontsize=9)
         figure.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.8).ax.tick_params(labelsize=8)
     axes[0, 0].set_ylabel(_label(maps["y"]), fontsize=9)
@@ -177,9 +177,7 @@ def _profile(maps: xr.DataArray) -> Figure:
     figure, axes = _figure(9, 2.8)
     dims: Sequence[str] = spatial_dims(maps)
     for index in range(maps.sizes["component"]):
-        axes[0, 0].plot(
-            maps[..., index].values.ravel(), color=_color(index), label=str(maps["component"].values[index])
-        )
+        axes[0, 0].plot(maps[..., index].values.ravel(), color=_color(index), label=_name(maps, index))
     axes[0, 0].set_xlabel(_label(maps[dims[0]]) if dims else "pixel")
     return figure
 
@@ -194,6 +192,11 @@ def _extent(array: xr.DataArray | xr.Dataset) -> tuple[float, float, float, floa
 def _label(coordinate: xr.DataArray) -> str:
     unit = {"um": "µm", "1/cm": "cm⁻¹"}.get(str(coordinate.attrs.get("units", "")), coordinate.attrs.get("units", ""))
     return f"{coordinate.attrs.get('long_name', coordinate.name)}{f' ({unit})' if unit not in ('', '1') else ''}"
+
+
+def _name(array: xr.DataArray, index: int) -> str:
+    label = array["component"].values[index]
+    return str(label) if isinstance(label, str) else f"component {label}"
 
 
 def _color(index: int) -> str:

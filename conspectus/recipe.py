@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,17 @@ Step = Annotated[
 ]
 
 
+class Picture(BaseModel):
+    """How the fused dataset is drawn; the keys are those of `volumes.render`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variable: str | None = None
+    style: Literal["volume", "slices", "both", "faces"] = "volume"
+    components: list[str | int] | None = None
+    opacity: float = Field(default=0.5, gt=0, le=1)
+
+
 class Recipe(BaseModel):
     """What a recipe says.
 
@@ -37,6 +48,8 @@ class Recipe(BaseModel):
     ----------
     title, about : str
         Head the report.
+    picture : Picture
+        How the fused dataset is drawn.
     keep : list of str
         Datasets that are saved beside the fused one; all if left out.
     step : list
@@ -51,6 +64,7 @@ class Recipe(BaseModel):
     about: str = ""
     keep: list[str] | None = None
     step: list[Step] = Field(min_length=1)
+    picture: Picture = Picture()
     folder: Path = Path()
 
 
@@ -108,6 +122,8 @@ def _models() -> dict[str, type[BaseModel]]:
 
 
 def _place(loc: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, type[BaseModel]]:
+    if loc[0] == "picture":
+        return "picture", Picture
     if len(loc) < 2 or loc[0] != "step":
         return "recipe", Recipe
     number = int(loc[1])

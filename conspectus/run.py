@@ -73,7 +73,7 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
         progress.advance(task)
         progress.update(task, description="render")
         with Meter() as meter:
-            picture = volumes.picture(project["fused"], folder / "fused.png")
+            picture = volumes.picture(project["fused"], folder / "fused.png", **recipe.picture.model_dump())
         costs.append(Cost("render", meter.seconds, meter.peak))
         if picture.note:
             project.find("picture", "flat", picture.note)

@@ -133,6 +133,9 @@ class Decompose(Step):
         )
         if found.attrs.get("converged") == "no":
             project.find(self.name, "not converged", "the iteration stopped at its limit")
+        if "energy" in found.dims:
+            for index, lines in enumerate(_lines(found)):
+                project.find(f"component {index}", lines, "X-ray lines nearest to its peaks, candidates only")
         project.pictures.append(figures.endmembers(found))
         project.pictures.append(figures.abundances(found))
 
@@ -213,6 +216,17 @@ def _shares(found: xr.Dataset, method: str) -> str:
         sums = found["abundance"].sum(spatial_dims(found["abundance"])).values
         parts = sums / sums.sum()
     return ", ".join(f"{100 * part:.1f} %" for part in parts)
+
+
+def _lines(found: xr.Dataset) -> list[str]:
+    """Return for each component the nearest line of each peak, highest peak first."""
+    nearest: dict[tuple[int, float], str] = {}
+    for line in spectra.identify(found):
+        nearest.setdefault((line.component, line.energy), line.line.replace("_", " "))
+    return [
+        ", ".join(dict.fromkeys(name for (component, _), name in nearest.items() if component == index))
+        for index in range(found.sizes["component"])
+    ]
 
 
 def describe_axes(ds: xr.Dataset) -> str:

@@ -37,8 +37,8 @@ class TestMeasured:
     def test_imagej_stack(self, measured):
         path = measured("confocal/colocsample1b-red.tif")
         ds = volumes.open(path)
-        np.testing.assert_array_equal(ds["volume"].values, tifffile.imread(path))
-        assert ds["volume"].dims == ("z", "y", "x")
+        np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
+        assert ds["image"].dims == ("z", "y", "x")
         assert steps(ds) == {dim: (pytest.approx(size), "um") for dim, size in
                              {"z": 0.64609375, "y": 1e6 / 3046781, "x": 1e6 / 3046781}.items()}  # fmt: skip
         assert json.loads(ds.attrs["original_metadata"])["ImageJ"] == "1.44d"
@@ -87,8 +87,8 @@ class TestMeasured:
     def test_sections_stay_lazy(self, measured):
         folder = measured("sstem_volume/vnc_stack1_raw/00.tif").parent
         ds = volumes.open(folder, voxel=SECTIONS)
-        assert ds["volume"].chunks == ((1,) * 20, (1024,), (1024,))
-        np.testing.assert_array_equal(ds["volume"][7].values, tifffile.imread(folder / "07.tif"))
+        assert ds["image"].chunks == ((1,) * 20, (1024,), (1024,))
+        np.testing.assert_array_equal(ds["image"][7].values, tifffile.imread(folder / "07.tif"))
         assert steps(ds) == {"z": (pytest.approx(0.045), "um"), **{d: (pytest.approx(0.0046), "um") for d in "yx"}}
 
     def test_mitochondria_are_labels(self, measured):
@@ -118,7 +118,7 @@ class TestMeasured:
         ds = volumes.open(path, dims=("x", "z", "y"), voxel="2 nm")
         reference = scipy.io.loadmat(path)["label"]
         assert ds.sizes == {"z": 256, "y": 256, "x": 255}
-        np.testing.assert_array_equal(ds["volume"].values, reference.transpose(1, 2, 0))
+        np.testing.assert_array_equal(ds["image"].values, reference.transpose(1, 2, 0))
 
     def test_projections_need_a_tilt_step(self, measured):
         path = measured("correlative_edx_tomo/bispl_nanorod/STEM_EDX_input.mat")
@@ -162,7 +162,7 @@ class TestTiff:
         said = {"axes": "ZYX", "spacing": 500.0, "unit": "nm", "xorigin": 2.0, "yorigin": -1.0, "zorigin": 1.0}
         tifffile.imwrite(path, data, imagej=True, resolution=(1 / 100, 1 / 200), metadata=said)
         ds = volumes.open(path)
-        np.testing.assert_array_equal(ds["volume"].values, data)
+        np.testing.assert_array_equal(ds["image"].values, data)
         assert ds["x"].values == pytest.approx([-0.2, -0.1, 0.0, 0.1, 0.2])
         assert ds["y"].values == pytest.approx([0.2, 0.4, 0.6, 0.8])
         assert ds["z"].values == pytest.approx([-0.5, 0.0, 0.5])
@@ -172,8 +172,8 @@ class TestTiff:
         tifffile.imwrite(path, data, imagej=True, metadata={"axes": "ZCYX", "unit": "um", "spacing": 2.0},
                          resolution=(4.0, 4.0))  # fmt: skip
         ds = volumes.open(path)
-        assert ds["volume"].dims == ("z", "y", "x", "channel")
-        np.testing.assert_array_equal(ds["volume"].values, data.transpose(0, 2, 3, 1))
+        assert ds["image"].dims == ("z", "y", "x", "channel")
+        np.testing.assert_array_equal(ds["image"].values, data.transpose(0, 2, 3, 1))
 
     def test_ome_sizes_and_channel_names(self, tmp_path):
         path, data = tmp_path / "two.ome.tif", ramp(2, 3, 4, 5)
@@ -183,7 +183,7 @@ class TestTiff:
         ds = volumes.open(path)
         assert ds["channel"].values.tolist() == ["DAPI", "GFP"]
         assert steps(ds) == {"z": (0.5, "um"), "y": (0.2, "um"), "x": (pytest.approx(0.1), "um")}
-        assert ds["volume"].sel(channel="GFP").values[2, 3, 4] == data[1, 2, 3, 4]
+        assert ds["image"].sel(channel="GFP").values[2, 3, 4] == data[1, 2, 3, 4]
 
     def test_print_resolution_is_no_pixel_size(self, tmp_path):
         path = tmp_path / "scan.tif"
@@ -206,8 +206,8 @@ class TestTiff:
         tifffile.imwrite(path, ramp(3, 4, 5), photometric="minisblack")
         monkeypatch.setattr(tiff, "LAZY_ABOVE", 10)
         ds = volumes.open(path)
-        assert ds["volume"].chunks is not None
-        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5))
+        assert ds["image"].chunks is not None
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))
 
     @pytest.mark.parametrize("compression", [None, "zlib"])
     @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
@@ -217,7 +217,7 @@ class TestTiff:
         tifffile.imwrite(path, noise, imagej=compression is None, compression=compression, metadata={"axes": "ZYX"})
         path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
         if kept == 0.999 and compression is None:
-            np.testing.assert_array_equal(volumes.open(path)["volume"].values, noise)
+            np.testing.assert_array_equal(volumes.open(path)["image"].values, noise)
             return
         with pytest.raises(FileReadError, match=r"cut short|damaged"):
             volumes.open(path)
@@ -244,7 +244,7 @@ class TestMrc:
     def test_sizes_in_angstrom_and_origin(self, tmp_path):
         self.write(tmp_path / "a.mrc", ramp(3, 4, 5), origin=(100.0, 200.0, -300.0))
         ds = volumes.open(tmp_path / "a.mrc")
-        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5))
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))
         assert ds["x"].values == pytest.approx([0.0100, 0.0101, 0.0102, 0.0103, 0.0104])
         assert ds["y"].values == pytest.approx([0.0200, 0.0202, 0.0204, 0.0206])
         assert ds["z"].values == pytest.approx([-0.0300, -0.0297, -0.0294])
@@ -253,12 +253,12 @@ class TestMrc:
         self.write(tmp_path / "a.mrc", ramp(3, 4, 5), order=(2, 3, 1))
         ds = volumes.open(tmp_path / "a.mrc")
         assert ds.sizes == {"z": 4, "y": 5, "x": 3}
-        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5).transpose(1, 2, 0))
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5).transpose(1, 2, 0))
 
     def test_a_negative_size_is_turned_with_its_values(self, tmp_path):
         self.write(tmp_path / "a.mrc", ramp(3, 4, 5), voxel=(1.0, -2.0, 3.0))
         ds = volumes.open(tmp_path / "a.mrc")
-        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5)[:, ::-1])
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5)[:, ::-1])
         assert ds["y"].values == pytest.approx([-0.0006, -0.0004, -0.0002, 0.0])
 
     def test_start_indices_place_a_cut_out(self, tmp_path):
@@ -295,7 +295,7 @@ class TestFolders:
 
     def test_order_is_that_of_the_numbers(self, tmp_path):
         self.write(tmp_path)
-        assert volumes.open(tmp_path)["volume"][:, 0, 0].values.tolist() == list(range(12))
+        assert volumes.open(tmp_path)["image"][:, 0, 0].values.tolist() == list(range(12))
 
     def test_a_gap_is_refused(self, tmp_path):
         self.write(tmp_path)
@@ -324,7 +324,7 @@ class TestFolders:
         ds = volumes.open(tmp_path)
         (tmp_path / "slice5.png").write_bytes((tmp_path / "slice5.png").read_bytes()[:40])
         with pytest.raises(FileReadError, match=r"slice5\.png"):
-            ds["volume"].compute()
+            ds["image"].compute()
 
 
 class TestHdf5:
@@ -339,7 +339,7 @@ class TestHdf5:
                 data.dims[i].label = label
                 data.dims[i].attach_scale(scale)
         ds = volumes.open(path)
-        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5).transpose(1, 2, 0))
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5).transpose(1, 2, 0))
         assert ds["z"].values == pytest.approx([0.001, 0.004, 0.007, 0.010])
 
     def test_links_to_other_files_are_not_followed(self, tmp_path):
@@ -394,7 +394,7 @@ class TestMatlab:
         scipy.io.savemat(path, {"a": data, "b": ["text"], "c": {"d": data}, "e": data + 1j}, do_compression=packed)
         assert [(item.name, item.dtype) for item in volumes.contents(path)] == [("a", np.dtype(kind).name)]
         ds = volumes.open(path, dims=("z", "y", "x"))
-        np.testing.assert_array_equal(ds["volume"].values, scipy.io.loadmat(path)["a"])
+        np.testing.assert_array_equal(ds["image"].values, scipy.io.loadmat(path)["a"])
 
     def test_damaged_files_never_end_the_process(self, tmp_path):
         path, rng = tmp_path / "a.mat", np.random.default_rng(1)
@@ -417,7 +417,7 @@ class TestMatlab:
             stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
         assert volumes.contents(path)[0].shape == (3, 4, 5)
         ds = volumes.open(path, dims=("z", "y", "x"))
-        np.testing.assert_array_equal(ds["volume"].values, ramp(3, 4, 5))
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))
 
 
 class TestOptions:

@@ -16,7 +16,8 @@ COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8
 _BANDS: Final = ("component", "channel")
 _TOP: Final = 99.0
 PERCENTILES: Final = (2.0, 99.8)
-_GREY: Final = "#8c9199"
+_GREY: Final = "#c9ced6"
+_DIMMED: Final = 0.3
 
 
 class Layer(NamedTuple):
@@ -70,10 +71,20 @@ def layers(
     return [_layer(name, _covered(available[name], ds), palette[i]) for i, name in enumerate(names)]
 
 
-def grey_layer(array: xr.DataArray) -> Layer:
-    """Return the array that lies behind coloured ones, between its 2nd and 99.8th percentile."""
+def grey_layer(array: xr.DataArray, over: Sequence[Layer]) -> Layer:
+    """Return the array that lies behind coloured ones, between its 2nd and 99.8th percentile, dimmed beneath them."""
     low, high = window(np.asarray(array.values, dtype=float), *PERCENTILES)
-    return Layer(str(array.name), array, _GREY, low, high, str(array.attrs.get("units", "1")))
+    dimmed = array.where(~covered(over), low + _DIMMED * (array - low))
+    return Layer(str(array.name), dimmed, _GREY, low, high, str(array.attrs.get("units", "1")))
+
+
+def focus(found: Sequence[Layer]) -> dict[str, int]:
+    """Return the middle index along each dim of what the coloured layers cover."""
+    seen = covered([layer for layer in found if layer.color != _GREY] or found)
+    dims = [str(dim) for dim in found[0].values.dims]
+    if not seen.any():
+        return {}
+    return {dim: int(np.median(index)) for dim, index in zip(dims, np.nonzero(seen), strict=True)}
 
 
 def has_layers(ds: xr.Dataset, variable: str | None) -> bool:
@@ -142,11 +153,12 @@ def window(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, fl
 def _available(ds: xr.Dataset, variable: str | None) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
     """Return by name the components (of one variable, if it is given), and the variables that are one array."""
     dims = spatial_dims(ds)
+    supporting = {name for v in ds.data_vars.values() for name in str(v.attrs.get("ancillary_variables", "")).split()}
     bands: dict[str, xr.DataArray] = {}
     whole: dict[str, xr.DataArray] = {}
     for key, array in ds.data_vars.items():
         rest = [dim for dim in array.dims if dim not in dims]
-        if spatial_dims(array) != dims or array.dtype.kind not in "iuf":
+        if spatial_dims(array) != dims or array.dtype.kind not in "iuf" or str(key) in supporting:
             continue
         if not rest:
             whole[str(key)] = array
@@ -167,11 +179,12 @@ def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
     _, top = window(values.values, 0.0, _TOP)
     if top <= 0:
         top = float(np.nanmax(values.values)) or 1.0
-    return Layer(name, values, color, 0.0, top, str(values.attrs.get("units", "1")))
+    label = f"component {name}" if name.isdigit() else name
+    return Layer(label, values, color, 0.0, top, str(values.attrs.get("units", "1")))
 
 
 def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     coverage = ds.get("coverage")
-    if coverage is None or array.name == "coverage" or coverage.dims != spatial_dims(array):
+    if coverage is None or "coverage" not in str(array.attrs.get("ancillary_variables", "")).split():
         return array
     return array.where(coverage > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -86,7 +86,7 @@ def flat(
     axes: bool = True,
     window_size: tuple[int, int] = (1200, 900),
 ) -> Figure:
-    """Draw the planes through the middle of a dataset without OpenGL; the options are those of `render`.
+    """Draw three planes of a dataset without OpenGL; the options are those of `render`.
 
     `style`, `opacity` and `off_screen` have no meaning here.
     """
@@ -100,8 +100,9 @@ def flat(
     size = window_size[0] / _DPI, window_size[1] / _DPI
     figure = Figure(figsize=size, facecolor=BACKGROUND, layout=layout)
     panels = _panels(figure, ds)
+    middle = {dim: ds.sizes[dim] // 2 for dim in spatial_dims(ds)} | (blend.focus(found) if found else {})
     for pair, panel in panels.items():
-        _draw(panel, ds, grey, found, pair, cmap)
+        _draw(panel, ds, grey, found, pair, cmap, middle)
         _label(panel, ds, pair, axes)
     if scale_bar:
         _add_scale_bar(next(iter(panels.values())), ds)
@@ -122,23 +123,29 @@ def _panels(figure: Figure, ds: xr.Dataset) -> dict[Plane, Axes]:
 
 
 def _draw(
-    panel: Axes, ds: xr.Dataset, grey: xr.DataArray | None, found: Sequence[blend.Layer], pair: Plane, cmap: str
+    panel: Axes,
+    ds: xr.Dataset,
+    grey: xr.DataArray | None,
+    found: Sequence[blend.Layer],
+    pair: Plane,
+    cmap: str,
+    middle: Mapping[str, int],
 ) -> None:
     extent = _extent(ds, pair)
     if grey is not None:
         low, high = blend.window(np.asarray(grey.values, dtype=float), *blend.PERCENTILES)
-        panel.imshow(_cut(grey, pair).values, cmap=cmap, vmin=low, vmax=high, extent=extent)
+        panel.imshow(_cut(grey, pair, middle).values, cmap=cmap, vmin=low, vmax=high, extent=extent)
     else:
-        cuts = [layer._replace(values=_cut(layer.values, pair)) for layer in found]
+        cuts = [layer._replace(values=_cut(layer.values, pair, middle)) for layer in found]
         rgba = blend.mixed(cuts)
         rgba[..., 3] = 255 * blend.covered(cuts)
         panel.imshow(rgba, extent=extent)
     panel.set_facecolor(BACKGROUND)
 
 
-def _cut(array: xr.DataArray, pair: Plane) -> xr.DataArray:
-    """Return the middle plane on even steps, because a picture has square pixels."""
-    rest = {dim: array.sizes[dim] // 2 for dim in array.dims if dim not in pair}
+def _cut(array: xr.DataArray, pair: Plane, middle: Mapping[str, int]) -> xr.DataArray:
+    """Return the plane through the middle on even steps, because a picture has square pixels."""
+    rest = {dim: middle[str(dim)] for dim in array.dims if dim not in pair}
     plane = array.isel(rest).transpose(*pair)
     uneven = [dim for dim in pair if spacing(plane[dim]) is None]
     for dim in uneven:

@@ -261,7 +261,7 @@ def _key(part: Part, named: bool, labels: bool) -> str:
         return part.name.rpartition("/")[2]
     if labels:
         return "labels"
-    return "volume" if set(SPATIAL) <= set(part.dims or ()) else "image"
+    return "image"
 
 
 def _variable(path: Path, part: Part, labels: bool | Mapping[str, int]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
@@ -18,7 +18,7 @@ from volumes.mesh import to_pyvista
 if TYPE_CHECKING:
     import pyvista as pv
 
-Style = Literal["volume", "slices", "both"]
+Style = Literal["volume", "slices", "both", "faces"]
 BACKGROUND: Final = "#0e1116"
 INK: Final = "#e8eaed"
 _LARGEST: Final = 24e6
@@ -44,12 +44,14 @@ def render(
     Parameters
     ----------
     ds : Dataset
-        Two or three spatial dims. Where a variable ``coverage`` is 0 or a value is NaN, nothing is drawn.
+        Two or three spatial dims. Nothing is drawn where a value is NaN, or where ``coverage`` is 0 for an array that
+        names it in ``ancillary_variables``.
     variable : str, optional
         What to draw: an array on the spatial dims in grey, or one with a ``component`` or ``channel`` dim in colours.
         Left out, the components are drawn if there are any, else the first array.
-    style : {"volume", "slices", "both"}
-        A cloud, the three planes through the middle, or both. A 2-D dataset is always a plane.
+    style : {"volume", "slices", "both", "faces"}
+        A cloud; three planes through the middle (of what the coloured arrays cover, if there are any); both; or the
+        outer faces, opaque. A 2-D dataset is always a plane.
     components : sequence of str or int, optional
         Names (or positions) of components, or of whole variables, to draw in colour, six at most. With a grey
         `variable` named as well, they are mixed with it.
@@ -105,7 +107,7 @@ def selected(
     if components is None and (grey_named or not blend.has_layers(ds, variable)):
         return blend.scalar(ds, variable), []
     found = blend.layers(ds, None if grey_named else variable, components, colors)
-    return None, [blend.grey_layer(blend.scalar(ds, variable)), *found] if grey_named else found
+    return None, [blend.grey_layer(blend.scalar(ds, variable), found), *found] if grey_named else found
 
 
 def _draw_grey(
@@ -117,7 +119,7 @@ def _draw_grey(
     title, unit = str(array.attrs.get("long_name", array.name)), str(array.attrs.get("units", "1"))
     furniture.add_color_bar(plotter, title if unit == "1" else f"{title} / {unit}", cmap, (low, high), INK)
     look: dict[str, Any] = {"scalars": "shown", "cmap": cmap, "clim": (low, high), "show_scalar_bar": False}
-    for plane in _planes(shown, style):
+    for plane in _planes(shown, style, {}):
         plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **look)
     if _is_cloud(shown, style):
         filled = shown.assign(shown=shown["shown"].fillna(low))
@@ -130,7 +132,7 @@ def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[blend.Layer], 
     solid, cloud = rgba.copy(), rgba
     solid[..., 3] = 255 * covered
     cloud[..., 3] = _ramp(opacity).astype(np.uint8)[cloud[..., 3]]
-    for plane in _planes(_with_rgba(ds, solid), style):
+    for plane in _planes(_with_rgba(ds, solid), style, blend.focus(found)):
         plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
     if _is_cloud(ds, style):
         grid = to_pyvista(_with_rgba(ds, cloud))
@@ -158,15 +160,17 @@ def _depth(grid: pv.DataSet) -> float:
 
 
 def _is_cloud(ds: xr.Dataset, style: Style) -> bool:
-    return style != "slices" and all(ds.sizes.get(dim, 1) > 1 for dim in SPATIAL)
+    return style in ("volume", "both") and all(ds.sizes.get(dim, 1) > 1 for dim in SPATIAL)
 
 
-def _planes(ds: xr.Dataset, style: Style) -> list[xr.Dataset]:
-    """Return the three planes through the middle, or the one plane of a 2-D dataset."""
+def _planes(ds: xr.Dataset, style: Style, focus: Mapping[str, int]) -> list[xr.Dataset]:
+    """Return three planes through the focus or the middle, the three faces that are seen, or the one plane of a map."""
     dims = [dim for dim in spatial_dims(ds) if ds.sizes[dim] > 1]
     if len(dims) < 3:
         return [ds.squeeze(drop=False)]
-    return [ds.isel({dim: ds.sizes[dim] // 2}) for dim in dims] if style != "volume" else []
+    if style == "faces":
+        return [ds.isel(z=0), ds.isel(y=-1), ds.isel(x=-1)]
+    return [ds.isel({dim: focus.get(dim, ds.sizes[dim] // 2)}) for dim in dims] if style != "volume" else []
 
 
 def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, scale_bar: bool, axes: bool) -> None:
