@@ -153,8 +153,12 @@ def vague(transform: Affine, seed: int, size: float) -> Affine:
     return Affine(transform.matrix, covariance=root @ root.T)
 
 
+STRONG = Affine.translation(0.0, 0.53, 0.58) @ Affine.rotation(50.0) @ Affine.scaling(1.0, 0.6, 0.9)
+STRONG = STRONG @ Affine.translation(0.0, -0.95, -0.95)
+
+
 def test_the_error_of_the_position_is_that_of_perturbed_transforms() -> None:
-    ds, grid, transform = decomposed(smooth()), volume(), vague(SHIFT, 2, 0.006)
+    ds, grid, transform = decomposed(smooth()), volume(), vague(STRONG, 2, 0.006)
     found = fusion.fuse(ds, grid, transform=transform, depth=0.8)["abundance_stderr"]
     rng = np.random.default_rng(3)
     rows = rng.multivariate_normal(transform.matrix[:3].ravel(), transform.covariance, size=400)
@@ -175,6 +179,8 @@ def test_noise_and_position_add_as_variances() -> None:
     both = fusion.fuse(decomposed(smooth(), error=noise), grid, transform=unsure)["abundance_stderr"]
     only_noise = fusion.fuse(decomposed(smooth(), error=noise), grid, transform=exact)["abundance_stderr"]
     only_place = fusion.fuse(decomposed(smooth()), grid, transform=unsure)["abundance_stderr"]
+    resampled = fusion.resample(decomposed(smooth(), error=noise), grid, transform=exact)["abundance_stderr"]
+    np.testing.assert_allclose(only_noise.values, resampled.values, rtol=1e-6)
     np.testing.assert_allclose(both.values**2, only_noise.values**2 + only_place.values**2, rtol=1e-5)
     assert np.nanmin(only_place.values) < np.nanmax(only_noise.values)
     assert np.nanmax(only_place.values) > 0.1

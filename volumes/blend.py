@@ -14,6 +14,7 @@ from fusion.errors import DataError
 
 COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8")
 _BANDS: Final = ("component", "channel")
+_BOTTOM: Final = 2.0
 _TOP: Final = 99.0
 PERCENTILES: Final = (2.0, 99.8)
 _GREY: Final = "#c9ced6"
@@ -176,11 +177,9 @@ def _named(available: dict[str, xr.DataArray], key: str | int) -> str:
 
 
 def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
-    _, top = window(values.values, 0.0, _TOP)
-    if top <= 0:
-        top = float(np.nanmax(values.values)) or 1.0
+    bottom, top = window(values.values, _BOTTOM, _TOP)
     label = f"component {name}" if name.isdigit() else name
-    return Layer(label, values, color, 0.0, top, str(values.attrs.get("units", "1")))
+    return Layer(label, values, color, bottom, top, str(values.attrs.get("units", "1")))
 
 
 def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
