@@ -141,9 +141,12 @@ def wrote(path: str | PathLike[str]) -> bool:
 
     if not Path(path).is_file() or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path) as file:
-        groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
-        return any(POSE in group for group in groups)
+    try:
+        with h5py.File(path) as file:
+            groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
+            return any(POSE in group for group in groups)
+    except (OSError, KeyError, RuntimeError):  # damaged; the reader that comes next says how
+        return False
 
 
 def _node(group: str) -> str:

@@ -99,7 +99,7 @@ def test_nmf_is_that_of_scikit_learn_on_the_weighted_matrix(weighting):
     scaled, by_pixel, by_channel, pixels, channels = weighted(matrix)
     if weighting is None:
         scaled, by_pixel, by_channel = matrix[np.ix_(pixels, channels)], 1.0, 1.0
-    engine = NMF(3, init="nndsvda", random_state=5, max_iter=500)
+    engine = NMF(3, init="nndsvda", random_state=5, max_iter=2000, tol=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scores = engine.fit_transform(scaled)

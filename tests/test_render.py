@@ -85,6 +85,8 @@ class TestRender:
     def test_what_is_not_covered_is_not_drawn(self):
         ds = ball()
         empty = ds.assign(coverage=(("z", "y", "x"), np.zeros((24,) * 3), {"cell_methods": "z: y: x: point"}))
+        volumes.render(empty, off_screen=True).close()
+        empty["abundance"] = empty["abundance"].assign_attrs(ancillary_variables="coverage")
         with pytest.raises(DataError, match="no finite value"):
             volumes.render(empty, off_screen=True)
 

@@ -6,8 +6,7 @@ import xarray as xr
 from scipy import ndimage
 
 import volumes
-from fusion.errors import ConventionError, DataError
-from volumes.projection import project
+from fusion.errors import DataError
 from volumes.tomography import orient
 
 NANOROD = "correlative_edx_tomo/bispl_nanorod/"
@@ -47,20 +46,6 @@ def seen_through(pose, volume, view):
     np.add.at(image, (rows[inside], columns[inside]), volume.values.ravel()[inside])
     smooth = [ndimage.gaussian_filter(values, 1.0).ravel() for values in (image, view.values)]
     return float(np.corrcoef(*smooth)[0, 1])
-
-
-@pytest.mark.parametrize("axis", ["z", "y", "x"])
-def test_a_projection_is_a_sum_that_keeps_the_rest(axis):
-    volume = labelled(np.random.default_rng(0).random((3, 4, 5)), ("z", "y", "x"))
-    image = project(volume, axis)
-    np.testing.assert_allclose(image.values, volume.values.sum("zyx".index(axis)))
-    assert axis not in image.coords
-    for dim in image.dims:
-        xr.testing.assert_identical(image[dim], volume[dim])
-    assert image.attrs["cell_methods"].startswith(f"{axis}: sum ")
-    assert project(volume.chunk(z=1), axis).chunks is not None
-    with pytest.raises(ConventionError, match="energy"):
-        project(volume, "energy")
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -115,7 +100,7 @@ def nanorod(measured):
         is_views = "input" in name
         dims = ("y", "x", "channel") if is_views else ("z", "y", "x")
         ds = volumes.open(measured(f"{NANOROD}{name}.mat"), dims=dims, voxel=f"{1000 * STEP} nm")
-        return ds["image" if is_views else "volume"]
+        return ds["image"]
 
     return read
 

@@ -4,7 +4,6 @@ from volumes.mesh import from_pyvista as from_pyvista
 from volumes.mesh import to_pyvista as to_pyvista
 from volumes.picture import Picture as Picture
 from volumes.picture import picture as picture
-from volumes.projection import project as project
 from volumes.readers import Content as Content
 from volumes.readers import contents as contents
 from volumes.readers import open as open
