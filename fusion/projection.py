@@ -5,51 +5,56 @@ Both use the same weights, one the transpose of the other, so that no count is l
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.conventions import check, kind, spacing, title
+from fusion.blocks import Method
+from fusion.conventions import SPATIAL, check, kind, spacing, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import Affine, between
+from fusion.frames import POSE, Affine, between, get_pose, set_pose
 from fusion.model import require_lengths
-from fusion.resample import COVERAGE, resample
 
 Vector = npt.NDArray[np.float64]
 
 
 def project(
-    density: xr.DataArray, volume: xr.Dataset, grid: xr.Dataset, *, transform: Affine | None = None
+    density: xr.DataArray,
+    volume: xr.Dataset,
+    grid: xr.Dataset,
+    *,
+    transform: Affine | None = None,
+    method: Method = "linear",
 ) -> xr.DataArray:
     """Sum a volume along z of `grid`, onto the pixels of `grid`.
 
     Parameters
     ----------
     density : DataArray (z, y, x)
-        A variable of `volume`; each voxel is shared between the four pixels around the place it falls on.
+        A variable of `volume`.
     volume : Dataset
         Carries coordinates in um and the pose of `density`.
     grid : Dataset
         With uniform y and x in um. The beam runs along z of its frame.
     transform : Affine, optional
         Maps coordinates of `grid` to coordinates of `volume`; left out, it is what the two poses say.
+    method : {"linear", "nearest"}
+        Whether a voxel is shared between the four pixels around the place it falls on, or belongs to the nearest.
 
     Returns
     -------
     DataArray (y, x)
-        Sums; what falls beside the outermost pixel centres is left out.
+        Sums; what falls beside the outermost pixel centres (linear) or edges (nearest) is left out.
     """
     _require_projectable(volume, grid)
-    pixels, weights, values = _splat(density, grid, transform or between(grid, volume))
-    size = grid.sizes["y"] * grid.sizes["x"]
-    summed = np.bincount(pixels.ravel(), (weights * values).ravel(), minlength=size)
+    rays = _rays(density, grid, transform or between(grid, volume), method)
     attrs = {"units": density.attrs.get("units", "1"), "cell_methods": "y: x: sum", "long_name": "projection"}
     return xr.DataArray(
-        summed.reshape(grid.sizes["y"], grid.sizes["x"]),
+        _shadow(rays, grid),
         dims=("y", "x"),
         coords={"y": grid["y"], "x": grid["x"]},
         name="projection",
@@ -57,7 +62,14 @@ def project(
     )
 
 
-def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: Affine | None = None) -> xr.Dataset:
+def backproject(
+    ds: xr.Dataset,
+    volume: xr.Dataset,
+    *,
+    density: str,
+    transform: Affine | None = None,
+    method: Method = "linear",
+) -> xr.Dataset:
     """Place a projected map in a volume along its beam, weighted by a density; counts are conserved.
 
     Parameters
@@ -70,14 +82,15 @@ def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: 
         A variable of `volume`, not negative, that says where along the beam the counts came from.
     transform : Affine, optional
         Maps coordinates of `ds` to coordinates of `volume`; left out, it is what the two poses say.
+    method : {"linear", "nearest"}
+        As in `project`. Both conserve the sum. The projection of the result by "nearest" is the map again, pixel by
+        pixel; "linear" is smoother and shares counts between neighbouring pixels.
 
     Returns
     -------
     Dataset (z, y, x, ...)
-        density times the interpolated ratio of counts to projected density. Its sum is that of the counts wherever
-        the density is not zero; the attribute ``lost_fraction`` says which share of the counts fell elsewhere. Its
-        projection is the map again where voxels fall on the middle of pixels, and else the map with counts shared
-        between neighbouring pixels.
+        Density times the ratio of counts to projected density. The attribute ``lost_fraction`` says which share of
+        the counts fell where there is no density.
 
     Raises
     ------
@@ -95,23 +108,40 @@ def backproject(ds: xr.Dataset, volume: xr.Dataset, *, density: str, transform: 
     names = [name for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)]
     if faults := _density_faults(volume, density) + _count_faults(ds, names):
         raise ConventionError(faults)
-    transform = transform or between(ds, volume)
-    shadow = project(volume[density], volume, ds, transform=transform)
-    seen = shadow.values > 0
-    ratio = (1.0 / shadow.where(shadow > 0)).fillna(0.0)
-    shares = ds.assign({name: _shared(ds[name], ratio) for name in names})
-    placed = resample(shares, volume[[density]], transform=transform, depth=np.inf).drop_vars(COVERAGE)
-    lost = {}
-    for name in names:
-        lost[name] = _lost(ds[name], seen)
-        values = (placed[name].fillna(0.0) * volume[density]).transpose(*placed[name].dims)
-        attrs = {**placed[name].attrs, "cell_methods": "z: y: x: sum", "lost_fraction": lost[name]}
-        attrs.pop("ancillary_variables", None)
-        values.attrs = attrs
-        placed[name] = values
+    rays = _rays(volume[density], ds, transform or between(ds, volume), method)
+    shadow = _shadow(rays, ds)
+    lost = {str(name): _lost(ds[name], shadow) for name in names}
     if min(lost.values()) >= 1.0:
         raise DataError(f"{title(ds)}: no count falls on any {density} of {title(volume)}; check the transform")
-    return check(provenance.record(placed, "fusion.backproject", {"density": density, "lost_fraction": lost}))
+    spread = {name: _spread(ds[name], rays, shadow, volume[density], lost[str(name)]) for name in names}
+    placed = _on_grid(volume[[density]].drop_vars(density), ds, spread)
+    parameters = {"density": density, "method": method, "lost_fraction": lost}
+    return check(provenance.record(placed, "fusion.backproject", parameters))
+
+
+def _on_grid(grid: xr.Dataset, ds: xr.Dataset, variables: Mapping[Hashable, Any]) -> xr.Dataset:
+    """Return variables on the spatial grid, with the signal axes and attributes of `ds`."""
+    signal = {key: c.variable for key, c in ds.coords.items() if key not in (*SPATIAL, POSE) and "y" not in c.dims}
+    placed = grid.assign_coords(signal).assign(variables).assign_attrs(ds.attrs)
+    return set_pose(placed, *get_pose(grid))
+
+
+def _spread(
+    counts: xr.DataArray, rays: _Rays, shadow: Vector, density: xr.DataArray, lost: float
+) -> tuple[tuple[str, ...], Vector, dict[str, object]]:
+    """Return counts at voxels: the density of each times the ratio that its pixels have."""
+    extra = [str(dim) for dim in counts.dims if dim not in ("y", "x")]
+    density = density.transpose("z", "y", "x")
+    flat = counts.transpose("y", "x", *extra).values.reshape(shadow.size, -1)
+    ratio = np.divide(flat, shadow.reshape(-1, 1), out=np.zeros(flat.shape), where=shadow.reshape(-1, 1) > 0)
+    seen = np.einsum("nc,nck->nk", rays.weights, ratio[rays.pixels])
+    values = np.zeros((*density.shape, flat.shape[1]))
+    values[rays.voxels] = seen * rays.values[:, None]
+    shape = (*density.shape, *(counts.sizes[dim] for dim in extra))
+    dims = tuple(map(str, density.dims))
+    attrs = {**counts.attrs, "cell_methods": f"{' '.join(f'{dim}:' for dim in dims)} sum", "lost_fraction": lost}
+    attrs.pop("ancillary_variables", None)
+    return (*dims, *extra), values.reshape(shape), attrs
 
 
 def _density_faults(volume: xr.Dataset, density: str) -> list[str]:
@@ -128,15 +158,10 @@ def _count_faults(ds: xr.Dataset, names: list[Hashable]) -> list[str]:
     return [f"{name}: counts (cell_methods 'sum') are needed" for name in names if kind(ds[name]) != "sum"]
 
 
-def _shared(counts: xr.DataArray, ratio: xr.DataArray) -> xr.DataArray:
-    shared = (counts * ratio).transpose(*counts.dims)
-    return shared.assign_attrs({**counts.attrs, "cell_methods": "y: x: mean"})
-
-
-def _lost(counts: xr.DataArray, seen: npt.NDArray[np.bool_]) -> float:
+def _lost(counts: xr.DataArray, shadow: Vector) -> float:
     pixels = counts.sum([dim for dim in counts.dims if dim not in ("y", "x")]).values
     total = float(pixels.sum())
-    return float(pixels[~seen].sum()) / total if total else 1.0
+    return float(pixels[shadow <= 0].sum()) / total if total else 1.0
 
 
 def _require_projectable(volume: xr.Dataset, grid: xr.Dataset) -> None:
@@ -150,25 +175,54 @@ def _require_projectable(volume: xr.Dataset, grid: xr.Dataset) -> None:
         raise DataError(f"{title(volume)}: a volume with z, y and x is needed; its dims are {dict(volume.sizes)}")
 
 
-def _splat(density: xr.DataArray, grid: xr.Dataset, transform: Affine) -> tuple[Any, Vector, Vector]:
-    """Return, for the voxels that hold anything, the four pixels (n, 4), their weights (n, 4) and the values (n, 1)."""
+class _Rays(NamedTuple):
+    """The voxels that hold anything and lie before the grid: their index, value, pixels (n, c) and weights (n, c)."""
+
+    voxels: tuple[npt.NDArray[np.intp], ...]
+    values: Vector
+    pixels: npt.NDArray[np.intp]
+    weights: Vector
+
+
+def _rays(density: xr.DataArray, grid: xr.Dataset, transform: Affine, method: Method) -> _Rays:
     density = density.transpose("z", "y", "x")
-    occupied = np.nonzero(density.values)
-    points = np.stack([density[dim].values[index] for dim, index in zip("zyx", occupied, strict=True)], axis=-1)
+    voxels = np.nonzero(density.values)
+    points = np.stack([density[dim].values[index] for dim, index in zip("zyx", voxels, strict=True)], axis=-1)
     seen = transform.inverse()(points)
-    lows, parts, inside = [], [], np.ones(len(seen), dtype=bool)
-    for column, dim in ((1, "y"), (2, "x")):
-        centres = grid[dim].values
-        index = (seen[:, column] - centres[0]) / spacing(grid[dim])
-        inside &= (index >= -1e-6) & (index <= centres.size - 1 + 1e-6)
-        low = np.clip(np.floor(index), 0, centres.size - 2)
-        lows.append(low.astype(np.intp))
-        part = index - low
-        # a pixel that is met through rounding alone must not count as one that saw the density
-        parts.append(np.where(np.abs(part - np.rint(part)) < 1e-9, np.rint(part), part))
-    (row, column_), (v, u) = lows, parts
-    width = grid.sizes["x"]
-    corner = row * width + column_
-    pixels = np.stack([corner, corner + 1, corner + width, corner + width + 1], axis=-1)[inside]
-    weights = np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u], axis=-1)[inside]
-    return pixels, np.clip(weights, 0.0, 1.0), density.values[occupied][inside, None].astype(float)
+    size = {dim: grid.sizes[dim] for dim in ("y", "x")}
+    place = [(seen[:, column] - grid[dim].values[0]) / spacing(grid[dim]) for column, dim in ((1, "y"), (2, "x"))]
+    reach = 1e-6 if method == "linear" else 0.5
+    bounds = [(p >= -reach) & (p < size[dim] - 1 + reach) for p, dim in zip(place, ("y", "x"), strict=True)]
+    inside = np.logical_and.reduce(bounds)
+    row, column = (p[inside] for p in place)
+    pixels, weights = _corners(row, column, size["y"], size["x"], method)
+    kept = tuple(index[inside] for index in voxels)
+    return _Rays(kept, density.values[kept].astype(float), pixels, weights)
+
+
+def _corners(
+    row: Vector, column: Vector, rows: int, columns: int, method: Method
+) -> tuple[npt.NDArray[np.intp], Vector]:
+    """Return the pixels that share in each place, and their weights."""
+    if method == "nearest":
+        nearest = np.floor(row + 0.5).astype(np.intp) * columns + np.floor(column + 0.5).astype(np.intp)
+        return nearest[:, None], np.ones((row.size, 1))
+    low_row = np.clip(np.floor(row), 0, max(rows - 2, 0)).astype(np.intp)
+    low_column = np.clip(np.floor(column), 0, max(columns - 2, 0)).astype(np.intp)
+    v, u = _fraction(row - low_row), _fraction(column - low_column)
+    corner = low_row * columns + low_column
+    pixels = np.stack([corner, corner + 1, corner + columns, corner + columns + 1], axis=-1)
+    return pixels, np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u], axis=-1)
+
+
+def _fraction(part: Vector) -> Vector:
+    """Return how far between two pixels; one that is met through rounding alone must not count as seen."""
+    whole = np.rint(part)
+    return np.clip(np.where(np.abs(part - whole) < 1e-9, whole, part), 0.0, 1.0)
+
+
+def _shadow(rays: _Rays, grid: xr.Dataset) -> Vector:
+    shape = (grid.sizes["y"], grid.sizes["x"])
+    shares = (rays.weights * rays.values[:, None]).ravel()
+    summed = np.bincount(rays.pixels.ravel(), shares, minlength=shape[0] * shape[1])
+    return np.asarray(summed, dtype=np.float64).reshape(shape)

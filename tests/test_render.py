@@ -144,9 +144,9 @@ class TestRefusals:
             ({"components": ["Co", "Mn"], "colors": ["red"]}, "2 arrays to draw in 1 colours"),
         ],
     )
-    def test_unknown_names(self, options, reason):
+    def test_unknown_names(self, options, reason, tmp_path):
         with pytest.raises(DataError, match=reason):
-            volumes.picture(ball(), "never.png", **options)
+            volumes.picture(ball(), tmp_path / "never.png", **options)
 
     def test_a_line_cannot_be_drawn(self):
         ds = fusion.dataset({"line": (("x",), np.ones(5))}, axes(dims="x"), name="line", cell_methods="mean")
