@@ -22,6 +22,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkImagingCore import vtkImageReslice
 
+import fusion
 from fusion import _kernels
 
 Array = NDArray[Any]
@@ -43,6 +44,21 @@ def ours(source: Array, matrix: Array, out: Array, inside: Array) -> Contender:
     def run() -> Array:
         _kernels.linear(source, matrix, (z, y, x), out, inside)
         return out
+
+    return run
+
+
+def labelled(source: Array, matrix: Array) -> Contender:
+    """Resample with `fusion.resample`: checks, labels and a fresh output at every call included."""
+    axes = {dim: fusion.Axis("um", 1.0) for dim in "zyx"}
+    variables = {"maps": (("z", "y", "x", "component"), source)}
+    components = {"component": np.arange(source.shape[3])}
+    ds = fusion.dataset(variables, {**axes, **components}, name="maps", cell_methods="mean")
+    transform = fusion.Affine(np.vstack([matrix, [0.0, 0.0, 0.0, 1.0]])).inverse()
+
+    def run() -> Array:
+        values: Array = fusion.resample(ds, ds, transform=transform)["maps"].values
+        return values
 
     return run
 
@@ -138,6 +154,7 @@ def main() -> None:
     out, inside = np.empty_like(source), np.empty(shape[:3], bool)
     resamplers = {
         "ours": ours(source, matrix, out, inside),
+        "fusion.resample": labelled(source, matrix),
         "vtkImageReslice": vtk(source, matrix),
         f"SimpleITK x {channels}": itk(source, matrix),
     }

@@ -153,7 +153,8 @@ def curves(profiles: Mapping[str, xr.DataArray], title: str, caption: str) -> tu
     figure, axes = _figure(7.5, 3.4)
     for index, (name, profile) in enumerate(profiles.items()):
         axis = str(profile.dims[0])
-        axes[0, 0].plot(profile[axis], profile, "o-", label=name, color=_color(index), markersize=3.5, linewidth=1.4)
+        place = profile[axis] * _scale(profile[axis])[0]
+        axes[0, 0].plot(place, profile, "o-", label=name, color=_color(index), markersize=3.5, linewidth=1.4)
         axes[0, 0].set_xlabel(_label(profile[axis]))
         axes[0, 0].set_ylabel(str(profile.attrs.get("long_name", "")))
     axes[0, 0].legend(frameon=False, fontsize=9)
@@ -184,14 +185,22 @@ def _profile(maps: xr.DataArray) -> Figure:
 
 def _extent(array: xr.DataArray | xr.Dataset) -> tuple[float, float, float, float]:
     """Return the outer edges of the pixels of the last two spatial dims, for an image with y downwards."""
-    y, x = (array[dim].values for dim in spatial_dims(array)[-2:])
+    y, x = (array[dim].values * _scale(array[dim])[0] for dim in spatial_dims(array)[-2:])
     half_y, half_x = (abs(axis[-1] - axis[0]) / max(axis.size - 1, 1) / 2 for axis in (y, x))
     return x[0] - half_x, x[-1] + half_x, y[-1] + half_y, y[0] - half_y
 
 
 def _label(coordinate: xr.DataArray) -> str:
-    unit = {"um": "µm", "1/cm": "cm⁻¹"}.get(str(coordinate.attrs.get("units", "")), coordinate.attrs.get("units", ""))
+    unit = _scale(coordinate)[1]
     return f"{coordinate.attrs.get('long_name', coordinate.name)}{f' ({unit})' if unit not in ('', '1') else ''}"
+
+
+def _scale(coordinate: xr.DataArray) -> tuple[float, str]:
+    """Return the factor and the unit in which an axis reads well: small lengths in nm."""
+    unit = str(coordinate.attrs.get("units", ""))
+    if unit == "um":
+        return (1e3, "nm") if float(np.ptp(coordinate.values)) < 0.5 else (1.0, "µm")
+    return 1.0, {"1/cm": "cm⁻¹"}.get(unit, unit)
 
 
 def _name(array: xr.DataArray, index: int) -> str:

@@ -170,7 +170,11 @@ class Compare(Step):
     def _planes(self, project: Project) -> None:
         fused = project["fused"]
         middle = fused.sizes[self.axis] // 2
-        images = {name: fused[name].isel({self.axis: middle}) for name in [only(fused), *self.variables, self.moved]}
+        seen = fused[only(fused)].isel({self.axis: middle})
+        bright = seen > 0.4 * seen.max()
+        window = {dim: _reach(bright.any([other for other in bright.dims if other != dim])) for dim in bright.dims}
+        names = [only(fused), *self.variables, self.moved]
+        images = {name: fused[name].isel({self.axis: middle}).isel(window) for name in names}
         caption = f"The middle plane across {self.axis}, each on its own scale."
         project.pictures.append(figures.planes(images, "Across the rod", caption))
 
@@ -186,6 +190,13 @@ def _view_dim(series: xr.Dataset) -> str:
 
 def _voxel(ds: xr.Dataset) -> list[float]:
     return [float(ds[dim][1] - ds[dim][0]) for dim in ("z", "y", "x")]
+
+
+def _reach(bright: xr.DataArray) -> slice:
+    """Return where a line is bright, and a fifth more to each side."""
+    first, last = np.nonzero(bright.values)[0][[0, -1]]
+    more = int(0.2 * (last - first)) + 1
+    return slice(max(first - more, 0), last + more + 1)
 
 
 def _radius(rod: xr.DataArray, middle: xr.DataArray, axis: str) -> float:
