@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -64,17 +65,7 @@ def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Data
     array = main_variable(fusion.check(ds))
     dim = signal_dim(array)
     _require_method(array[dim].values, method, options)
-    corrected = xr.apply_ufunc(
-        partial(_corrected, positions=array[dim].values, method=method, options=options),
-        array,
-        input_core_dims=[[dim]],
-        output_core_dims=[[dim]],
-        dask="parallelized",
-        output_dtypes=[_float_type(array)],
-        dask_gufunc_kwargs={"allow_rechunk": True},
-        keep_attrs=True,
-    )
-    result = fusion.check(ds.assign({str(array.name): corrected}))
+    result = _each_spectrum(ds, partial(_corrected, positions=array[dim].values, method=method, options=options))
     return provenance.record(result, "spectra.baseline", {"method": method, **options})
 
 
@@ -116,19 +107,7 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     """
     if not (threshold > 0 and width >= 1):
         raise DataError(f"threshold and width are positive; received {threshold!r} and {width!r}")
-    array = main_variable(fusion.check(ds))
-    dim = signal_dim(array)
-    mended = xr.apply_ufunc(
-        partial(_mended, threshold=threshold, width=width),
-        array,
-        input_core_dims=[[dim]],
-        output_core_dims=[[dim]],
-        dask="parallelized",
-        output_dtypes=[_float_type(array)],
-        dask_gufunc_kwargs={"allow_rechunk": True},
-        keep_attrs=True,
-    )
-    result = fusion.check(ds.assign({str(array.name): mended}))
+    result = _each_spectrum(fusion.check(ds), partial(_mended, threshold=threshold, width=width))
     return provenance.record(result, "spectra.despike", {"threshold": threshold, "width": width})
 
 
@@ -198,6 +177,23 @@ def crop(ds: xr.Dataset, **ranges: tuple[float | None, float | None]) -> xr.Data
             raise DataError(f"nothing along {dim} lies in ({low}, {high}); it runs from {first:g} to {last:g} {unit}")
         kept = cut
     return provenance.record(kept, "spectra.crop", dict(ranges))
+
+
+def _each_spectrum(ds: xr.Dataset, function: Callable[[Array], Array]) -> xr.Dataset:
+    """Return the dataset with its spectra (last axis) changed by a function, block by block where they are lazy."""
+    array = main_variable(ds)
+    dim = signal_dim(array)
+    changed = xr.apply_ufunc(
+        function,
+        array,
+        input_core_dims=[[dim]],
+        output_core_dims=[[dim]],
+        dask="parallelized",
+        output_dtypes=[_float_type(array)],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+        keep_attrs=True,
+    )
+    return fusion.check(ds.assign({str(array.name): changed}))
 
 
 def _mended(spectra: Array, *, threshold: float, width: int) -> Array:

@@ -1,5 +1,7 @@
 """Baselines, crops, X-ray lines."""
 
+from functools import partial
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -119,3 +121,46 @@ def test_lines_of_endmembers():
 def test_lines_need_energy():
     with pytest.raises(DataError, match="X-ray lines need an energy axis"):
         spectra.identify(raman()[0])
+
+
+def spiked(seed: int = 0):
+    """Return smooth noisy spectra, and the same with three spikes of cosmic rays."""
+    rng = np.random.default_rng(seed)
+    clean = 100.0 + 30.0 * np.sin(np.linspace(0.0, 6.0, 200)) + rng.normal(size=(4, 5, 200))
+    dirty = clean.copy()
+    dirty[0, 1, 50] += 400.0
+    dirty[2, 3, 120:122] += 250.0
+    dirty[3, 0, 199] += 300.0
+    axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "wavelength": Axis("nm", 2.0)}
+    make = partial(fusion.dataset, axes=axes, name="map", cell_methods="mean")
+    return tuple(make({"intensity": (("y", "x", "wavelength"), values)}) for values in (clean, dirty))
+
+
+def test_spikes_are_mended_and_nothing_else_is_touched():
+    clean, dirty = spiked()
+    mended = spectra.despike(dirty)["intensity"]
+    assert float(abs(mended - clean["intensity"]).max()) < 8.0
+    changed = (mended != dirty["intensity"]).any("wavelength")
+    assert sorted(map(tuple, np.argwhere(changed.values).tolist())) == [(0, 1), (2, 3), (3, 0)]
+    assert mended.attrs == dirty["intensity"].attrs
+
+
+def test_despiking_by_blocks_is_despiking():
+    dirty = spiked()[1]
+    lazy = spectra.despike(dirty.chunk(y=1, wavelength=50))
+    assert lazy["intensity"].chunks is not None
+    xr.testing.assert_equal(lazy.compute(), spectra.despike(dirty))
+
+
+def test_clipping_sets_only_negative_values_to_zero():
+    ds = spiked()[0]
+    shifted = ds.assign(intensity=(ds["intensity"] - 100.0).assign_attrs(ds["intensity"].attrs))
+    clipped = spectra.clip(shifted)["intensity"]
+    np.testing.assert_array_equal(clipped, np.maximum(shifted["intensity"].values, 0.0))
+    assert clipped.attrs == ds["intensity"].attrs
+
+
+@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"width": 0}])
+def test_senseless_limits_of_spikes_are_refused(options):
+    with pytest.raises(DataError, match="positive"):
+        spectra.despike(spiked()[1], **options)
