@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -20,6 +22,14 @@ from fusion.errors import ConventionError, FileReadError, UnitError
 from volumes import tiff
 
 SECTIONS = {"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}
+
+
+@contextlib.contextmanager
+def quiet_mrcfile() -> Iterator[None]:
+    """Mrcfile sets the dtype of its header, which NumPy 2.5 deprecates."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting the dtype", DeprecationWarning)
+        yield
 
 
 def steps(ds):
@@ -79,7 +89,7 @@ class TestMeasured:
     def test_stem_scan_in_mrc(self, measured):
         path = measured("sem_tem/HAADFscan.mrc")
         ds = volumes.open(path)
-        with mrcfile.open(path) as mrc:
+        with quiet_mrcfile(), mrcfile.open(path) as mrc:
             np.testing.assert_array_equal(ds["image"].values, mrc.data)
         assert ds["image"].values[0, 0] == 5715
         assert steps(ds) == {dim: (pytest.approx(908.661 / 16 * 1e-4), "um") for dim in "yx"}
@@ -232,7 +242,7 @@ class TestTiff:
 
 class TestMrc:
     def write(self, path, data, voxel=(1.0, 2.0, 3.0), order=(1, 2, 3), origin=(0.0, 0.0, 0.0), **header):
-        with mrcfile.new(path) as mrc:
+        with quiet_mrcfile(), mrcfile.new(path) as mrc:
             mrc.set_data(data)
             mrc.set_volume()
             mrc.voxel_size = voxel

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ def parts(path: Path) -> list[Part]:
     """
     import mrcfile
 
-    with mrcfile.open(path, mode="r", header_only=True) as mrc:
+    with _opened(path, header_only=True) as mrc:
         header = mrc.header
         shape, dtype = mrcfile.utils.data_shape_from_header(header), mrcfile.utils.data_dtype_from_header(header)
         if dtype.kind == "c":
@@ -36,10 +39,19 @@ def parts(path: Path) -> list[Part]:
 
 
 def _load(path: Path) -> Any:
+    with _opened(path) as mrc:
+        return mrc.data.copy()
+
+
+@contextmanager
+def _opened(path: Path, *, header_only: bool = False) -> Iterator[Any]:
     import mrcfile
 
-    with mrcfile.open(path, mode="r") as mrc:
-        return mrc.data.copy()
+    with warnings.catch_warnings():
+        # mrcfile turns the byte order of its header in a way that NumPy 2.5 deprecates
+        warnings.filterwarnings("ignore", "Setting the dtype", DeprecationWarning)
+        with mrcfile.open(path, mode="r", header_only=header_only) as mrc:
+            yield mrc
 
 
 def _dims(path: Path, header: Any, ndim: int) -> tuple[str, ...] | None:
