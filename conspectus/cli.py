@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 
@@ -32,15 +35,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     from fusion.errors import ConspectusError
 
+    _prepare()
     try:
         _run(options)
     except ConspectusError as error:
         print(f"conspectus: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"conspectus: error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("conspectus: interrupted; nothing was written", file=sys.stderr)
         return 130
     return 0
+
+
+def _prepare() -> None:
+    """Print what a terminal cannot show as '?', and take a request to end as an interrupt."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ def show(path: Path, *, console: Console | None = None) -> None:
     FileReadError
         If the file is missing or no reader knows it.
     """
-    console = console or Console()
+    console = console or Console(markup=False)
     if not path.exists():
         raise FileReadError(path, "there is no such file; check the path")
     project = _project(path)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import xarray as xr
 
-import fusion
 import volumes
 from conspectus.errors import RecipeError
 
@@ -35,7 +34,6 @@ class Project:
 
     folder: Path
     nodes: dict[str, xr.Dataset] = field(default_factory=dict)
-    registrations: dict[tuple[str, str], fusion.Registration] = field(default_factory=dict)
     orientations: dict[str, volumes.Orientation] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)

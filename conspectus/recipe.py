@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from conspectus import steps, tomogram, truth
 from conspectus.errors import RecipeError
@@ -54,8 +54,6 @@ class Recipe(BaseModel):
         Datasets that are saved beside the fused one; all if left out.
     step : list
         Carried out in this order; the key ``do`` says what each one does.
-    folder : Path
-        Where the recipe lies; files are named relative to it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,7 +63,12 @@ class Recipe(BaseModel):
     keep: list[str] | None = None
     step: list[Step] = Field(min_length=1)
     picture: Picture = Picture()
-    folder: Path = Path()
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe lies; files are named relative to it."""
+        return self._folder
 
 
 def read(path: Path) -> Recipe:
@@ -95,9 +98,11 @@ def _parsed(text: str, name: str, folder: Path) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{name}: not valid TOML: {error}") from error
     try:
-        return Recipe.model_validate({**content, "folder": folder})
+        recipe = Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{name}: {'; '.join(_sentence(fault, content) for fault in error.errors())}") from error
+    recipe._folder = folder
+    return recipe
 
 
 def _sentence(fault: Any, content: dict[str, Any]) -> str:
@@ -105,7 +110,7 @@ def _sentence(fault: Any, content: dict[str, Any]) -> str:
     place, model = _place(fault["loc"], content)
     key = str(fault["loc"][-1])
     if fault["type"] == "extra_forbidden":
-        allowed = sorted(set(model.model_fields) - {"folder"})
+        allowed = sorted(model.model_fields)
         close = difflib.get_close_matches(key, allowed, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{place}: {key!r} is not a key here; {hint}allowed are {', '.join(allowed)}"
@@ -128,5 +133,5 @@ def _place(loc: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, ty
         return "recipe", Recipe
     number = int(loc[1])
     step = content["step"][number]
-    do = step.get("do", "?") if isinstance(step, dict) else "?"
+    do = str(step.get("do", "?")) if isinstance(step, dict) else "?"
     return f"step {number + 1} ({do})", _models().get(do, Recipe)

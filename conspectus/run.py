@@ -51,9 +51,11 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
     ConspectusError
         Whatever stood in the way; nothing is written then.
     """
-    console = console or Console()
+    console = console or Console(markup=False)
     project = Project(folder=recipe.folder)
     costs: list[Cost] = []
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"{out} is a file; name a folder with --out")
     with _aside(out) as folder, _progress(console) as progress:
         task = progress.add_task("", total=len(recipe.step) + 2)
         for step in recipe.step:
@@ -67,6 +69,9 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
         progress.update(task, description="save")
         with Meter() as meter:
             kept = recipe.keep
+            unknown = sorted(set(kept or ()) - set(project.nodes))
+            if unknown:
+                raise RecipeError(f"keep: there is no {', '.join(unknown)}; there are {', '.join(project.nodes)}")
             tree = project.tree().filter(lambda node: kept is None or node.name in ("fused", *kept))
             fusion.save(tree, folder / "fused.nc")
         costs.append(Cost("save", meter.seconds, meter.peak))
@@ -108,7 +113,7 @@ def _aside(out: Path) -> Iterator[Path]:
 def _progress(console: Console) -> Progress:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description:<12}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -17,7 +17,7 @@ from conspectus import figures
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from fusion import measured
-from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims
+from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims, title
 
 
 class Step(BaseModel, ABC):
@@ -81,12 +81,14 @@ class Baseline(Step):
     do: Literal["baseline"]
     of: str
     method: str = "asls"
-    options: dict[str, float] = {}
+    options: dict[str, int | float] = {}
     clip: bool = False
 
     def run(self, project: Project) -> None:
         """Replace the dataset by the corrected one."""
         raw = project[self.of]
+        if {"ds", "method"} & set(self.options):
+            raise RecipeError("baseline: options are those of the method; the method itself is the key method")
         flat = spectra.baseline(raw, method=self.method, **self.options)
         project[self.of] = spectra.clip(flat) if self.clip else flat
         project.pictures.append(figures.mean_spectra(raw, flat, self.of))
@@ -121,7 +123,7 @@ class Decompose(Step):
     components: int = Field(ge=1)
     method: Literal["nmf", "pca"] = "nmf"
     weighting: Literal["poisson"] | None = None
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     def run(self, project: Project) -> None:
         """Decompose and name the lines of each endmember where they are X-rays."""
@@ -156,7 +158,6 @@ class Register(Step):
         moving, fixed = project[self.moving], project[self.fixed]
         places, targets, sigma = self._landmarks(project)
         found = fusion.register_landmarks(places, targets, model=self.model, sigma=sigma)
-        project.registrations[self.moving, self.fixed] = found
         onto, frame = fusion.get_pose(fixed)
         project[self.moving] = fusion.set_pose(moving, onto @ found.transform, frame)
         note = f"{len(places)} pairs, {self.model}"
@@ -182,12 +183,11 @@ class Register(Step):
 
 
 class Fuse(Step):
-    """Place the decomposition `of` on the grid of `onto`, or leave it on its own grid; the result is ``fused``."""
+    """Place the decomposition `of` on the grid of `onto`, as their poses say; left out, it keeps its own grid."""
 
     do: Literal["fuse"]
     of: str = "components"
     onto: str | None = None
-    moved_with: str | None = None
     depth: float | None = Field(default=None, gt=0)
 
     def run(self, project: Project) -> None:
@@ -196,16 +196,19 @@ class Fuse(Step):
         if self.onto is None:
             project["fused"] = found
             return
-        registration = project.registrations.get((self.moved_with or "", self.onto))
-        transform = None if registration is None else registration.transform
-        project["fused"] = fusion.fuse(found, project[self.onto], transform=transform, depth=self.depth)
+        project["fused"] = fusion.fuse(found, project[self.onto], depth=self.depth)
         covered = float(project["fused"]["coverage"].mean())
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
 
 
 def spectral(ds: xr.Dataset) -> str:
     """Return the variable that has spectra at pixels."""
-    return str(next(name for name, v in ds.data_vars.items() if spatial_dims(v) and len(v.dims) > len(spatial_dims(v))))
+    found = [str(name) for name, v in ds.data_vars.items() if spatial_dims(v) and len(v.dims) > len(spatial_dims(v))]
+    if not found:
+        raise RecipeError(
+            f"{title(ds)} has no spectra at pixels; its variables are {', '.join(map(str, ds.data_vars))}"
+        )
+    return found[0]
 
 
 def _shares(found: xr.Dataset, method: str) -> str:

@@ -14,6 +14,7 @@ from conspectus import figures
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from conspectus.steps import Step
+from fusion.conventions import title
 from fusion.statistics import correlation, radial_profile
 
 
@@ -118,6 +119,11 @@ class Compare(Step):
     def run(self, project: Project) -> None:
         """Add correlations and the radial profile; `core` is how deep the core lies below the surface, in um."""
         fused, tomogram = project["fused"], project[self.tomogram]
+        missing = [name for name in self.variables if name not in fused]
+        if missing:
+            raise RecipeError(
+                f"compare: {', '.join(missing)} not in fused, which has {', '.join(map(str, fused.data_vars))}"
+            )
         moved = fusion.resample(tomogram, fused)[only(tomogram)].fillna(0.0)
         project["fused"] = fused.assign({self.moved: moved.assign_attrs(ancillary_variables="")})
         rod, core = self._regions(fused)
@@ -181,7 +187,10 @@ class Compare(Step):
 
 def only(ds: xr.Dataset) -> str:
     """Return the first variable that has pixels; the one that a reader opened."""
-    return str(next(name for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)))
+    found = [str(name) for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)]
+    if not found:
+        raise RecipeError(f"{title(ds)} has no variable with y and x; it has {', '.join(map(str, ds.data_vars))}")
+    return found[0]
 
 
 def _view_dim(series: xr.Dataset) -> str:

@@ -7,9 +7,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from pydantic import Field
 
 import fusion
 from conspectus import figures
+from conspectus.errors import RecipeError
 from conspectus.project import Project
 from conspectus.steps import Step
 
@@ -20,7 +22,7 @@ class Phantom(Step):
     """Make the specimen of `fusion.phantom`: map, volume, truth, map_truth and landmarks."""
 
     do: Literal["phantom"]
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
     def run(self, project: Project) -> None:
         """Add its datasets to the project."""
@@ -39,10 +41,21 @@ class Judge(Step):
 
     def run(self, project: Project) -> None:
         """Add the errors to the closing table."""
+        self._require(project)
         self._pose(project)
         order = self._abundance(project)
         self._phases(project, order)
         self._spectrum(project)
+
+    @staticmethod
+    def _require(project: Project) -> None:
+        """Refuse a run that cannot be judged: it needs the phantom, as many components as phases, and a volume."""
+        true = project["map_truth"].sizes["component"]
+        found = project["components"].sizes["component"]
+        if found != true:
+            raise RecipeError(f"judge: the phantom has {true} phases; received {found} components")
+        if "coverage" not in project["fused"]:
+            raise RecipeError('judge: the components are not in the volume; put a step do = "fuse" with onto before')
 
     def _pose(self, project: Project) -> None:
         found, truth = project["map"], project["map_truth"]

@@ -65,9 +65,7 @@ def fuse(
     >>> dict(fused["abundance"].sizes)
     {'z': 4, 'y': 60, 'x': 60, 'component': 4}
     """
-    decomposed, volume = check(decomposed), check(volume)
-    if not {ABUNDANCE, ENDMEMBER} <= set(decomposed.data_vars):
-        raise ConventionError([f"{title(decomposed)}: abundance and endmember are needed, as spectra.decompose gives"])
+    decomposed, volume = _fused(decomposed), check(volume)
     transform = transform or between(decomposed, volume)
     moved = resample(_with_gradients(decomposed), volume, transform=transform, method=method, depth=depth)
     variance = _noise_variance(moved) + _position_variance(moved, volume, transform)
@@ -114,18 +112,18 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     >>> spectrum(fused, y=0.0, x=0.0).values
     array([2., 1.])
     """
-    fused = check(fused)
+    fused = _fused(fused)
     place = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
     here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, place))
     endmember = fused[ENDMEMBER]
     values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():
-        raise DataError(f"no spectrum at {place} um: no map covers this place (coverage is 0)")
-    values.attrs = {**endmember.attrs, "long_name": "spectrum"}
-    values.attrs.pop("ancillary_variables", None)
+        raise DataError(f"no spectrum at {place} um: no map covers this place, or it has no value there")
+    unit = fused[ABUNDANCE].attrs.get("units", "1")
+    values.attrs = {"long_name": "spectrum", "units": unit}
     if STDERR in here:
         error = np.sqrt(xr.dot(here[STDERR] ** 2, endmember**2, dim="component"))
-        error.attrs = {"long_name": "standard error of the spectrum", "units": endmember.attrs.get("units", "1")}
+        error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
         values = values.assign_coords(spectrum_stderr=error)
         values.attrs["ancillary_variables"] = "spectrum_stderr"
     return values
@@ -151,7 +149,7 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
     DataError
         If the window holds no channel, or names no signal axis.
     """
-    fused = check(fused)
+    fused = _fused(fused)
     axis = signal_dim(fused[ENDMEMBER].isel(component=0, drop=True))
     if set(limits) != {axis}:
         raise DataError(f"a window is given on the signal axis, {axis}=(low, high); received {limits}")
@@ -166,6 +164,13 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
 
 
 _SLOPE: Final = "slope_along_"
+
+
+def _fused(ds: xr.Dataset) -> xr.Dataset:
+    """Refuse what is no decomposition."""
+    if not {ABUNDANCE, ENDMEMBER} <= set(check(ds).data_vars):
+        raise ConventionError([f"{title(ds)}: abundance and endmember are needed, as spectra.decompose gives"])
+    return ds
 
 
 def _with_gradients(decomposed: xr.Dataset) -> xr.Dataset:

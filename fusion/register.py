@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.errors import RegistrationError
+from fusion.errors import FrameError, RegistrationError
 from fusion.frames import Affine, skew
 
 Model = Literal["rigid", "similarity", "affine"]
@@ -114,7 +114,10 @@ def register_landmarks(
     matrix, spread = _fit(source - centre_source, target - centre_target, weights, generators, model)
     known = _known_sigma(sigma, source - centre_source, target - centre_target, matrix, len(generators), planar)
     factor = 1.0 if sigma is not None else known**2 if known is not None else None
-    centred = Affine(matrix, covariance=None if factor is None else spread * factor)
+    try:
+        centred = Affine(matrix, covariance=None if factor is None else spread * factor)
+    except FrameError as error:
+        raise RegistrationError(f"the landmarks do not give a usable {model} transform: {error}") from error
     transform = Affine.translation(*centre_target) @ centred @ Affine.translation(*-centre_source)
     return Registration(transform, _residuals(target - transform(source)), model, known)
 
@@ -140,7 +143,10 @@ def _positions(points: Landmarks, which: str) -> Array:
         if not {"y", "x"} <= set(points.coords):
             raise RegistrationError(f"{which}: landmarks in a Dataset need coordinates z, y, x along 'point'")
         points = np.stack([points[dim].values for dim in ("z", "y", "x") if dim in points.coords], axis=-1)
-    array = np.asarray(points, dtype=float)
+    try:
+        array = np.asarray(points, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"{which}: landmarks are rows of two or three numbers; {error}") from error
     if array.ndim != 2 or array.shape[1] not in (2, 3):
         raise RegistrationError(f"{which}: landmarks are (n, 3) as z, y, x or (n, 2) as y, x; received {array.shape}")
     if not np.isfinite(array).all():
@@ -150,7 +156,10 @@ def _positions(points: Landmarks, which: str) -> Array:
 
 def _weights(sigma: npt.ArrayLike | None, shape: tuple[int, ...], planar: bool) -> Array:
     """Return 1/sigma for each coordinate of each pair; the fixed plane of planar landmarks has no weight."""
-    spread = np.asarray(1.0 if sigma is None else sigma, dtype=float)
+    try:
+        spread = np.asarray(1.0 if sigma is None else sigma, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"sigma is a number or an array of them; {error}") from error
     if spread.ndim == 1:
         spread = spread[:, None]
     if planar and spread.ndim == 2 and spread.shape[1] == 2:

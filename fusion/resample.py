@@ -17,7 +17,7 @@ import xarray as xr
 from fusion import provenance
 from fusion.blocks import OUTSIDE, Job, Method, coordinates, run
 from fusion.conventions import SPATIAL, check, kind, spacing, spatial_dims, stderr_name, title
-from fusion.errors import ConventionError, DataError
+from fusion.errors import ConventionError, DataError, FrameError
 from fusion.frames import POSE, Affine, between, get_pose, set_pose
 from fusion.model import require_lengths
 
@@ -89,7 +89,9 @@ def resample(
         require_lengths(one, "resampled")
     if not spatial_dims(grid):
         raise DataError(f"{title(grid)}: points are no grid; a dataset with dims y and x is needed")
-    transform = transform or between(ds, grid)
+    transform = between(ds, grid) if transform is None else transform
+    if not isinstance(transform, Affine):
+        raise FrameError(f"a transform is a fusion.Affine; received {type(transform).__name__}")
     source = _source(ds, grid, transform, depth)
     _refuse_apart(ds, grid, source)
     spatial = [name for name, variable in ds.data_vars.items() if spatial_dims(variable) and name != COVERAGE]

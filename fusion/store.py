@@ -8,6 +8,7 @@ to its children, and those lie on other grids.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from fusion.frames import POSE
 
 ROOT: Final = "fused"
 _ENGINE: Final = "h5netcdf"
+_FULL: Final = 1 << 20
 _POSITIONS: Final = {dim: f"{dim}_position" for dim in SPATIAL}
 _PLAIN: Final[Mapping[str, Any]] = {"decode_times": False, "decode_timedelta": False, "mask_and_scale": False}
 
@@ -63,11 +65,12 @@ def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
     True
     """
     target = Path(path)
-    if target.suffix != ".nc":
+    if target.suffix != ".nc" or "\0" in str(target):
         raise StoreError(f"{target}: datasets are saved as NetCDF; the name must end in '.nc'")
     groups = _groups(check(data))
     if not any(ds.variables for ds in groups.values()):
         raise StoreError(f"{target}: there is nothing to save; the dataset is empty")
+    _require_room(target, sum(ds.nbytes for ds in groups.values()))
     with _beside(target) as temporary:
         for index, (group, ds) in enumerate(groups.items()):
             _write(ds, temporary, group, "w" if index == 0 else "a")
@@ -192,6 +195,18 @@ def _inward(ds: xr.Dataset) -> xr.Dataset:
     return ds.rename({name: dim for dim, name in _POSITIONS.items() if name in ds.coords})
 
 
+def _require_room(target: Path, size: int) -> None:
+    """Refuse before anything is written: a disk that fills up half-way leaves HDF5 unfit for further use."""
+    folder = target.parent
+    free = _free(folder) if folder.is_dir() else size
+    if free < size:
+        raise StoreError(f"{target}: up to {size / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free; make room")
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """Yield a temporary name beside the target; take the target's name on success, vanish otherwise."""
@@ -206,8 +221,9 @@ def _beside(target: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
         _flush(target.parent)
-    except OSError as error:
-        if isinstance(error, StoreError):
+    except (OSError, RuntimeError) as error:
+        # h5py says RuntimeError where the disk is full; from elsewhere it is not ours to explain
+        if isinstance(error, StoreError) or (isinstance(error, RuntimeError) and _free(target.parent) > _FULL):
             raise
         raise StoreError(f"{target}: could not be written ({error}); an older file is left as it was") from error
     finally:
