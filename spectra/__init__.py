@@ -10,5 +10,6 @@ from spectra.decompose import decompose as decompose
 from spectra.items import Content as Content
 from spectra.lines import Line as Line
 from spectra.lines import identify as identify
+from spectra.rank import count_components as count_components
 from spectra.readers import contents as contents
 from spectra.readers import open as open

@@ -1,12 +1,11 @@
 """A spectral map as a few endmembers and their abundances: Poisson-weighted NMF and principal components.
 
-The engine is HyperSpy. What is added: labels, a fixed order and sign, physical scaling, shares of the total, exact
-treatment of dead pixels and channels, and standard errors.
+The engines are ARPACK and scikit-learn, on a sparse matrix where most counts are zero. What is added: labels, a fixed
+order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard errors.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -19,14 +18,13 @@ from fusion.conventions import SPATIAL, signal_dim, spatial_dims
 from fusion.errors import DataError
 from fusion.frames import get_pose
 from fusion.model import Axis, require_data
+from spectra.factors import nonnegative, singular
+from spectra.sparse import Array, Matrix, divided, entries, live, pixel_matrix
 from spectra.variables import main_variable
 
 Method: TypeAlias = Literal["nmf", "pca"]
 Weighting: TypeAlias = Literal["poisson"]
-Array = npt.NDArray[np.float64]
 _METHODS: Final = ("nmf", "pca")
-_NMF_ITERATIONS: Final = 2000
-_NMF_TOLERANCE: Final = 1e-6
 
 
 def decompose(
@@ -42,7 +40,8 @@ def decompose(
     Parameters
     ----------
     ds : Dataset
-        A map with one spectral variable, dims (z, y, x, signal); read into memory.
+        A map with one spectral variable, dims (z, y, x, signal). A lazy one is read block by block; counts of which
+        less than 30 % are not zero stay sparse throughout, so that no dense array of the size of the map is made.
     components : int
         How many.
     method : {"nmf", "pca"}
@@ -102,10 +101,12 @@ def decompose(
     signal = signal_dim(array)
     matrix, live_pixels, live_channels = _matrix(array, signal)
     _require_sizes(array, matrix, components, method, weighting)
-    roots = _roots(matrix) if weighting == "poisson" else None
-    scores, factors, converged = _factorise(matrix, components, method, weighting, seed)
-    shares = _shares(matrix, scores, factors, roots)
-    scores, factors, shares = _ordered(*_scaled(scores, factors, method), shares)
+    by_pixel, by_channel = _roots(matrix, weighting)
+    scaled = divided(matrix, by_pixel, by_channel)
+    scores, factors, converged = (nonnegative if method == "nmf" else singular)(scaled, components, seed)
+    shares = _shares(scaled, scores, factors)
+    scores, factors = _scaled(scores * by_pixel[:, None], factors * by_channel, method)
+    scores, factors, shares = _ordered(scores, factors, shares)
     found = {
         "abundance": _restored(scores, live_pixels, axis=0),
         "endmember": _restored(factors, live_channels, axis=1),
@@ -152,19 +153,20 @@ def abundance_error(abundance: Array, endmember: Array, weight: Array) -> Array:
     return np.sqrt(np.maximum(variance, 0.0))
 
 
-def _matrix(array: xr.DataArray, signal: str) -> tuple[Array, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _matrix(array: xr.DataArray, signal: str) -> tuple[Matrix, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return live pixels by live channels; channels and pixels without any signal carry no information."""
     require_data(array, smallest=1)
-    ordered = array.transpose(*spatial_dims(array), signal)
-    matrix = np.asarray(ordered.values, dtype=np.float64).reshape(-1, ordered.sizes[signal])
-    if not np.isfinite(matrix).all():
-        broken = int((~np.isfinite(matrix)).any(axis=1).sum())
-        raise DataError(f"{array.name}: {broken} of {len(matrix)} pixels have NaN; crop the map or fill them first")
-    pixels, channels = (np.asarray(matrix.any(axis=axis)) for axis in (1, 0))
-    return matrix[np.ix_(pixels, channels)], pixels, channels
+    matrix = pixel_matrix(array, signal)
+    if not np.isfinite(entries(matrix)).all():
+        broken = int((~np.isfinite(matrix.sum(axis=1))).sum())
+        raise DataError(f"{array.name}: {broken} of {matrix.shape[0]} pixels have NaN; crop the map or fill them first")
+    pixels, channels = live(matrix)
+    if not pixels.all():
+        matrix = matrix[pixels]
+    return matrix if channels.all() else matrix[:, channels], pixels, channels
 
 
-def _require_sizes(array: xr.DataArray, matrix: Array, components: int, method: str, weighting: str | None) -> None:
+def _require_sizes(array: xr.DataArray, matrix: Matrix, components: int, method: str, weighting: str | None) -> None:
     if method not in _METHODS:
         raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}")
     if weighting not in ("poisson", None):
@@ -186,50 +188,17 @@ def _require_sizes(array: xr.DataArray, matrix: Array, components: int, method: 
         )
 
 
-def _factorise(
-    matrix: Array, components: int, method: str, weighting: str | None, seed: int
-) -> tuple[Array, Array, bool]:
-    """Return scores (pixel, component), factors (component, channel), and whether the iteration converged."""
-    from hyperspy.signals import Signal1D
-
-    signal = Signal1D(matrix.copy())
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Maximum number of iterations")
-        fitted = signal.decomposition(
-            normalize_poissonian_noise=weighting == "poisson",
-            # HyperSpy's search for an elbow fails on a single singular value
-            output_dimension=int(components) if method == "nmf" else max(int(components), 2),
-            print_info=False,
-            return_info=True,
-            **_engine(matrix, components, method, seed),
-        )
-    found = signal.learning_results
-    scores, factors = found.loadings[:, :components], found.factors.T[:components]
-    return scores, factors, getattr(fitted, "n_iter_", 0) < _NMF_ITERATIONS
-
-
-def _engine(matrix: Array, components: int, method: str, seed: int) -> dict[str, Any]:
-    """Return HyperSpy's options; its default solver for principal components is randomised and degrees off."""
-    if method == "nmf":
-        # scikit-learn's own tolerance of 1e-4 stops while neighbouring pixels still have nothing in common
-        stop = {"max_iter": _NMF_ITERATIONS, "tol": _NMF_TOLERANCE}
-        return {"algorithm": "NMF", "random_state": seed, "init": "nndsvda", **stop}
-    if components < min(matrix.shape) // 2:
-        start = np.random.default_rng(seed).standard_normal(min(matrix.shape))
-        return {"algorithm": "SVD", "svd_solver": "arpack", "v0": start}
-    return {"algorithm": "SVD", "svd_solver": "full"}
-
-
-def _roots(matrix: Array) -> tuple[Array, Array]:
+def _roots(matrix: Matrix, weighting: str | None) -> tuple[Array, Array]:
+    """Return what the rows and the columns are divided by before the factors are sought."""
+    if weighting is None:
+        return np.ones(matrix.shape[0]), np.ones(matrix.shape[1])
     return np.sqrt(matrix.sum(axis=1)), np.sqrt(matrix.sum(axis=0))
 
 
-def _shares(matrix: Array, scores: Array, factors: Array, roots: tuple[Array, Array] | None) -> Array:
+def _shares(scaled: Matrix, scores: Array, factors: Array) -> Array:
     """Return the weighted sum of squares of each component over that of the data."""
-    by_pixel, by_channel = roots or (np.ones(matrix.shape[0]), np.ones(matrix.shape[1]))
-    total = ((matrix / by_pixel[:, None] / by_channel) ** 2).sum()
-    parts = ((scores / by_pixel[:, None]) ** 2).sum(axis=0) * ((factors / by_channel) ** 2).sum(axis=1)
-    return np.asarray(parts / total)
+    parts = (scores**2).sum(axis=0) * (factors**2).sum(axis=1)
+    return np.asarray(parts / (entries(scaled) ** 2).sum())
 
 
 def _scaled(scores: Array, factors: Array, method: str) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 import warnings
 
-import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -195,12 +194,6 @@ def test_labels_pose_and_history_are_kept():
     assert [step["name"] for step in steps] == ["spectra.open", "spectra.decompose"]
     assert steps[-1]["parameters"] == {"components": 3, "method": "nmf", "weighting": "poisson", "seed": 4}
     assert fusion.check(result) is result
-
-
-def test_lazy_and_eager_agree():
-    ds = noisy(size=10)[0]
-    lazy = ds.assign(counts=ds["counts"].copy(data=da.from_array(ds["counts"].values, chunks=(4, 5, 50))))
-    xr.testing.assert_equal(spectra.decompose(lazy, 2), spectra.decompose(ds, 2))
 
 
 def test_volume_and_line():

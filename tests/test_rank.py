@@ -1,0 +1,70 @@
+"""Components are counted as they were put in, and noise is not counted."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import fusion
+import spectra
+from fusion import Axis, DataError, provenance
+
+
+def as_map(counts):
+    axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.01)}
+    return fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
+
+
+def mixture(components, seed, dose=400.0, size=16, channels=60):
+    rng = np.random.default_rng(seed)
+    pure = rng.dirichlet(np.full(channels, 0.2), components)
+    share = rng.dirichlet(np.full(components, 0.4), (size, size))
+    return as_map(rng.poisson(dose * share @ pure))
+
+
+def test_components_of_synthetic_maps_are_counted():
+    put_in = [2 + seed % 7 for seed in range(42)]
+    found = [int(spectra.count_components(mixture(k, seed))["components"]) for seed, k in enumerate(put_in)]
+    right = np.mean(np.equal(found, put_in))
+    assert right >= 0.9, list(zip(put_in, found, strict=True))
+
+
+def test_noise_is_one_component_at_the_level_it_says():
+    maps = [mixture(1, seed, dose=60.0, size=12) for seed in range(40)]
+    found = np.array([int(spectra.count_components(ds, most=3)["components"]) for ds in maps])
+    assert np.mean(found > 1) < 0.2
+
+
+def test_a_component_too_weak_for_its_dose_is_not_counted():
+    counted = [int(spectra.count_components(mixture(6, 3, dose=dose))["components"]) for dose in (1.5, 20.0, 400.0)]
+    assert counted == sorted(counted)
+    assert counted[0] < counted[-1] == 6
+
+
+def test_result_is_labelled_and_the_same_again():
+    ds = mixture(3, 0, size=10)
+    result = spectra.count_components(ds, most=5, seed=2)
+    xr.testing.assert_equal(result, spectra.count_components(ds.chunk({"y": 3, "energy": 7}), most=5, seed=2))
+    assert fusion.check(result) is result
+    values = result["singular_value"].values
+    assert values.shape == (5,)
+    assert values[0] == pytest.approx(1.0)
+    assert (np.diff(values) < 0).all()
+    assert provenance.read(result)["steps"][-1]["parameters"] == {"most": 5, "seed": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "most", "message"),
+    [
+        (lambda c: c + 0.5, 3, "not all whole counts"),
+        (lambda c: -c, 3, "not all whole counts"),
+        (lambda c: c * np.nan, 3, "not all whole counts"),
+        (lambda c: c, 1, "from 2 to the smaller of 100 pixels and 60 channels with signal; received 1"),
+        (lambda c: c, 61, "received 61"),
+        (lambda c: c, 2.0, r"received 2\.0"),
+    ],
+)
+def test_refusals(change, most, message):
+    ds = mixture(3, 0, size=10)
+    ds = ds.assign(counts=ds["counts"].copy(data=change(ds["counts"].values)))
+    with pytest.raises(DataError, match=message):
+        spectra.count_components(ds, most=most)
