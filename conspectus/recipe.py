@@ -118,7 +118,7 @@ def _sentence(fault: Any, content: dict[str, Any]) -> str:
         return f"{place}: do = {fault.get('ctx', {}).get('tag', '')!r} is no step; allowed are {', '.join(_models())}"
     if fault["type"] == "missing":
         return f"{place}: {key!r} is missing"
-    return f"{place}: {key} = {fault['input']!r} is not allowed ({fault['msg'].lower()})"
+    return f"{place}: {key} = {fault['input']!r} is not allowed ({fault['msg'][:1].lower()}{fault['msg'][1:]})"
 
 
 def _models() -> dict[str, type[BaseModel]]:

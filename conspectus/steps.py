@@ -121,7 +121,7 @@ class Decompose(Step):
     of: str
     name: str = "components"
     components: int = Field(ge=1)
-    method: Literal["nmf", "pca"] = "nmf"
+    method: spectra.Method = "nmf"
     weighting: Literal["poisson"] | None = None
     seed: int = Field(default=0, ge=0, lt=2**32)
 

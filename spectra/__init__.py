@@ -6,6 +6,7 @@ from spectra.clean import baseline as baseline
 from spectra.clean import clip as clip
 from spectra.clean import crop as crop
 from spectra.clean import despike as despike
+from spectra.decompose import Method as Method
 from spectra.decompose import decompose as decompose
 from spectra.items import Content as Content
 from spectra.lines import Line as Line

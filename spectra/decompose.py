@@ -18,13 +18,14 @@ from fusion.conventions import SPATIAL, signal_dim, spatial_dims
 from fusion.errors import DataError
 from fusion.frames import get_pose
 from fusion.model import Axis, require_data
-from spectra.factors import nonnegative, singular
+from spectra.factors import HYPERSPY, Factors, by_hyperspy, nonnegative, singular
 from spectra.sparse import Array, Matrix, divided, entries, live, pixel_matrix
 from spectra.variables import main_variable
 
-Method: TypeAlias = Literal["nmf", "pca"]
+Method: TypeAlias = Literal["nmf", "pca", "SVD", "NMF", "RPCA"]
 Weighting: TypeAlias = Literal["poisson"]
-_METHODS: Final = ("nmf", "pca")
+_METHODS: Final = ("nmf", "pca", *HYPERSPY)
+_NON_NEGATIVE: Final = ("nmf", "NMF")
 
 
 def decompose(
@@ -47,7 +48,9 @@ def decompose(
     method : {"nmf", "pca"}
         ``"nmf"``: non-negative factors, endmembers with unit sum, so that abundances are in counts.
         ``"pca"``: singular vectors *without* centring (the mean spectrum is the first component, nothing is
-        subtracted), endmembers with unit Euclidean norm.
+        subtracted), endmembers with unit Euclidean norm. Both run on sparse counts and are exact. The algorithms of
+        HyperSpy are reached by its own names, ``"SVD"``, ``"NMF"`` and ``"RPCA"``, on the map made dense; ``"NMF"`` is
+        scaled like ``"nmf"``, the others like ``"pca"``.
     weighting : {"poisson", None}
         ``"poisson"`` divides by the square roots of the mean image and the mean spectrum before the factors are
         sought, and undoes it afterwards; for counts, and for intensities whose noise grows with the signal.
@@ -103,7 +106,7 @@ def decompose(
     _require_sizes(array, matrix, components, method, weighting)
     by_pixel, by_channel = _roots(matrix, weighting)
     scaled = divided(matrix, by_pixel, by_channel)
-    scores, factors, converged = (nonnegative if method == "nmf" else singular)(scaled, components, seed)
+    scores, factors, converged = _factors(scaled, components, method, seed)
     shares = _shares(scaled, scores, factors)
     scores, factors = _scaled(scores * by_pixel[:, None], factors * by_channel, method)
     scores, factors, shares = _ordered(scores, factors, shares)
@@ -112,13 +115,22 @@ def decompose(
         "endmember": _restored(factors, live_channels, axis=1),
         "explained_variance": shares,
     }
-    if method == "nmf" and weighting == "poisson":
+    if method in _NON_NEGATIVE and weighting == "poisson":
         error = abundance_error(scores, factors, matrix.sum(axis=0))
         found["abundance_stderr"] = _restored(error, live_pixels, axis=0)
     how = {"decomposition": method, "weighting": weighting or "none", "converged": "yes" if converged else "no"}
     result = _labelled(found, ds, array, signal, how)
     parameters = {"components": components, "method": method, "weighting": weighting, "seed": seed}
     return provenance.record(result, "spectra.decompose", parameters)
+
+
+def _factors(matrix: Matrix, components: int, method: str, seed: int) -> Factors:
+    if method in HYPERSPY:
+        # the tolerances of its algorithms are made for values of about 1
+        unit = float(np.sqrt((entries(matrix) ** 2).sum() / np.prod(matrix.shape)))
+        found = by_hyperspy(matrix / unit, components, method, seed)
+        return found._replace(scores=found.scores * unit)
+    return (nonnegative if method == "nmf" else singular)(matrix, components, seed)
 
 
 def abundance_error(abundance: Array, endmember: Array, weight: Array) -> Array:
@@ -181,7 +193,7 @@ def _require_sizes(array: xr.DataArray, matrix: Matrix, components: int, method:
             f"{components} components asked of {matrix.shape[0]} pixels and {matrix.shape[1]} channels with signal; "
             f"at most {min(matrix.shape)} are possible"
         )
-    if (method == "nmf" or weighting == "poisson") and matrix.min() < 0:
+    if (method in _NON_NEGATIVE or weighting == "poisson") and matrix.min() < 0:
         raise DataError(
             f"{array.name}: negative values (down to {matrix.min():.4g}), which counts never have; "
             "use method='pca' with weighting=None, or clip them at zero first"
@@ -203,7 +215,7 @@ def _shares(scaled: Matrix, scores: Array, factors: Array) -> Array:
 
 def _scaled(scores: Array, factors: Array, method: str) -> tuple[Array, Array]:
     """Give the endmembers unit sum (NMF) or unit norm, and a positive largest entry; scores take up the scale."""
-    if method == "nmf":
+    if method in _NON_NEGATIVE:
         scale = factors.sum(axis=1)
     else:
         largest = np.take_along_axis(factors, np.abs(factors).argmax(axis=1)[:, None], axis=1)[:, 0]

@@ -9,6 +9,9 @@ import numpy as np
 
 from spectra.sparse import Array, Matrix
 
+HYPERSPY: Final = ("SVD", "NMF", "RPCA")
+"""Algorithms of HyperSpy, by its names."""
+
 _NMF_ROUNDS: Final = 2000
 _NMF_TOLERANCE: Final = 1e-6
 _SAME: Final = 1e-9
@@ -93,6 +96,37 @@ def nonnegative(matrix: Matrix, components: int, seed: int) -> Factors:
         warnings.filterwarnings("ignore", message="Maximum number of iterations")
         scores = engine.fit_transform(matrix)
     return Factors(scores, engine.components_, bool(engine.n_iter_ < _NMF_ROUNDS))
+
+
+def by_hyperspy(matrix: Matrix, components: int, algorithm: str, seed: int) -> Factors:
+    """Return the factors that an algorithm of HyperSpy finds; the matrix is made dense for it.
+
+    Parameters
+    ----------
+    matrix : array or csr_array, (row, column)
+    components : int
+    algorithm : str
+        One of `HYPERSPY`.
+    seed : int
+        Of the random numbers that some of them draw.
+
+    Examples
+    --------
+    >>> found = by_hyperspy(np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0]) + np.eye(4, 3), 2, "SVD", seed=0)
+    >>> found.scores.shape, found.factors.shape
+    ((4, 2), (2, 3))
+    """
+    from hyperspy.signals import Signal1D
+
+    signal = Signal1D(np.array(matrix if isinstance(matrix, np.ndarray) else matrix.toarray()))
+    options = {"svd_solver": "full"} if algorithm == "SVD" else {"random_state": seed}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Maximum number of iterations")
+        # HyperSpy's search for an elbow fails on a single singular value
+        rank = max(int(components), 2)
+        signal.decomposition(algorithm=algorithm, output_dimension=rank, print_info=False, **options)
+    found = signal.learning_results
+    return Factors(found.loadings[:, :components], found.factors.T[:components])
 
 
 def _full(matrix: Matrix, components: int) -> _Triplets:

@@ -238,3 +238,20 @@ def hurt(change):
 def test_refusals(ds, components, options, message):
     with pytest.raises(DataError, match=message):
         spectra.decompose(ds, components, **options)
+
+
+@pytest.mark.parametrize("weighting", ["poisson", None])
+def test_hyperspy_finds_the_same_subspace_and_factors(weighting):
+    ds = with_dead_parts()
+    for ours, theirs in (("pca", "SVD"), ("nmf", "NMF")):
+        mine, other = (spectra.decompose(ds, 3, method=method, weighting=weighting) for method in (ours, theirs))
+        tolerance = 1e-9 if ours == "pca" else 0.05
+        np.testing.assert_allclose(model(mine), model(other), atol=tolerance * float(ds["counts"].max()))
+
+
+def test_the_robust_components_of_hyperspy_are_reached_by_their_name():
+    ds = noisy()[0]
+    found, again, exact = (spectra.decompose(ds, 3, method=name, seed=4) for name in ("RPCA", "RPCA", "pca"))
+    np.testing.assert_allclose(found["endmember"], again["endmember"], atol=1e-9)
+    off, least = (np.linalg.norm(model(one) - ds["counts"].values) for one in (found, exact))
+    assert off < 1.5 * least
