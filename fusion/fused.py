@@ -148,6 +148,16 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
     ------
     DataError
         If the window holds no channel, or names no signal axis.
+
+    Examples
+    --------
+    >>> from fusion import Axis, dataset
+    >>> fused = dataset({"abundance": (("y", "x", "component"), np.array([[[1.0, 2.0]]])),
+    ...                  "endmember": (("component", "energy"), np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]))},
+    ...                 {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "component": [0, 1], "energy": Axis("keV", 1.0)},
+    ...                 name="fused", cell_methods="mean")
+    >>> window(fused, energy=(0.0, 1.0)).values
+    array([[2.]])
     """
     fused = _fused(fused)
     axis = signal_dim(fused[ENDMEMBER].isel(component=0, drop=True))

@@ -49,6 +49,24 @@ def project(
     -------
     DataArray (y, x)
         Sums; what falls beside the outermost pixel centres (linear) or edges (nearest) is left out.
+
+    Raises
+    ------
+    DataError
+        If `grid` has no uniform y and x, or has z, or `volume` lacks one of z, y and x.
+    FrameError, UnitError
+        If the two share no frame, or a pixel size is not known.
+
+    Examples
+    --------
+    >>> from fusion import Axis, dataset
+    >>> um = {dim: Axis("um", 1.0) for dim in "zyx"}
+    >>> volume = dataset({"mass": (("z", "y", "x"), np.ones((3, 2, 2)))}, um, name="v", cell_methods="sum", frame="s")
+    >>> grid = dataset({"counts": (("y", "x"), np.eye(2))}, {"y": um["y"], "x": um["x"]}, name="g",
+    ...                cell_methods="sum", frame="s")
+    >>> project(volume["mass"], volume, grid).values
+    array([[3., 3.],
+           [3., 3.]])
     """
     _require_projectable(volume, grid)
     rays = _rays(density, grid, transform or between(grid, volume), method)
@@ -102,6 +120,17 @@ def backproject(
     Notes
     -----
     With interpolation weights A (voxel by pixel) and density d: v = d * A (c / Aᵀd), so that 1ᵀv = 1ᵀc.
+
+    Examples
+    --------
+    >>> from fusion import Axis, dataset
+    >>> um = {dim: Axis("um", 1.0) for dim in "zyx"}
+    >>> mass = np.array([1.0, 3.0])[:, None, None] * np.ones((2, 2, 2))
+    >>> volume = dataset({"mass": (("z", "y", "x"), mass)}, um, name="v", cell_methods="sum", frame="s")
+    >>> grid = dataset({"counts": (("y", "x"), 8.0 * np.eye(2))}, {"y": um["y"], "x": um["x"]}, name="g",
+    ...                cell_methods="sum", frame="s")
+    >>> backproject(grid, volume, density="mass")["counts"].values[:, 0, 0]
+    array([2., 6.])
     """
     ds, volume = check(ds), check(volume)
     _require_projectable(volume, ds)
