@@ -169,3 +169,15 @@ def test_lazy_values_are_read():
     ds = labelled()
     grid = volumes.to_pyvista(ds.chunk(z=1))
     np.testing.assert_array_equal(grid["v"], volumes.to_pyvista(ds)["v"])
+
+
+def test_a_variable_without_its_companion_is_taken_along():
+    ds = labelled()
+    ds["coverage"] = ds["v"].copy(data=np.ones(SHAPE)).assign_attrs(long_name="coverage")
+    ds["v"].attrs["ancillary_variables"] = "coverage"
+    for grid in (volumes.to_pyvista(ds[["v"]]), volumes.to_pyvista(ds, variables=["v"])):
+        back = volumes.from_pyvista(grid)
+        np.testing.assert_array_equal(back["v"].values, ds["v"].values)
+        assert "ancillary_variables" not in back["v"].attrs
+    assert ds["v"].attrs["ancillary_variables"] == "coverage"
+    xr.testing.assert_identical(volumes.from_pyvista(volumes.to_pyvista(ds)), ds)

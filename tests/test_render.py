@@ -13,6 +13,8 @@ import fusion
 import volumes
 from fusion.errors import DataError, StoreError
 from volumes import blend, furniture, opengl
+from volumes.picture import flat
+from volumes.render import selected
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_WINDOW = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkOSOpenGLRenderWindow"}
@@ -33,6 +35,31 @@ def ball(size=24):
     return fusion.dataset(variables, {**axes(), "component": ["Co", "Mn"]}, name="ball", cell_methods="mean")
 
 
+def resampled(dims):
+    """Return an image or a volume on a finer grid, where its values name ``coverage``."""
+    values = np.random.default_rng(0).random((9,) * len(dims))
+    ds = fusion.dataset({"image": (tuple(dims), values)}, axes(dims=dims), name="fine", cell_methods="mean")
+    return fusion.resample(ds, fusion.dataset({"grid": (tuple(dims), np.zeros((12,) * len(dims)))},
+                                              axes(0.7, dims=dims), name="fine", cell_methods="mean"))  # fmt: skip
+
+
+def photograph(**more):
+    """Return a picture of a red and a dark green half, stored as blue, green, red."""
+    values = np.zeros((20, 30, 3), np.uint8)
+    values[:, :15, 2], values[:, 15:, 1] = 200, 100
+    variables = {"image": (("y", "x", "channel"), values), **more}
+    labels = {"component": ["a", "b"]} if more else {}
+    return fusion.dataset(variables, {**axes(dims="yx"), "channel": list("BGR"), **labels}, name="photo",
+                          cell_methods="mean")  # fmt: skip
+
+
+def labelled(names):
+    """Return labels 0, 1, 2, ... in vertical stripes three pixels wide."""
+    values = np.tile(np.repeat(np.arange(len(names), dtype=np.uint8), 3), (8, 1))
+    attrs = {"flag_values": np.arange(len(names), dtype=np.uint8), "flag_meanings": " ".join(names)}
+    return fusion.dataset({"labels": (("y", "x"), values, attrs)}, axes(dims="yx"), name="labels")
+
+
 @pytest.fixture(scope="session")
 def drawing():
     if not opengl.available():
@@ -49,6 +76,21 @@ def shot(ds, **options):
 
 @pytest.mark.usefixtures("drawing")
 class TestRender:
+    @pytest.mark.parametrize("style", ["volume", "slices", "both", "faces"])
+    @pytest.mark.parametrize("dims", ["yx", "zyx"])
+    def test_what_was_resampled_is_drawn(self, dims, style):
+        fine = resampled(dims)
+        assert fine["image"].attrs["ancillary_variables"] == "coverage"
+        alone = fine.drop_vars("coverage")
+        for ds, options in (
+            (fine, {}),
+            (alone, {}),
+            (alone.assign(red=fine["image"]), {"components": ["red"]}),
+            (alone.assign(red=fine["image"]), {"variable": "image", "components": ["red"]}),
+        ):
+            assert shot(ds, style=style, axes=False, scale_bar=False, **options)[80:280, 50:300].max() > 100
+            flat(ds, style=style, **options).canvas.draw()
+
     def test_a_volume_is_bright_in_the_middle(self):
         image = shot(ball(), variable="volume", axes=False, scale_bar=False)
         assert image[140:160, 190:210].mean() > 150
@@ -203,7 +245,99 @@ def test_the_answer_is_asked_for_once(monkeypatch):
     assert calls == []
 
 
+class TestEdges:
+    @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1, 6), (1, 6, 7), (6, 1, 1)])
+    def test_one_row_is_drawn(self, shape):
+        dims = ("z", "y", "x")[-len(shape) :]
+        values = np.arange(np.prod(shape), dtype=float).reshape(shape)
+        ds = fusion.dataset({"image": (dims, values)}, axes(dims=dims), name="row", cell_methods="mean")
+        figure = flat(ds, window_size=SMALL)
+        figure.canvas.draw()
+        drawn = figure.axes[0].get_images()[0].get_array()
+        np.testing.assert_array_equal(drawn, values.squeeze().reshape(drawn.shape))
+
+    @pytest.mark.usefixtures("drawing")
+    @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1, 6)])
+    def test_one_row_is_rendered(self, shape):
+        dims = ("z", "y", "x")[-len(shape) :]
+        ds = fusion.dataset({"image": (dims, np.ones(shape))}, axes(dims=dims), name="row", cell_methods="mean")
+        shot(ds)
+
+    @pytest.mark.parametrize("draw", [flat, volumes.render])
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"cmap": "nope"}, "cmap is the name of a colour map"),
+            ({"variable": "abundance", "colors": ["nope"] * 3}, "colors are names or codes"),
+            ({"window_size": (0, 0)}, "window_size is a width and a height"),
+            ({"window_size": (400.0, 300)}, "window_size is a width and a height"),
+            ({"window_size": (400, 300, 2)}, "window_size is a width and a height"),
+            ({"opacity": 1.5}, "opacity lies between 0 and 1"),
+        ],
+    )
+    def test_options_that_cannot_be_drawn_with(self, draw, options, reason):
+        with pytest.raises(DataError, match=reason):
+            draw(ball(), **options)
+
+    @pytest.mark.parametrize("draw", [flat, volumes.render])
+    def test_one_pixel_is_no_picture(self, draw):
+        ds = fusion.dataset({"image": (("y", "x"), np.ones((1, 1)))}, axes(dims="yx"), name="dot", cell_methods="mean")
+        with pytest.raises(DataError, match="two pixels or more"):
+            draw(ds)
+
+
 class TestBlend:
+    def test_a_photograph_is_drawn_as_it_was_taken(self):
+        found = blend.layers(photograph(), None, None, None)
+        rgba = blend.mixed(found)
+        np.testing.assert_array_equal(rgba[5, [5, 25], :3], [[255, 0, 0], [0, 128, 0]])
+        assert len({(layer.bottom, layer.top) for layer in found}) == 1
+        other = photograph().assign_coords(channel=("channel", ["Co", "Mn", "O"]))
+        assert [layer.name for layer in blend.layers(other, None, None, None)] == ["Co", "Mn", "O"]
+        assert len({layer.top for layer in blend.layers(other, None, None, None)}) > 1
+
+    def test_components_are_drawn_and_not_the_photograph_below(self):
+        shares = np.random.default_rng(0).random((20, 30, 2))
+        ds = photograph(abundance=(("y", "x", "component"), shares))
+        assert [layer.name for layer in blend.layers(ds, None, None, None)] == ["a", "b"]
+        assert [layer.name for layer in blend.layers(ds, "image", None, None)] == ["red", "green", "blue"]
+        assert [layer.name for layer in blend.layers(ds, None, ["b", "R"], None)] == ["b", "R"]
+
+    def test_a_photograph_has_one_line_in_the_legend(self):
+        assert blend.legend(blend.layers(photograph(), None, None, None), "white") == [
+            ("red, green, blue  0 – 200", "white")
+        ]
+
+    def test_labels_have_names_and_colours(self):
+        ds = labelled(["background", "cell_wall", "nucleus"])
+        grey, found = selected(ds, None, None, None)
+        assert grey is None
+        lines = blend.legend(found, "white")
+        assert [text for text, _ in lines] == ["cell_wall", "nucleus"]
+        assert len({color for _, color in lines}) == 2
+        rgba = blend.mixed(found)
+        assert rgba[0, 0, 3] == 0
+        assert ["#" + bytes(rgba[0, x, :3]).hex() for x in (3, 6)] == [color for _, color in lines]
+        flat(ds, colors=["red", "lime"]).canvas.draw()
+        with pytest.raises(DataError, match="2 labels to draw in 1 colours"):
+            flat(ds, colors=["red"])
+
+    def test_many_labels_have_a_short_legend_and_different_colours(self):
+        _, found = selected(labelled([f"grain_{i}" for i in range(15)]), None, None, None)
+        assert len({layer.color for layer in found}) == 15
+        assert blend.legend(found, "white")[-1] == ("and 6 more", "white")
+        for names in ([f"grain_{i}" for i in range(30)], ["background"]):
+            grey, found = selected(labelled(names), None, None, None)
+            assert grey is not None
+            assert found == []
+
+    def test_what_lies_behind_is_known_by_more_than_its_colour(self):
+        ds = ball()
+        ds["abundance"] = ds["abundance"].where(ds["x"] < 8)
+        found = blend.layers(ds, "abundance", ["Co"], ["#c9ced6"])
+        grey = blend.grey_layer(ds["volume"], found)
+        assert blend.focus([grey, *found])["x"] == blend.focus(found)["x"] < 8
+
     def test_light_is_mixed(self):
         ds = ball()
         found = blend.layers(ds, "abundance", ["Co", "Mn"], ["#ff0000", "#0000ff"])

@@ -121,6 +121,11 @@ class TestMeasured:
         one = volumes.open(path, name="Mn", voxel="1 nm")
         xr.testing.assert_equal(one["image"].drop_vars(["y", "x"]), ds["Mn"].drop_vars(["y", "x"]))
 
+    def test_maps_of_one_file_share_its_frame(self, measured):
+        path = measured("correlative_haadf_chem/Co3O4_Mn3O4.h5")
+        frames = {fusion.get_pose(volumes.open(path, name=name))[1] for name in (None, "Co", "HAADF")}
+        assert len(frames) == 1
+
     def test_matlab_needs_names_for_three_axes(self, measured):
         path = measured("correlative_edx_tomo/bispl_nanorod/HAADF_STEM_ground_truth.mat")
         with pytest.raises(FileReadError, match=r"does not name the axes of label \(255, 256, 256\)"):
@@ -496,9 +501,77 @@ class TestOptions:
         assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
     def test_provenance_names_the_file(self, path):
-        record = provenance.read(volumes.open(path, name="overview"))
+        record = provenance.read(volumes.open(path, name="a"))
         assert record["inputs"] == [{"path": "a.tif", "sha256": provenance.sha256(path)}]
-        assert record["steps"] == [{"name": "volumes.open", "parameters": {"name": "overview"}}]
+        assert record["steps"] == [{"name": "volumes.open", "parameters": {"name": "a"}}]
+
+    def test_a_name_that_is_not_listed_is_refused(self, path):
+        with pytest.raises(FileReadError, match="it holds no array 'gren'; leave name= out for 'a'"):
+            volumes.open(path, name="gren")
+
+    def test_all_of_one_file_share_its_frame(self, path, tmp_path):
+        frames = {fusion.get_pose(volumes.open(path, name=name))[1] for name in (None, "a")}
+        assert len(frames) == 1
+        with h5py.File(tmp_path / "b.h5", "w") as file:
+            file["Co"], file["Mn"] = ramp(4, 5), ramp(4, 5)
+        frames = {fusion.get_pose(volumes.open(tmp_path / "b.h5", name=name))[1] for name in (None, "Co", "Mn")}
+        assert len(frames) == 1
+        assert frames.pop().startswith("b.h5 ")
+
+    @pytest.mark.parametrize("step", ["two degree", "nan degree", "0 degree", "inf degree", "", "2 um"])
+    def test_a_step_that_is_no_number_is_refused(self, tmp_path, step):
+        tifffile.imwrite(tmp_path / "tilts.tif", ramp(4, 5, 6), photometric="minisblack")
+        with pytest.raises(UnitError, match=r"the step along tilt is a number and a unit|cannot convert 'um'"):
+            volumes.open(tmp_path / "tilts.tif", dims=("tilt", "y", "x"), voxel={"tilt": step})
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"voxel": "5 nm"},
+            {"voxel": 0.0},
+            {"dims": ("x", "y")},
+            {"units": "nm"},
+            {"labels": True},
+            {"labels": {"a": 0}},
+        ],
+    )
+    def test_what_fusion_saved_takes_no_options(self, path, tmp_path, more):
+        fusion.save(volumes.open(path), tmp_path / "own.nc")
+        with pytest.raises(FileReadError, match=f"{next(iter(more))} cannot apply to it; leave that out"):
+            volumes.open(tmp_path / "own.nc", **more)
+
+    def test_the_contents_of_a_project(self, path, tmp_path):
+        sem = volumes.open(path, voxel="5 nm")
+        shares = ("y", "x", "component"), np.ones((4, 5, 2))
+        spectra = ("y", "x", "energy"), np.ones((4, 5, 3))
+        variables = {"abundance": shares, "abundance_stderr": shares, "spectrum": spectra}
+        named = {
+            **{dim: fusion.Axis("px", 1.0) for dim in "yx"},
+            "component": list("ab"),
+            "energy": fusion.Axis("keV", 1.0),
+        }
+        fused = fusion.dataset(variables, named, name="fused", cell_methods="mean")
+        fused["abundance"].attrs["ancillary_variables"] = "abundance_stderr"
+        fusion.save(xr.DataTree.from_dict({"fused": fused, "sem": sem}), tmp_path / "project.nc")
+        listed = {item.name: (item.dims, item.units) for item in volumes.contents(tmp_path / "project.nc")}
+        assert listed == {
+            "fused/abundance": (("y", "x", "component"), ("px", "px", "1")),
+            "fused/abundance_stderr": (("y", "x", "component"), ("px", "px", "1")),
+            "sem/image": (("y", "x"), ("um", "um")),
+        }
+        for name in listed:
+            assert name.rpartition("/")[2] in volumes.open(tmp_path / "project.nc", name=name)
+        one = volumes.open(tmp_path / "project.nc", name="fused/abundance").load()
+        xr.testing.assert_identical(one, fused[["abundance", "abundance_stderr"]])
+        with pytest.raises(FileReadError, match=r"it holds no 'semm'; name one of 'fused', 'sem', 'fused/abundance'"):
+            volumes.open(tmp_path / "project.nc", name="semm")
+
+    def test_the_contents_of_one_saved_dataset(self, path, tmp_path):
+        fusion.save(volumes.open(path), tmp_path / "own.nc")
+        assert [item.name for item in volumes.contents(tmp_path / "own.nc")] == ["image"]
+        assert "image" in volumes.open(tmp_path / "own.nc", name="image")
+        with pytest.raises(FileReadError, match="it holds no 'sem'; name one of 'image'"):
+            volumes.open(tmp_path / "own.nc", name="sem")
 
 
 @pytest.mark.parametrize(

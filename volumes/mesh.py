@@ -58,14 +58,31 @@ def to_pyvista(ds: xr.Dataset, *, variables: Sequence[str] | None = None, cells:
     >>> grid.dimensions, grid["image"][grid.find_closest_point((1.0, 2.0, 0.0))].item()
     ((3, 2, 1), 5.0)
     """
-    ds = check(ds)
+    ds = check(unlinked(ds))
     grid = _grid(ds, cells)
     target = grid.cell_data if cells else grid.point_data
     chosen = _chosen(ds, variables)
     for name in chosen:
         target[name] = _flat(ds[name], ds)
-    grid.user_dict = _described(ds[chosen])
+    grid.user_dict = _described(unlinked(ds[chosen]))
     return grid
+
+
+def unlinked(ds: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose variables name only those ``ancillary_variables`` that were not left out of it."""
+    received: object = ds
+    if not isinstance(received, xr.Dataset):
+        return ds  # `check` refuses it with a sentence of its own
+    linked = {key: array for key, array in ds.data_vars.items() if "ancillary_variables" in array.attrs}
+    return ds.assign({key: _with_links(array, ds) for key, array in linked.items()})
+
+
+def _with_links(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    kept = [name for name in str(array.attrs["ancillary_variables"]).split() if name in ds.variables]
+    attrs = {key: value for key, value in array.attrs.items() if key != "ancillary_variables"}
+    found = array.copy(deep=False)
+    found.attrs = {**attrs, "ancillary_variables": " ".join(kept)} if kept else attrs
+    return found
 
 
 def from_pyvista(grid: Grid, *, name: str = "volume", units: str | None = None) -> xr.Dataset:

@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from fusion import units
-from fusion.conventions import SIGNAL, SPATIAL
+from fusion.conventions import SIGNAL, SPATIAL, spatial_dims
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.store import load, wrote
@@ -19,7 +19,9 @@ _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
 
 
 def parts(path: Path) -> list[Part]:
-    """List the variables that have a y or an x axis."""
+    """List the variables that have a y or an x axis; those of every dataset if `fusion.save` wrote the file."""
+    if wrote(path):
+        return own_parts(path)
     with opened(path) as ds:
         return [_part(path, str(key), ds[key]) for key in ds.data_vars if {"y", "x"} & set(ds[key].dims)]
 
@@ -27,21 +29,65 @@ def parts(path: Path) -> list[Part]:
 def own(path: Path, name: str | None = None) -> xr.Dataset | None:
     """Return a dataset that `fusion.save` wrote, lazily; None if another program wrote the file.
 
+    A name is that of a dataset of the project, or of a variable as `own_arrays` lists it, which then comes with the
+    variables that it names in ``ancillary_variables``.
+
     Raises
     ------
     FileReadError
-        If the file is a project with several datasets and `name` is none of them.
+        If the file is a project with several datasets and no name is given, or if it has none of that name.
     """
     if not wrote(path):
         return None
+    nodes = _nodes(path)
+    arrays = _own_arrays(nodes)
+    if name in nodes:
+        return nodes[name]
+    if name in arrays:
+        node, _, variable = str(name).rpartition("/")
+        return _with_companions(nodes[node], variable)
+    if name is None and "" in nodes:
+        return nodes[""]
+    available = ", ".join(map(repr, [*filter(None, nodes), *arrays]))
+    if name is None:
+        raise FileReadError(path, f"a project with the datasets {available}", hint="choose one by name=")
+    raise FileReadError(path, f"it holds no {name!r}", hint=f"name one of {available}")
+
+
+def own_parts(path: Path) -> list[Part]:
+    """List the images and volumes that `fusion.save` wrote, as ``dataset/variable`` where there are several datasets.
+
+    Spectra are left out.
+    """
+    return [_own_part(name, array) for name, array in _own_arrays(_nodes(path)).items()]
+
+
+def _nodes(path: Path) -> dict[str, xr.Dataset]:
+    """Return the datasets of a project by name; a single one has none."""
     stored: xr.Dataset | xr.DataTree = load(path, chunks={})
     if isinstance(stored, xr.Dataset):
-        return stored
-    nodes = {str(key): child.to_dataset() for key, child in stored.children.items()}
-    if name not in nodes:
-        available = ", ".join(map(repr, nodes))
-        raise FileReadError(path, f"a project with the datasets {available}", hint="choose one by name=")
-    return nodes[name]
+        return {"": stored}
+    return {node.path.strip("/"): node.to_dataset() for node in stored.subtree if node.has_data}
+
+
+def _own_arrays(nodes: dict[str, xr.Dataset]) -> dict[str, xr.DataArray]:
+    return {
+        f"{node}/{key}" if node else str(key): array
+        for node, ds in nodes.items()
+        for key, array in ds.data_vars.items()
+        if len(spatial_dims(array)) > 1 and not _SPECTRAL & set(array.dims) and array.dtype.kind in "iufb"
+    }
+
+
+def _own_part(name: str, array: xr.DataArray) -> Part:
+    axes = {str(dim): Axis(array[dim].attrs["units"], values=array[dim].values) for dim in spatial_dims(array)}
+    dims = tuple(str(dim) for dim in array.dims)
+    return Part(name=name, dims=dims, shape=array.shape, dtype=array.dtype, load=lambda: array.data, axes=axes)
+
+
+def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
+    linked = str(ds[variable].attrs.get("ancillary_variables", "")).split()
+    return ds[list(dict.fromkeys([variable, *(name for name in linked if name in ds.data_vars)]))]
 
 
 def opened(path: Path) -> xr.Dataset:

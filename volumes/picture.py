@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.conventions import check, spacing, spatial_dims
+from fusion.conventions import spacing, spatial_dims
 from fusion.errors import StoreError
 from volumes import blend, furniture, opengl
 from volumes.part import PathArg
-from volumes.render import BACKGROUND, INK, render, selected, thinned, value_text
+from volumes.render import BACKGROUND, INK, drawable, refuse_options, render, selected
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,8 @@ def flat(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    ds = thinned(check(ds))
+    ds = drawable(ds)
+    refuse_options(style, cmap, opacity, window_size)
     grey, found = selected(ds, variable, components, colors)
     legend = _legend(grey, found)
     layout = ConstrainedLayoutEngine(compress=True, rect=(0.01, 0.01, 0.98, 0.96 - _LINE * len(legend)))
@@ -113,9 +114,11 @@ def flat(
 
 def _panels(figure: Figure, ds: xr.Dataset) -> dict[Plane, Axes]:
     """Return one panel per plane, each as wide and high as it is in the specimen: below and beside the image."""
-    dims = [dim for dim in spatial_dims(ds) if ds.sizes[dim] > 1]
-    if len(dims) < 3:
-        return {(dims[0], dims[1]): figure.add_subplot()}
+    dims = spatial_dims(ds)
+    if len(dims) < 3 or min(ds.sizes[dim] for dim in dims) < 2:
+        # a row or a column has a second dim all the same, one pixel wide
+        row, column = sorted(sorted(dims, key=lambda dim: ds.sizes[dim] < 2)[:2], key=dims.index)
+        return {(row, column): figure.add_subplot()}
     long = {dim: float(np.ptp(ds[dim].values)) for dim in dims}
     grid = figure.add_gridspec(2, 2, width_ratios=[long["x"], long["z"]], height_ratios=[long["y"], long["z"]])
     places = {("y", "x"): grid[0, 0], ("z", "x"): grid[1, 0], ("y", "z"): grid[0, 1]}
@@ -147,7 +150,7 @@ def _cut(array: xr.DataArray, pair: Plane, middle: Mapping[str, int]) -> xr.Data
     """Return the plane through the middle on even steps, because a picture has square pixels."""
     rest = {dim: middle[str(dim)] for dim in array.dims if dim not in pair}
     plane = array.isel(rest).transpose(*pair)
-    uneven = [dim for dim in pair if spacing(plane[dim]) is None]
+    uneven = [dim for dim in pair if plane.sizes[dim] > 1 and spacing(plane[dim]) is None]
     for dim in uneven:
         even = np.linspace(float(plane[dim][0]), float(plane[dim][-1]), plane.sizes[dim])
         plane = plane.sel({dim: even}, method="nearest")
@@ -157,10 +160,10 @@ def _cut(array: xr.DataArray, pair: Plane, middle: Mapping[str, int]) -> xr.Data
 def _extent(ds: xr.Dataset, pair: Plane) -> tuple[float, float, float, float]:
     """Return left, right, bottom, top edges: half a pixel outside the centres, rows downwards."""
     edges: list[float] = []
+    steps = {dim: float(np.ptp(ds[dim].values)) / (ds.sizes[dim] - 1) for dim in pair if ds.sizes[dim] > 1}
     for dim in pair[::-1]:
-        first, last, size = float(ds[dim][0]), float(ds[dim][-1]), ds.sizes[dim]
-        half = (last - first) / (size - 1) / 2
-        edges += [first - half, last + half]
+        half = steps.get(dim, min(steps.values())) / 2  # a single row is as high as its pixels are wide
+        edges += [float(ds[dim][0]) - half, float(ds[dim][-1]) + half]
     return edges[0], edges[1], edges[3], edges[2]
 
 
@@ -172,7 +175,8 @@ def _label(panel: Axes, ds: xr.Dataset, pair: Plane, shown: bool) -> None:
     factor, name = furniture.display_unit(reach, str(ds[pair[0]].attrs["units"]))
     row, column = pair
     for axis, dim in ((panel.xaxis, column), (panel.yaxis, row)):
-        at: npt.NDArray[np.float64] = furniture.ticks(ds[dim].values[[0, -1]] * factor, most=4)
+        ends = ds[dim].values[[0, -1]] * factor
+        at: npt.NDArray[np.float64] = furniture.ticks(ends, most=4) if ends[0] < ends[1] else ends[:1]
         axis.set_ticks(list(at / factor), [f"{value:.6g}" for value in at])
         axis.set_label_text(f"{dim} / {name}", color=INK, fontsize=15)
     panel.tick_params(colors=INK, labelsize=13)
@@ -186,16 +190,14 @@ def _add_scale_bar(panel: Axes, ds: xr.Dataset) -> None:
     length = furniture.round_length(0.25 * (right - left))
     x, y = left + 0.04 * (right - left), bottom + 0.05 * (top - bottom)
     panel.plot([x, x + length], [y, y], color=INK, linewidth=5, solid_capstyle="butt")
-    text = furniture.length_text(length, str(ds["x"].attrs["units"]))
+    text = furniture.length_text(length, str(ds[spatial_dims(ds)[-1]].attrs["units"]))
     panel.text(x, y + 0.02 * (top - bottom), text, color=INK, va="bottom", fontsize=15)
 
 
 def _legend(grey: xr.DataArray | None, found: Sequence[blend.Layer]) -> list[tuple[str, str]]:
     """Return text and colour of each line: what is drawn, from which value to which."""
     if grey is None:
-        return [
-            (f"{layer.name}  {layer.bottom:.3g} – {value_text(layer.top, layer.units)}", layer.color) for layer in found
-        ]
+        return blend.legend(found, INK)
     low, high = blend.window(np.asarray(grey.values, dtype=float), *blend.PERCENTILES)
-    high_text = value_text(high, str(grey.attrs.get("units", "1")))
+    high_text = blend.value_text(high, str(grey.attrs.get("units", "1")))
     return [(f"{grey.attrs.get('long_name', grey.name)}  {low:.3g} – {high_text}", INK)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def contents(path: PathArg) -> list[Content]:
     """
     place = Path(path)
     return [
-        Content(part.name or place.stem, part.dims or (), part.shape, str(part.dtype), _axis_units(part))
+        Content(_listed(place, part), part.dims or (), part.shape, str(part.dtype), _axis_units(part))
         for part in _parts(place)
     ]
 
@@ -86,8 +87,8 @@ def open(
         TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
         file. The content decides on the format, not the name.
     name : str, optional
-        Which array to read, as `contents` lists them; left out, all are read if they have one shape. Where the file
-        does not name its array, this becomes the name of the dataset.
+        Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
+        `fusion.save` also the name of a dataset.
     voxel : str, float or mapping, optional
         Distance between pixel centres where the file does not give it, or where it is wrong there: ``"3.36 nm"`` for
         all spatial axes or ``{"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}``. A mapping may also hold the step of
@@ -106,14 +107,16 @@ def open(
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
         arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
         metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
-        What `fusion.save` wrote comes back as it was.
+        All that one file holds leads to one frame. What `fusion.save` wrote comes back as it was; `voxel`, `units`,
+        `dims` and `labels` are refused for it.
 
     Raises
     ------
     FileReadError
-        If the file is missing, damaged, of an unknown format, or does not say what is needed.
+        If the file is missing, damaged, of an unknown format, has no array of that name, or does not say what is
+        needed.
     UnitError
-        If a size in `voxel` is not a positive length.
+        If a size in `voxel` is not a positive length, or a step of another axis is no number with a unit.
     ConventionError
         If `dims` has names that are not in use here.
 
@@ -127,23 +130,31 @@ def open(
     (('y', 'x'), array([0.   , 0.062, 0.124, 0.186]))
     """
     place = Path(path)
+    given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
+    said = {key: value for key, value in given.items() if value is not None and value is not False}
     own = _own(place, name)
     if own is not None:
+        _refuse_more(place, said)
         return own
     chosen = [_renamed(place, part, dims) for part in _chosen(place, _parts(place), name)]
     _require_one_shape(place, chosen)
     steps = _steps(voxel, units, chosen[0])
     title = name or place.stem
     ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
-    given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
-    said = {key: value for key, value in given.items() if value}
     return provenance.opened(ds, "volumes.open", said, place)
 
 
 def _own(path: Path, name: str | None) -> xr.Dataset | None:
-    if path.suffix.lower() != ".nc" or not path.is_file() or not path.stat().st_size:
+    if path.suffix.lower() not in (".nc", ".nc4") or not path.is_file() or not path.stat().st_size:
         return None
     return _guarded(path, lambda: netcdf.own(path, name))
+
+
+def _refuse_more(path: Path, said: Mapping[str, Any]) -> None:
+    needless = [key for key in said if key != "name"]
+    if needless:
+        reason = f"a dataset that fusion.save wrote says all of itself; {', '.join(needless)} cannot apply to it"
+        raise FileReadError(path, reason, hint="leave that out")
 
 
 def _parts(path: Path) -> list[Part]:
@@ -191,13 +202,19 @@ def _guarded(path: Path, read: Callable[[], Read]) -> Read:
 
 
 def _chosen(path: Path, found: list[Part], name: str | None) -> list[Part]:
-    if name is None or not any(part.name for part in found):
+    if name is None:
         return found
-    named = [part for part in found if part.name == name]
+    named = [part for part in found if _listed(path, part) == name]
     if not named:
-        available = ", ".join(repr(part.name) for part in found)
-        raise FileReadError(path, f"it holds no array {name!r}", hint=f"name one of {available}")
+        available = ", ".join(repr(_listed(path, part)) for part in found)
+        hint = f"name one of {available}" if any(part.name for part in found) else f"leave name= out for {available}"
+        raise FileReadError(path, f"it holds no array {name!r}", hint=hint)
     return named
+
+
+def _listed(path: Path, part: Part) -> str:
+    """Return the name by which `contents` lists an array: that of the file where it has none."""
+    return part.name or path.stem
 
 
 def _renamed(path: Path, part: Part, dims: Sequence[str] | None) -> Part:
@@ -239,7 +256,15 @@ def _step(dim: str, size: Size, unit: str | None) -> Axis:
     if dim in SPATIAL:
         return Axis(units.LENGTH, step=length(text))
     number, _, given = text.strip().partition(" ")
-    return Axis(given or SIGNAL[dim], step=float(number))
+    try:
+        step = float(number)
+    except ValueError:
+        step = math.nan
+    # an axis may descend, so that a negative step is one
+    if not math.isfinite(step) or step == 0:
+        unit = SIGNAL.get(dim, "1")
+        raise UnitError(f"the step along {dim} is a number and a unit such as '2 {unit}'; received {size!r}")
+    return Axis(given or SIGNAL.get(dim, "1"), step=step)
 
 
 def _assembled(
@@ -253,7 +278,8 @@ def _assembled(
     if overridden:
         attrs["voxel_given"] = f"the sizes along {', '.join(overridden)} were given by the user; the file has others"
     axes = _complete(path, first, steps)
-    return dataset(variables, axes, name=title, cell_methods=None if labels else "mean", attrs=attrs)
+    methods = None if labels else "mean"
+    return dataset(variables, axes, name=title, frame=path.stem, cell_methods=methods, attrs=attrs)
 
 
 def _key(part: Part, named: bool, labels: bool) -> str:

@@ -13,7 +13,7 @@ import xarray as xr
 from fusion.conventions import SPATIAL, check, spatial_dims
 from fusion.errors import DataError
 from volumes import blend, furniture, opengl
-from volumes.mesh import to_pyvista
+from volumes.mesh import to_pyvista, unlinked
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -23,6 +23,7 @@ BACKGROUND: Final = "#0e1116"
 INK: Final = "#e8eaed"
 _LARGEST: Final = 24e6
 _LINE: Final = 0.042
+_WINDOW: Final = range(100, 10_001)
 
 
 def render(
@@ -47,8 +48,9 @@ def render(
         Two or three spatial dims. Nothing is drawn where a value is NaN, or where ``coverage`` is 0 for an array that
         names it in ``ancillary_variables``.
     variable : str, optional
-        What to draw: an array on the spatial dims in grey, or one with a ``component`` or ``channel`` dim in colours.
-        Left out, the components are drawn if there are any, else the first array.
+        What to draw: an array on the spatial dims in grey, labels in one colour each (without what is called
+        ``background`` or ``outside``), or an array with a ``component`` or ``channel`` dim in colours, a photograph
+        in its own. Left out, the components are drawn if there are any, else the channels, else the first array.
     style : {"volume", "slices", "both", "faces"}
         A cloud; three planes through the middle (of what the coloured arrays cover, if there are any); both; or the
         outer faces, opaque. A 2-D dataset is always a plane.
@@ -78,11 +80,8 @@ def render(
     DataError
         If there is nothing to draw, or no OpenGL on this machine.
     """
-    ds = thinned(check(ds))
-    if len(spatial_dims(ds)) < 2:
-        raise DataError(f"two or three spatial dims can be drawn; the dataset has {spatial_dims(ds)}")
-    if style not in get_args(Style):
-        raise DataError(f"style is one of {', '.join(get_args(Style))}; received {style!r}")
+    ds = drawable(ds)
+    refuse_options(style, cmap, opacity, window_size)
     grey, found = selected(ds, variable, components, colors)
     opengl.require()
     import pyvista as pv
@@ -93,8 +92,47 @@ def render(
         _draw_grey(plotter, ds, grey, style, cmap, opacity)
     else:
         _draw_layers(plotter, ds, found, style, opacity)
-    _finish(plotter, ds, len(found), scale_bar, axes)
+    _finish(plotter, ds, len(blend.legend(found, INK)), scale_bar, axes)
     return plotter
+
+
+def drawable(ds: xr.Dataset) -> xr.Dataset:
+    """Return a dataset as it is drawn: judged, of a size that can be drawn at once.
+
+    Raises
+    ------
+    DataError
+        If it has no two spatial dims, or is a single pixel.
+    """
+    ds = check(unlinked(ds))
+    sizes = {dim: ds.sizes[dim] for dim in spatial_dims(ds)}
+    if len(sizes) < 2:
+        raise DataError(f"two or three spatial dims can be drawn; the dataset has {spatial_dims(ds)}")
+    if max(sizes.values()) < 2:
+        raise DataError(f"two pixels or more can be drawn; the dataset has the sizes {sizes}")
+    return thinned(ds)
+
+
+def refuse_options(style: str, cmap: str, opacity: float, window_size: tuple[int, int]) -> None:
+    """Refuse options that neither PyVista nor matplotlib can draw with.
+
+    Raises
+    ------
+    DataError
+        Naming the option and what it may be.
+    """
+    from matplotlib import colormaps
+
+    if style not in get_args(Style):
+        raise DataError(f"style is one of {', '.join(get_args(Style))}; received {style!r}")
+    if cmap not in colormaps:
+        raise DataError(f"cmap is the name of a colour map of matplotlib, e.g. 'gray' or 'viridis'; received {cmap!r}")
+    if not 0.0 <= opacity <= 1.0:
+        raise DataError(f"opacity lies between 0 and 1; received {opacity!r}")
+    whole = [size for size in window_size if isinstance(size, (int, np.integer)) and size in _WINDOW]
+    if len(whole) != 2 or len(window_size) != 2:
+        limits = f"{_WINDOW.start} to {_WINDOW.stop - 1}"
+        raise DataError(f"window_size is a width and a height of {limits} pixels; received {window_size!r}")
 
 
 def selected(
@@ -105,7 +143,9 @@ def selected(
         raise DataError(f"no variable {variable!r} to draw; the dataset has {list(ds.data_vars)}")
     grey_named = variable in ds and set(ds[variable].dims) == set(spatial_dims(ds))
     if components is None and (grey_named or not blend.has_layers(ds, variable)):
-        return blend.scalar(ds, variable), []
+        array = blend.scalar(ds, variable)
+        named = blend.label_layers(array, colors)
+        return (None, named) if named else (array, [])
     found = blend.layers(ds, None if grey_named else variable, components, colors)
     return None, [blend.grey_layer(blend.scalar(ds, variable), found), *found] if grey_named else found
 
@@ -213,14 +253,8 @@ def _aim(plotter: pv.Plotter, bounds: Any, lines: int) -> None:
 def _add_legend(plotter: pv.Plotter, found: list[blend.Layer]) -> None:
     """Name each colour and the value at which it is brightest."""
     size = max(6, round(13 * plotter.window_size[1] / 900))
-    for i, layer in enumerate(found):
-        text = f"{layer.name}  {layer.bottom:.3g} – {value_text(layer.top, layer.units)}"
-        plotter.add_text(text, position=(0.04, 0.94 - _LINE * i), viewport=True, color=layer.color, font_size=size)
-
-
-def value_text(value: float, unit: str) -> str:
-    """Return a value with its unit, as a legend shows it."""
-    return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"
+    for i, (text, color) in enumerate(blend.legend(found, INK)):
+        plotter.add_text(text, position=(0.04, 0.94 - _LINE * i), viewport=True, color=color, font_size=size)
 
 
 def thinned(ds: xr.Dataset) -> xr.Dataset:
