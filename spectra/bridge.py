@@ -196,9 +196,7 @@ def _labels(ds: xr.Dataset, array: xr.DataArray) -> dict[str, Any]:
 def _restored(signal: Any, axes: list[Any], kept: dict[str, Any], title: str) -> xr.Dataset:
     dims = [str(axis.name) for axis in axes]
     coords = {
-        key: stored
-        for key, stored in kept["coords"].items()
-        if key not in dims and set(stored["dims"]) <= set(dims) and key not in SPATIAL
+        key: stored for key, stored in kept["coords"].items() if key not in dims and set(stored["dims"]) <= set(dims)
     }
     shell = xr.Dataset.from_dict({"coords": coords, "attrs": kept["attrs"], "dims": {}, "data_vars": {}})
     shell = shell.assign_coords({axis.name: _coordinate(axis, kept["coords"][axis.name]) for axis in axes})

@@ -19,7 +19,7 @@ from spectra.variables import main_variable
 Array = npt.NDArray[Any]
 
 
-def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Dataset:
+def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.Dataset:
     """Subtract a smooth baseline from every spectrum.
 
     Parameters
@@ -30,7 +30,7 @@ def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Data
         A method of pybaselines for single spectra: ``"asls"``, ``"arpls"``, ``"snip"``, ``"modpoly"``, ... Those of
         the Whittaker family (``"asls"``, ``"arpls"``) take the channels as evenly spaced.
     **options
-        Of that method, e.g. ``lam=1e5`` for the stiffness of ``"asls"``.
+        Of that method, e.g. ``lam=1e5`` for the stiffness of ``"asls"``. Where it needs whole numbers, ``20.0`` is 20.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def baseline(ds: xr.Dataset, *, method: str = "asls", **options: Any) -> xr.Data
     """
     array = main_variable(fusion.check(ds))
     dim = signal_dim(array)
-    _require_method(array[dim].values, method, options)
+    options = _accepted(array[dim].values, method, options)
     result = _each_spectrum(ds, partial(_corrected, positions=array[dim].values, method=method, options=options))
     return provenance.record(result, "spectra.baseline", {"method": method, **options})
 
@@ -138,7 +138,7 @@ def clip(ds: xr.Dataset) -> xr.Dataset:
     return provenance.record(fusion.check(ds.assign({str(array.name): clipped})), "spectra.clip")
 
 
-def crop(ds: xr.Dataset, **ranges: tuple[float | None, float | None]) -> xr.Dataset:
+def crop(ds: xr.Dataset, /, **ranges: tuple[float | None, float | None]) -> xr.Dataset:
     """Cut a dataset to ranges of its coordinates, both ends included.
 
     Parameters
@@ -230,13 +230,30 @@ def _float_type(array: Array | xr.DataArray) -> np.dtype[Any]:
     return np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
 
 
-def _require_method(positions: Array, method: str, options: dict[str, Any]) -> None:
-    """Try the method on a plain ramp, so that a wrong name or option fails at once even for lazy data."""
+def _accepted(positions: Array, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options as the method takes them: tried on a ramp, so that even lazy data fail at once."""
     from pybaselines import Baseline
 
     if method.startswith("_") or not callable(getattr(Baseline, method, None)):
         raise DataError(f"pybaselines knows no method {method!r}; common ones are 'asls', 'arpls', 'snip', 'modpoly'")
+    refusal = _refusal(positions, method, options)
+    if refusal is None:
+        return options
+    whole = {key: _whole(value) for key, value in options.items()}
+    if _refusal(positions, method, whole) is None:
+        return whole
+    raise DataError(f"pybaselines refuses method {method!r} with {options}: {refusal}") from refusal
+
+
+def _refusal(positions: Array, method: str, options: dict[str, Any]) -> Exception | None:
+    from pybaselines import Baseline
+
     try:
         getattr(Baseline(positions), method)(1.0 + np.arange(positions.size, dtype=np.float64), **options)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"pybaselines refuses method {method!r} with {options}: {error}") from error
+    except Exception as error:  # numba, which compiles some methods, has errors of its own
+        return error
+    return None
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,12 @@ from spectra.axes import as_axis, dim_name
 from spectra.items import Builders, unique
 from spectra.metadata import flat_attrs, lookup, mapped, technique
 from spectra.quiet import quiet
+from spectra.whole import blocks, require_whole
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
 _ON_STAGE: Final = ("renishaw",)
+_ROW_BY_ROW: Final = 0
+_COLUMN_BY_COLUMN: Final = 2
 
 Raw = dict[str, Any]
 
@@ -39,8 +43,9 @@ def builders(path: Path, plugin: str) -> Builders:
     Raises
     ------
     FileReadError
-        If the plugin cannot read the file.
+        If the file is cut short or the plugin cannot read it.
     """
+    require_whole(path, plugin)
     raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
     names = unique([_name(raw, path, plugin) for raw in raws])
     main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
@@ -100,6 +105,7 @@ def labelled(raw: Raw, name: str, *, frame: str, pose: fusion.Affine | None = No
 def _build(raw: Raw, name: str, path: Path, main: Raw | None, stage: bool) -> xr.Dataset:
     try:
         frame, pose = ("stage", None) if stage else _place(raw, main, path.stem, name)
+        raw = _folded(raw, path) if stage and len(raw["axes"]) > 2 else raw
         return labelled(raw, name, frame=frame, pose=pose)
     except (ConventionError, UnitError) as error:
         raise FileReadError(path, f"item {name!r}: {error}") from error
@@ -117,6 +123,33 @@ def _read(path: Path, plugin: str) -> list[Raw]:
             return list(reader(str(path), **options))
         except Exception as error:  # plugins fail with errors of every class on damaged files
             raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
+
+
+def _folded(raw: Raw, path: Path) -> Raw:
+    """Return a Renishaw map with its spectra where they were measured: the plugin takes every map as row by row."""
+    order, sizes = _order(path)
+    if order not in (_ROW_BY_ROW, _COLUMN_BY_COLUMN):
+        reason = f"its map was measured in an order of type {order}, and only row by row (0) or column by column (2)"
+        raise FileReadError(path, f"{reason} can be put in place", hint="export the map from WiRE as text or NetCDF")
+    if order == _ROW_BY_ROW:
+        return raw
+    y, x = (int(axis["size"]) for axis in raw["axes"][:2])
+    if (x, y, 1) != sizes:
+        reason = f"its map is {x} by {y} but was planned as {' by '.join(map(str, sizes))}, column by column"
+        raise FileReadError(path, f"{reason}: no spectrum has a sure place", hint="measure all columns")
+    # as read, the spectra are still in the order of the file: y runs fastest
+    return {**raw, "data": raw["data"].reshape(x, y, -1).swapaxes(0, 1)}
+
+
+def _order(path: Path) -> tuple[int, tuple[int, ...]]:
+    """Return type and sizes (x, y, z) of a Renishaw map: the plugin keeps the type only where it knows its name."""
+    found = next((block for block in blocks(path) if block.name == b"WMAP"), None)
+    if found is None:
+        raise FileReadError(path, "it holds a map but does not say in which order (no block WMAP)")
+    with path.open("rb") as stream:
+        stream.seek(found.start)
+        order, *_, x, y, z = struct.unpack("<II6fIII", stream.read(44))
+    return int(order), (int(x), int(y), int(z))
 
 
 def _name(raw: Raw, path: Path, plugin: str) -> str:

@@ -17,6 +17,7 @@ from fusion.model import Axis
 from spectra.items import Builders
 from spectra.metadata import technique
 
+_AGAIN: Final = "export the whole map again"
 HEAD: Final = b"X-Axis\t"
 _PLACE: Final = re.compile(r"\((\d+)/(\d+)\)\s*$")
 _UNITS: Final = {"rel. 1/cm": ("raman_shift", "1/cm"), "nm": ("wavelength", "nm")}
@@ -24,6 +25,9 @@ _UNITS: Final = {"rel. 1/cm": ("raman_shift", "1/cm"), "nm": ("wavelength", "nm"
 
 def builders(path: Path) -> Builders:
     """Return the one map of a file.
+
+    The format does not say how many channels there are: a file that was cut exactly at the end of a line opens with
+    the channels that are left.
 
     Parameters
     ----------
@@ -35,13 +39,25 @@ def builders(path: Path) -> Builders:
 def _build(path: Path) -> xr.Dataset:
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            titles, said = (stream.readline().rstrip("\n").split("\t") for _ in range(2))
-            table = np.loadtxt(stream, ndmin=2)
+            lines = stream.readlines()
+        _require_whole(path, lines)
+        titles, said = (line.rstrip("\n").split("\t") for line in lines[:2])
+        table = np.loadtxt(lines[2:], ndmin=2)
         return _labelled(titles[1:], said, table, path.stem)
     except (ConventionError, UnitError, ValueError, KeyError) as error:
-        raise FileReadError(
-            path, f"not a WITec export of a map ({error})", hint="export the whole map again"
-        ) from error
+        raise FileReadError(path, f"not a WITec export of a map ({error})", hint=_AGAIN) from error
+
+
+def _require_whole(path: Path, lines: list[str]) -> None:
+    """Refuse a file that ends within a line, or whose lines have not a number for each title."""
+    columns = len(lines[0].split("\t"))
+    counts = {number: len(line.split()) for number, line in enumerate(lines[2:], start=3) if line.strip()}
+    number, count = next(((key, value) for key, value in counts.items() if value != columns), (0, columns))
+    # the last number of a line without an end may lack digits, even where every column is there
+    if not counts or not lines[-1].endswith("\n"):
+        raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
+    if number:
+        raise FileReadError(path, f"cut short or damaged: line {number} has {count} of {columns} columns", hint=_AGAIN)
 
 
 def _labelled(titles: list[str], said: list[str], table: npt.NDArray[np.float64], name: str) -> xr.Dataset:

@@ -90,6 +90,13 @@ def test_measured_files_come_back(measured, name, item, kind):
     assert_returns(ds)
 
 
+def test_the_plane_that_a_map_lies_in_comes_back():
+    ds = fusion.phantom()["map"].to_dataset()
+    assert ds["z"].dims == ()
+    assert_returns(ds)
+    assert_returns(ds.assign_coords(z=ds["z"] + 3.0))
+
+
 def map_of(dim="energy", unit="keV", **attrs):
     data = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 3, 4, 5)
     return fusion.dataset(

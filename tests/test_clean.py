@@ -74,6 +74,33 @@ def test_wrong_method_fails_at_once(method, options, message):
         spectra.baseline(raman(lazy=True)[0], method=method, **options)
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("pspline_asls", {"num_knots": 20.0, "lam": 1e3}), ("asls", {"max_iter": 5.0, "p": 0.02}),
+     ("loess", {"total_points": 40.0})],
+)  # fmt: skip
+def test_whole_numbers_may_be_floats(method, options):
+    ds, _ = raman()
+    one = ds.isel(y=slice(1), x=slice(2))
+    whole = {key: int(value) if value == int(value) else value for key, value in options.items()}
+    flat, expected = spectra.baseline(one, method=method, **options), spectra.baseline(one, method=method, **whole)
+    xr.testing.assert_equal(flat, expected)
+    assert provenance.read(flat)["steps"][-1]["parameters"] == {"method": method, **options}
+
+
+def test_fraction_is_not_rounded():
+    with pytest.raises(DataError, match=r"refuses method 'pspline_asls' with \{'num_knots': 20.5\}: .*integer"):
+        spectra.baseline(raman()[0], method="pspline_asls", num_knots=20.5)
+
+
+def test_option_or_axis_called_ds_is_named():
+    ds, _ = raman()
+    with pytest.raises(DataError, match="unexpected keyword argument 'ds'"):
+        spectra.baseline(ds, ds=1.0)
+    with pytest.raises(DataError, match="no axis 'ds' to crop; the axes are y, x, raman_shift"):
+        spectra.crop(ds, ds=(0.0, 1.0))
+
+
 def test_crop_by_coordinates():
     ds, _ = raman(lazy=True)
     cut = spectra.crop(ds, raman_shift=(900.0, 1100.0), x=(1.0, None))

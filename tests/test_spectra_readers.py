@@ -22,6 +22,9 @@ from spectra.backend import SpectraBackend
 CL = "correlative_cl_sem/odemis_spectrum_fitting.h5"
 VELOX = "correlative_eds_haadf_velox/fei_SI_SuperX-HAADF_20frames_10x50.emd"
 STREAMLINE = "raman/renishaw_test_streamline.wdf"
+MAP = "raman/renishaw_test_map.wdf"
+WITEC = "raman/Witec-Map_full.txt"
+JEOL = "edx/jeol/Sample/00_View000/View000_0000006.pts"
 
 # file, variable, technique, {dim: (size, first, step, unit)}; a step of None is an axis that is not uniform
 FILES = [
@@ -37,7 +40,7 @@ FILES = [
     ("correlative_eds_haadf_velox/fei_emd_si.emd", "counts", "EDX",
      {"y": (16, -10.604829676e-3, 5.302414838e-3, "um"), "x": (16, -47.721733542e-3, 5.302414838e-3, "um"),
       "energy": (4096, -1.0, 0.01, "keV")}),
-    ("edx/jeol/Sample/00_View000/View000_0000006.pts", "counts", "EDX",
+    (JEOL, "counts", "EDX",
      {"y": (512, 0.0, 8.69140625e-3, "um"), "x": (512, 0.0, 8.69140625e-3, "um"),
       "energy": (4096, -0.960661325, 0.00999866, "keV")}),
     ("eels/EELS_SI.dm4", "intensity", "EELS",
@@ -56,7 +59,7 @@ FILES = [
       "raman_shift": (394, 924.1953125, None, "1/cm")}),
     ("raman/renishaw_test_zscan.wdf", "intensity", "Raman",
      {"z": (40, -10.0, 0.5, "um"), "raman_shift": (1015, 1226.60534668, None, "1/cm")}),
-    ("raman/renishaw_test_map.wdf", "intensity", "optical spectroscopy",
+    (MAP, "intensity", "optical spectroscopy",
      {"y": (3, -100.0, 100.0, "um"), "x": (3, -100.0, 100.0, "um"),
       "wavelength": (47, 346.77279663, None, "nm")}),
     ("raman/chondro.nc", "counts", "Raman",
@@ -102,7 +105,7 @@ def reference(path: Path, plugin: str, title: str | None, **options):
         (VELOX, "emd", "HAADF", None),
         ("eels/EELS_SI.dm4", "digitalmicrograph", "EELS_SI", (0, -1)),
         ("cathodoluminescence/quantum-emitters_map.dm4", "digitalmicrograph", "m71504_map6", (0, -1)),
-        (STREAMLINE, "renishaw", "StreamLine image acquisition 5", None),
+        (MAP, "renishaw", "Simple mapping measurement", None),
         ("raman/renishaw_test_zscan.wdf", "renishaw", "Depth series acquisition 8", None),
     ],
 )
@@ -115,8 +118,56 @@ def test_values_are_those_of_the_reference_reader(measured, name, plugin, item, 
     np.testing.assert_array_equal(array.values, expected)
 
 
+def spectra_of_wdf(path: Path, count: int, channels: int) -> np.ndarray:
+    """Return the spectra in the order of the file: after the header of 512 bytes comes the block DATA."""
+    content = path.read_bytes()
+    assert content[512:516] == b"DATA"
+    return np.frombuffer(content, "<f4", count * channels, 528).reshape(count, channels)
+
+
+def test_map_measured_column_by_column_is_folded_so(measured):
+    path = measured(STREAMLINE)
+    values = spectra.open(path)["intensity"].values
+    stored = spectra_of_wdf(path, 49 * 45, 394)
+    for y, x in ((0, 0), (1, 0), (0, 1), (12, 27), (48, 44)):
+        np.testing.assert_array_equal(values[y, x], stored[49 * x + y])
+    total = values.sum(axis=-1)
+    across, along = (np.abs(np.diff(total, axis=axis)).mean() for axis in (1, 0))
+    as_rows = np.abs(np.diff(stored.sum(axis=-1).reshape(49, 45), axis=0)).mean()
+    assert max(across, along) < 0.8 * as_rows
+
+
+def test_map_measured_row_by_row_stays(measured):
+    path = measured(MAP)
+    stored = spectra_of_wdf(path, 9, 47)
+    values = spectra.open(path, name="Simple mapping measurement")["intensity"].values
+    np.testing.assert_array_equal(values[1, 0], stored[3, ::-1])  # its wavelengths descend
+
+
+@pytest.mark.parametrize("order", [1, 3, 4, 6, 8, 16, 32, 64])
+def test_map_measured_in_another_order_is_refused(measured, tmp_path, order):
+    content = bytearray(measured(STREAMLINE).read_bytes())
+    place = content.index(b"WMAP") + 16
+    content[place : place + 4] = order.to_bytes(4, "little")
+    path = tmp_path / "snake.wdf"
+    path.write_bytes(content)
+    with pytest.raises(FileReadError, match=f"snake.wdf: its map was measured in an order of type {order}, and only"):
+        spectra.open(path, name="StreamLine image acquisition 5")
+    assert spectra.open(path, name="white light")["image"].dims == ("y", "x", "channel")
+
+
+def test_columns_that_were_not_all_measured_are_refused(measured, tmp_path):
+    content = bytearray(measured(STREAMLINE).read_bytes())
+    place = content.index(b"WMAP") + 16 + 8 + 24
+    content[place + 8 : place + 12] = (2).to_bytes(4, "little")
+    path = tmp_path / "stack.wdf"
+    path.write_bytes(content)
+    with pytest.raises(FileReadError, match="45 by 49 but was planned as 45 by 49 by 2, column by column"):
+        spectra.open(path, name="StreamLine image acquisition 5")
+
+
 def test_witec_export_has_no_pixel_size(measured):
-    path = measured("raman/Witec-Map_full.txt")
+    path = measured(WITEC)
     ds = spectra.open(path)
     table = np.loadtxt(path, skiprows=2)
     assert ds["intensity"].dims == ("y", "x", "raman_shift")
@@ -163,7 +214,7 @@ def test_hspy_values_without_hyperspy(measured):
 def test_large_maps_stay_lazy(measured):
     for name in ("edx/test_TEM.bcf", VELOX, "eels/EELS_SI.dm4", "raman/chondro.nc"):
         assert next(iter(spectra.open(measured(name)).data_vars.values())).chunks is not None
-    jeol = spectra.open(measured("edx/jeol/Sample/00_View000/View000_0000006.pts"))["counts"]
+    jeol = spectra.open(measured(JEOL))["counts"]
     corner = jeol[:8, :8].values
     assert corner.dtype == np.uint16
     assert corner.sum() == 9
@@ -347,6 +398,61 @@ def test_a_cut_file_is_refused(measured, tmp_path):
         path = tmp_path / Path(name).name
         path.write_bytes(whole[: len(whole) // 3])
         with pytest.raises(FileReadError, match=path.name):
+            spectra.open(path)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.98, 1.0])
+@pytest.mark.parametrize("name", ["edx/test_TEM.bcf", "edx/P45_the_default_job.bcf", JEOL, WITEC, STREAMLINE, MAP])
+def test_a_file_that_is_shorter_than_it_says_is_cut_short(measured, tmp_path, name, share):
+    whole = measured(name).read_bytes()
+    path = tmp_path / Path(name).name
+    path.write_bytes(whole[: int(share * (len(whole) - 1))])
+    with pytest.raises(FileReadError, match=f"{path.name}.*: cut short.*again"):
+        spectra.open(path)
+
+
+@pytest.mark.parametrize("name", ["edx/test_TEM.bcf", JEOL])
+def test_a_file_may_be_longer_than_it_says(measured, tmp_path, name):
+    path = tmp_path / Path(name).name
+    path.write_bytes(measured(name).read_bytes() + bytes(16))
+    assert spectra.contents(path)[0].technique != "unreadable"
+
+
+def test_wdf_with_bytes_that_are_no_block_is_refused(measured, tmp_path):
+    path = tmp_path / "map.wdf"
+    path.write_bytes(measured(MAP).read_bytes() + bytes(16))
+    with pytest.raises(FileReadError, match="damaged: no block begins at byte 332110"):
+        spectra.open(path)
+
+
+@pytest.mark.parametrize(("name", "length"), [("edx/test_TEM.bcf", 200), (JEOL, 30)])
+def test_a_file_cut_within_its_header(measured, tmp_path, name, length):
+    path = tmp_path / Path(name).name
+    path.write_bytes(measured(name).read_bytes()[:length])
+    with pytest.raises(FileReadError, match=f"cut short within its header, after {length} bytes"):
+        spectra.open(path)
+
+
+def test_a_project_of_jeol_is_refused_for_its_map(measured, tmp_path):
+    folder = tmp_path / "Sample" / "00_View000"
+    folder.mkdir(parents=True)
+    (folder / "cut.pts").write_bytes(measured(JEOL).read_bytes()[:100000])
+    (tmp_path / "project.asw").write_bytes(b"any")
+    with pytest.raises(FileReadError, match=r"cut[.]pts: cut short: 100000 of at least 1388552 bytes"):
+        spectra.open(tmp_path / "project.asw")
+
+
+def test_witec_lines_must_be_whole(measured, tmp_path):
+    lines = measured(WITEC).read_text().splitlines(keepends=True)
+    path = tmp_path / "map.txt"
+    for text, message in (
+        ("".join(lines)[:-3], "cut short within line 1026"),
+        ("".join(lines[:2]), "cut short within line 2"),
+        (lines[0][:300], "cut short within line 1"),
+        ("".join([*lines[:9], lines[9].rpartition("\t")[0] + "\n", *lines[10:]]), "line 10 has 25 of 26 columns"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FileReadError, match=message):
             spectra.open(path)
 
 

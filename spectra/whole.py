@@ -1,0 +1,115 @@
+"""Whether a file is all there: what its header promises, held against its length, before a reader trusts either."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from fusion.errors import FileReadError
+
+_AGAIN: Final = "copy it again"
+_SFS: Final = b"AAMVHFSS"
+_PTS: Final = b"PTTDFILE"
+_WDF: Final = b"WDF1"
+_ASW_PTS: Final = "*/*/*.pts"
+_BLOCK: Final = struct.Struct("<4sIQ")
+
+
+class Block(NamedTuple):
+    """One block of a Renishaw file: its name and the bytes after its header."""
+
+    name: bytes
+    start: int
+    size: int
+
+
+def require_whole(path: Path, plugin: str) -> None:
+    """Refuse a file of Bruker (bcf), JEOL (pts, asw) or Renishaw (wdf) that is shorter than it says itself.
+
+    The compiled reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays. Other
+    formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its blocks
+    cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
+
+    Parameters
+    ----------
+    path : Path
+    plugin : str
+        Module of RosettaSciIO.
+
+    Raises
+    ------
+    FileReadError
+        If the file is cut short, or the blocks of a wdf file do not follow one another.
+    """
+    # a project of JEOL is a list: the maps lie in folders beside it
+    parts = sorted(path.parent.glob(_ASW_PTS)) if path.suffix.lower() == ".asw" else [path]
+    for part in parts if plugin in _PROMISES else []:
+        _require_length(part, _PROMISES[plugin])
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """Yield the blocks of a Renishaw file, up to the first whose header is missing or makes no sense.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    with path.open("rb") as stream:
+        place = 0
+        while len(head := _at(stream, place, _BLOCK.size)) == _BLOCK.size:
+            name, _, size = _BLOCK.unpack(head)
+            if size < _BLOCK.size:
+                return
+            yield Block(name, place + _BLOCK.size, size - _BLOCK.size)
+            place += size
+
+
+def _require_length(path: Path, promised: Callable[[Path], int]) -> None:
+    size = path.stat().st_size
+    try:
+        length = promised(path)
+    except struct.error as error:
+        raise FileReadError(path, f"cut short within its header, after {size} bytes", hint=_AGAIN) from error
+    if size < length:
+        raise FileReadError(path, f"cut short: {size} of at least {length} bytes are there", hint=_AGAIN)
+
+
+def _bruker(path: Path) -> int:
+    """Return the length that the header of the container gives: its head and the number of its chunks."""
+    with path.open("rb") as stream:
+        if stream.read(len(_SFS)) != _SFS:
+            return 0
+        (chunk,) = struct.unpack("<I", _at(stream, 0x128, 4))
+        (count,) = struct.unpack("<I", _at(stream, 0x148, 4))
+    return 0x118 + int(chunk) * int(count)
+
+
+def _jeol(path: Path) -> int:
+    """Return where the events of a map end: their place and their length."""
+    with path.open("rb") as stream:
+        if _at(stream, 4, len(_PTS)) != _PTS:
+            return 0
+        start, length = struct.unpack("<II", _at(stream, 28, 8))
+    return int(start) + int(length)
+
+
+def _renishaw(path: Path) -> int:
+    """Return where the last block ends; a block header that is cut itself promises at least its own length."""
+    with path.open("rb") as stream:
+        if stream.read(len(_WDF)) != _WDF:
+            return 0
+    end = max((block.start + block.size for block in blocks(path)), default=0)
+    if end + _BLOCK.size <= path.stat().st_size:
+        # the plugin would look for a block there for ever
+        raise FileReadError(path, f"damaged: no block begins at byte {end}", hint=_AGAIN)
+    return end + _BLOCK.size if end < path.stat().st_size else end
+
+
+def _at(stream: BinaryIO, place: int, count: int) -> bytes:
+    stream.seek(place)
+    return stream.read(count)
+
+
+_PROMISES: Final[dict[str, Callable[[Path], int]]] = {"bruker": _bruker, "jeol": _jeol, "renishaw": _renishaw}
