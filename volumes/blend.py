@@ -17,6 +17,7 @@ COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8
 _BANDS: Final = ("component", "channel")
 _BOTTOM: Final = 2.0
 _TOP: Final = 99.0
+_NEXT_TO_NOTHING: Final = 0.05
 PERCENTILES: Final = (2.0, 99.8)
 _GREY: Final = "#c9ced6"
 _DIMMED: Final = 0.3
@@ -293,6 +294,8 @@ def _named(available: dict[str, xr.DataArray], key: str | int) -> str:
 
 def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
     bottom, top = window(values.values, _BOTTOM, _TOP)
+    if 0.0 <= bottom < _NEXT_TO_NOTHING * top:
+        bottom = 0.0
     label = f"component {name}" if name.isdigit() else name
     return Layer(label, values, color, bottom, top, str(values.attrs.get("units", "1")))
 
