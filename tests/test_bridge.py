@@ -215,3 +215,21 @@ def test_which_variable():
 
 def test_every_signal_axis_is_covered():
     assert set(UNITS) | {"tilt", "component"} == set(SIGNAL)
+
+
+def test_a_known_voxel_is_at_its_known_place_in_hyperspy_and_back():
+    z, y, x = np.indices((3, 4, 5))
+    values = (100 * z + 10 * y + x)[..., None] + np.zeros(6)
+    axes = {"z": fusion.Axis("um", 0.5, 7.0), "y": fusion.Axis("um", 0.3), "x": fusion.Axis("um", 0.2, -1.0)}
+    ds = fusion.dataset(
+        {"intensity": (("z", "y", "x", "energy"), values)},
+        {**axes, "energy": fusion.Axis("keV", 0.1)},
+        name="ramp",
+        cell_methods="mean",
+    )
+    signal = spectra.to_hyperspy(ds)
+    assert [axis.name for axis in signal.axes_manager.navigation_axes] == ["x", "y", "z"]
+    np.testing.assert_array_equal(signal.inav[4, 2, 1].data, 124.0)
+    assert signal.axes_manager["z"].index2value(1) == 7.5
+    again = spectra.from_hyperspy(signal)
+    np.testing.assert_array_equal(again["intensity"].sel(z=7.5, y=0.6, x=-0.2, method="nearest"), 124.0)
