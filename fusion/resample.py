@@ -101,6 +101,11 @@ def resample(
     moved: dict[Any, xr.DataArray] = {}
     for name in spatial:
         moved[name], moved[COVERAGE] = _move(ds[name], grid, source, method, squared=name in errors)
+    coverage = moved[COVERAGE]
+    if coverage.chunks is None and not coverage.any():
+        raise DataError(
+            f"{title(ds)} covers no place of the grid of {title(grid)}; check the transform, or give depth="
+        )
     result = _assembled(ds, grid, moved)
     parameters = {"method": method, "depth": depth, "matrix": transform.matrix, "covariance": transform.covariance}
     return provenance.record(result, "fusion.resample", parameters, parents=[grid])

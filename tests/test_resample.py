@@ -499,3 +499,13 @@ def test_complex_values_are_refused_rather_than_halved() -> None:
     ds = volume((4, 6, 5))
     with pytest.raises(fusion.ConspectusError, match="complex"):
         fusion.resample(replaced(ds, ds["v"].values * 1j), volume((3, 4, 4)))
+
+
+def test_a_map_that_slips_between_two_layers_is_refused() -> None:
+    axes = {dim: fusion.Axis("um", 1.0) for dim in "zyx"}
+    block = fusion.dataset({"v": (("z", "y", "x"), np.ones((3, 4, 5)))}, axes, name="block", cell_methods="mean")
+    flat = {"y": axes["y"], "x": axes["x"], "z": fusion.Axis("um", values=0.5)}
+    sheet = fusion.dataset({"m": (("y", "x"), np.ones((4, 5)))}, flat, name="sheet", cell_methods="mean")
+    with pytest.raises(fusion.DataError, match="covers no place of the grid of block"):
+        fusion.resample(sheet, block, transform=fusion.Affine.identity(), depth=0.1)
+    assert fusion.resample(sheet, block, transform=fusion.Affine.identity())["coverage"].any()
