@@ -13,6 +13,7 @@ import xarray as xr
 
 from conspectus.project import Picture
 from fusion.conventions import signal_dim, spatial_dims
+from spectra.variables import main_variable
 from volumes.blend import COLORS
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def mean_spectra(raw: xr.Dataset, corrected: xr.Dataset, name: str) -> tuple[str
     """Draw the mean spectrum before and after a correction."""
     figure, axes = _figure(9, 2.8)
     for ds, label, color in ((raw, "as measured", "#8a97a5"), (corrected, "baseline removed", COLORS[2])):
-        array = next(v for v in ds.data_vars.values() if spatial_dims(v) and len(v.dims) > len(spatial_dims(v)))
+        array = main_variable(ds)
         axis = signal_dim(array)
         axes[0, 0].plot(ds[axis], array.mean(spatial_dims(array)), label=label, color=color, linewidth=1.2)
         axes[0, 0].set_xlabel(_label(ds[axis]))

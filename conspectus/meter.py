@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 _INTERVAL: Final = 0.02
+
+
+class Cost(NamedTuple):
+    """What a step took: seconds and the highest memory in MB."""
+
+    step: str
+    seconds: float
+    peak: float
 
 
 class Meter:

@@ -7,28 +7,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import fusion
+from conspectus.meter import Cost
 from conspectus.project import Picture, Project
 from fusion import provenance
-
-
-class Cost(Protocol):
-    """What a step took."""
-
-    @property
-    def step(self) -> str:
-        """Name of the step."""
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time in s."""
-
-    @property
-    def peak(self) -> float:
-        """Highest memory in MB."""
-
 
 _STYLE: Final = """
 :root { color-scheme: light; --ink: #1c2733; --soft: #5b6875; --line: #dde3e9; --accent: #2b5fd9; }

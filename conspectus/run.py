@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -17,17 +16,9 @@ import fusion
 import volumes
 from conspectus import report
 from conspectus.errors import RecipeError
-from conspectus.meter import Meter
+from conspectus.meter import Cost, Meter
 from conspectus.project import Project
 from conspectus.recipe import Recipe
-
-
-class Cost(NamedTuple):
-    """What a step took: seconds and the highest memory in MB."""
-
-    step: str
-    seconds: float
-    peak: float
 
 
 def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project:

@@ -17,7 +17,8 @@ from conspectus import figures
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from fusion import measured
-from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims, title
+from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims
+from spectra.variables import main_variable
 
 
 class Step(BaseModel, ABC):
@@ -70,7 +71,7 @@ class Despike(Step):
         """Replace the dataset by the mended one."""
         raw = project[self.of]
         project[self.of] = spectra.despike(raw, threshold=self.threshold)
-        name = spectral(raw)
+        name = str(main_variable(raw).name)
         changed = (project[self.of][name] != raw[name]).any(signal_dim(raw[name]))
         project.find("spikes removed", f"{int(changed.sum())} spectra", f"of {changed.size} in {self.of}")
 
@@ -93,7 +94,7 @@ class Baseline(Step):
         project[self.of] = spectra.clip(flat) if self.clip else flat
         project.pictures.append(figures.mean_spectra(raw, flat, self.of))
         if self.clip:
-            name = spectral(flat)
+            name = str(main_variable(flat).name)
             below = float(flat[name].clip(max=0).sum() / abs(flat[name]).sum())
             project.find(
                 "set to zero", f"{-100 * below:.2f} %", f"of the intensity of {self.of} lay below its baseline"
@@ -199,16 +200,6 @@ class Fuse(Step):
         project["fused"] = fusion.fuse(found, project[self.onto], depth=self.depth)
         covered = float(project["fused"]["coverage"].mean())
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
-
-
-def spectral(ds: xr.Dataset) -> str:
-    """Return the variable that has spectra at pixels."""
-    found = [str(name) for name, v in ds.data_vars.items() if spatial_dims(v) and len(v.dims) > len(spatial_dims(v))]
-    if not found:
-        raise RecipeError(
-            f"{title(ds)} has no spectra at pixels; its variables are {', '.join(map(str, ds.data_vars))}"
-        )
-    return found[0]
 
 
 def _shares(found: xr.Dataset, method: str) -> str:

@@ -67,7 +67,9 @@ def fuse(
     """
     decomposed, volume = _fused(decomposed), check(volume)
     transform = transform or between(decomposed, volume)
-    moved = resample(_with_gradients(decomposed), volume, transform=transform, method=method, depth=depth)
+    # only an uncertain position needs the slopes, and they cost a pass each
+    moving = decomposed if transform.covariance is None else _with_gradients(decomposed)
+    moved = resample(moving, volume, transform=transform, method=method, depth=depth)
     variance = _noise_variance(moved) + _position_variance(moved, volume, transform)
     placed = moved.drop_vars([name for name in moved.data_vars if str(name).startswith(_SLOPE)])
     if isinstance(variance, xr.DataArray):
