@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, TypeAlias
 
+from fusion.frames import Affine
 from fusion.model import Axis
 
 PathArg: TypeAlias = str | PathLike[str]
@@ -28,11 +29,18 @@ class Part:
     load : callable
         Reads the array (or returns a dask array).
     axes : mapping
-        Dim to `Axis`, for every axis whose step or positions the file tells.
+        Dim to `Axis`, for every axis whose step or positions the file tells; for points their coordinates z, y, x,
+        for an image perhaps the single z at which it lies.
     labels : mapping
         Dim to the names along it (channels).
     attrs : mapping
         Attributes of the variable: cell_methods, units, long_name.
+    about : mapping
+        Attributes of the dataset that the file is sure of: ``technique``, ``instrument``, ``beam_energy`` (keV).
+    pose : Affine, optional
+        From the axes to `frame`, where the file tells a position, a tilt or a rotation.
+    frame : str
+        Where `pose` leads to, by its name within the file, e.g. ``"stage"``; the file itself if left empty.
     metadata : mapping
         Everything else the file says, kept as JSON.
     """
@@ -45,6 +53,9 @@ class Part:
     axes: Mapping[str, Axis] = field(default_factory=dict)
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    pose: Affine | None = None
+    frame: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

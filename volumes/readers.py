@@ -237,6 +237,9 @@ def _require_one_shape(path: Path, chosen: list[Part]) -> None:
     if len({(part.dims, part.shape) for part in chosen}) > 1:
         listed = "; ".join(f"{part.name!r} {part.shape}" for part in chosen)
         raise FileReadError(path, f"it holds arrays of several shapes: {listed}", hint="choose one by name=")
+    if len({(part.frame, str(part.pose)) for part in chosen}) > 1:
+        listed = ", ".join(repr(part.name) for part in chosen)
+        raise FileReadError(path, f"its arrays lie in several places: {listed}", hint="choose one by name=")
 
 
 def _steps(voxel: Size | Mapping[str, Size] | None, unit: str | None, part: Part) -> dict[str, Axis]:
@@ -273,13 +276,14 @@ def _assembled(
     first = chosen[0]
     named = len(chosen) > 1 or path.suffix.lower() == ".nc"
     variables = {_key(part, named, bool(labels)): _variable(path, part, labels) for part in chosen}
-    attrs: dict[str, Any] = {"original_metadata": _as_json([part.metadata for part in chosen])}
+    attrs: dict[str, Any] = {**first.about, "original_metadata": _as_json([part.metadata for part in chosen])}
     overridden = [dim for dim in steps if dim in first.axes]
     if overridden:
         attrs["voxel_given"] = f"the sizes along {', '.join(overridden)} were given by the user; the file has others"
     axes = _complete(path, first, steps)
     methods = None if labels else "mean"
-    return dataset(variables, axes, name=title, frame=path.stem, cell_methods=methods, attrs=attrs)
+    frame = first.frame or path.stem
+    return dataset(variables, axes, name=title, pose=first.pose, frame=frame, cell_methods=methods, attrs=attrs)
 
 
 def _key(part: Part, named: bool, labels: bool) -> str:
@@ -303,7 +307,7 @@ def _variable(path: Path, part: Part, labels: bool | Mapping[str, int]) -> tuple
 
 def _complete(path: Path, part: Part, steps: Mapping[str, Axis]) -> dict[str, Any]:
     """Return an axis for each dim: the user's, else the file's, else pixels."""
-    axes: dict[str, Any] = {}
+    axes: dict[str, Any] = {dim: axis for dim, axis in part.axes.items() if dim not in (part.dims or ())}
     dims, sizes = part.dims or (), dict(zip(part.dims or (), part.shape, strict=True))
     known = {**part.axes, **steps}
     for dim in dims:
