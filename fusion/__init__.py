@@ -25,6 +25,7 @@ from fusion.projection import project as project
 from fusion.register import Registration as Registration
 from fusion.register import register_landmarks as register_landmarks
 from fusion.resample import resample as resample
+from fusion.sandbox import limits as limits
 from fusion.store import load as load
 from fusion.store import save as save
 from fusion.synthetic import phantom as phantom

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 import xarray as xr
 
+from fusion import units
 from fusion.frames import get_pose, set_pose
 from fusion.store import wrote
 
@@ -108,6 +109,12 @@ def opened(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: str
     pose, frame = get_pose(ds)
     mark = f"{Path(path).name} {read(recorded)['inputs'][-1]['sha256'][:8]}"
     return set_pose(recorded, pose, mark if frame == Path(path).stem else f"{frame} of {mark}")
+
+
+def prepare() -> None:
+    """Do once what every record needs and what takes a while: the unit registry and the versions."""
+    units.parse("um")
+    _versions()
 
 
 def sha256(path: str | PathLike[str]) -> str:

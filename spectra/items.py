@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import xarray as xr
 
@@ -53,6 +53,20 @@ class Content(NamedTuple):
 def describe(builders: Builders) -> list[Content]:
     """Return the contents of a file; an item that cannot be labelled is listed with the reason."""
     return [_content(name, build) for name, build in builders.items()]
+
+
+def listed(rows: Iterable[Sequence[Any]]) -> list[Content]:
+    """Return contents from plain rows, as they come from another process.
+
+    Examples
+    --------
+    >>> listed([["EDX", "EDX", ["energy"], [2048], ["keV"], ""]])
+    [EDX: EDX, energy 2048 (keV)]
+    """
+    return [
+        Content(name, technique, tuple(dims), tuple(shape), tuple(units), fault)
+        for name, technique, dims, shape, units, fault in rows
+    ]
 
 
 def choose(path: Path, builders: Builders, name: str | None) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 import h5py
 import xarray as xr
 
-from fusion import provenance
+from fusion import provenance, sandbox
 from fusion.errors import FileReadError
 from spectra import delmic, items, netcdf, nsid, vendor, witec
 from spectra.items import Builders, Content
@@ -18,6 +19,10 @@ from spectra.items import Builders, Content
 _PLUGINS: Final = (
     "Bruker", "DigitalMicrograph", "DigitalSurf", "EDAX", "EMD", "Hamamatsu", "HSPY", "JEOL", "JobinYvon", "MSA",
     "PantaRhei", "Phenom", "Renishaw", "Ripple", "TIA", "TriVista",
+)  # fmt: skip
+_SLOW: Final = (
+    "dask.array", "h5netcdf.legacyapi", "rsciio.bruker", "rsciio.digitalmicrograph", "rsciio.emd", "rsciio.hspy",
+    "rsciio.renishaw", "sparse",
 )  # fmt: skip
 _HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5")
 _NETCDF: Final = (".nc", ".nc4", ".cdf")
@@ -57,8 +62,7 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     fusion.errors.FileReadError: missing.bcf: there is no such file; check the path
     """
     place = _existing(path)
-    ds = items.choose(place, _builders(place), name)
-    return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, place)
+    return sandbox.run(_opened, place, name, file=place, prepare=_prepare)
 
 
 def contents(path: str | PathLike[str]) -> list[Content]:
@@ -78,12 +82,30 @@ def contents(path: str | PathLike[str]) -> list[Content]:
     FileReadError
         If the file is missing, empty, damaged or of an unknown format.
     """
-    return items.describe(_builders(_existing(path)))
+    place = _existing(path)
+    return items.listed(sandbox.run(_described, place, file=place, prepare=_prepare))
 
 
 def extensions() -> tuple[str, ...]:
     """Return the extensions of the vendors' formats, lower case, that mean spectra and nothing else."""
     return tuple(sorted(_by_extension()))
+
+
+@cache
+def _prepare() -> None:
+    """Import what most files need, once for all readers."""
+    for module in _SLOW:
+        importlib.import_module(module)
+    provenance.prepare()
+
+
+def _opened(path: Path, name: str | None) -> xr.Dataset:
+    ds = items.choose(path, _builders(path), name)
+    return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
+
+
+def _described(path: Path) -> list[Content]:
+    return items.describe(_builders(path))
 
 
 def _builders(path: Path) -> Builders:

@@ -1,13 +1,14 @@
 """Fixtures that every test may use."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fusion import measured as registry
 from fusion.errors import FileReadError
+from fusion.sandbox import limits
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,10 @@ def measured() -> Callable[[str], Path]:
             pytest.skip(str(error))
 
     return find
+
+
+@pytest.fixture
+def direct() -> Iterator[None]:
+    """Read files in this very process, where a test can replace a part of a reader."""
+    with limits(direct=True):
+        yield

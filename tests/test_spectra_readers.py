@@ -246,7 +246,7 @@ def test_images_share_the_frame_of_the_map(measured):
     np.testing.assert_allclose(fusion.between(bse, edx).matrix, np.eye(4), atol=1e-12)
 
 
-def test_finer_image_of_the_same_field_is_put_by_its_corner(tmp_path, monkeypatch):
+def test_finer_image_of_the_same_field_is_put_by_its_corner(tmp_path, monkeypatch, direct):
     field = [{"name": "height", "size": 4, "scale": 2.0, "offset": 0.0, "units": "µm"},
              {"name": "width", "size": 4, "scale": 2.0, "offset": 0.0, "units": "µm"}]  # fmt: skip
     fine = [{**axis, "size": 8, "scale": 1.0} for axis in field]
@@ -475,7 +475,7 @@ def test_plain_netcdf_says_what_is_missing(tmp_path):
         spectra.open(tmp_path / "bare.nc")
 
 
-def test_axes_without_pixel_size_say_px(tmp_path, monkeypatch):
+def test_axes_without_pixel_size_say_px(tmp_path, monkeypatch, direct):
     axes = [{"name": "x", "size": 2, "scale": 3.0, "offset": 1.0, "units": None},
             {"name": "Wavelength", "size": 3, "scale": 1.0, "offset": 400.0, "units": "nm"}]  # fmt: skip
     monkeypatch.setattr("rsciio.trivista.file_reader", lambda *_, **__: [{"data": np.ones((2, 3)), "axes": axes}])
@@ -487,7 +487,7 @@ def test_axes_without_pixel_size_say_px(tmp_path, monkeypatch):
         fusion.model.require_lengths(ds, "fused")
 
 
-def test_axis_that_says_nothing_is_refused(tmp_path, monkeypatch):
+def test_axis_that_says_nothing_is_refused(tmp_path, monkeypatch, direct):
     axes = [{"name": "Abs. Distance", "size": 2, "scale": 3.0, "offset": 0.0, "units": "µm"}]
     monkeypatch.setattr("rsciio.trivista.file_reader", lambda *_, **__: [{"data": np.ones(2), "axes": axes}])
     (tmp_path / "line.tvf").write_bytes(b"any")

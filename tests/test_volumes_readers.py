@@ -216,7 +216,7 @@ class TestTiff:
             volumes.open(path)
         np.testing.assert_array_equal(volumes.open(path, name=names[1])["image"].values, ramp(6, 7))
 
-    def test_large_files_are_lazy(self, tmp_path, monkeypatch):
+    def test_large_files_are_lazy(self, tmp_path, monkeypatch, direct):
         path = tmp_path / "stack.tif"
         tifffile.imwrite(path, ramp(3, 4, 5), photometric="minisblack")
         monkeypatch.setattr(tiff, "LAZY_ABOVE", 10)

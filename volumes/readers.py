@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import xarray as xr
 
-from fusion import provenance, units
+from fusion import provenance, sandbox, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError, UnitError
 from fusion.model import Axis, dataset, length
@@ -19,6 +21,7 @@ from volumes import hdf, matlab, mrc, netcdf, slices, tiff
 from volumes import labels as label_images
 from volumes.part import Part, PathArg
 
+_SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile", "zarr")
 Size: TypeAlias = str | float
 Read = TypeVar("Read")
 _ACCEPTED: Final = "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB and folders of slices are read here, spectra by spectra.open"
@@ -63,11 +66,9 @@ def contents(path: PathArg) -> list[Content]:
     >>> contents(path)
     [Content(name='sem', dims=('y', 'x'), shape=(3, 4), dtype='uint8', units=('px', 'px'))]
     """
-    place = Path(path)
-    return [
-        Content(_listed(place, part), part.dims or (), part.shape, str(part.dtype), _axis_units(part))
-        for part in _parts(place)
-    ]
+    place = _existing(path)
+    rows = sandbox.run(_described, place, file=place, prepare=_prepare)
+    return [Content(name, tuple(dims), tuple(shape), dtype, tuple(units)) for name, dims, shape, dtype, units in rows]
 
 
 def open(
@@ -129,16 +130,39 @@ def open(
     >>> ds["image"].dims, ds["x"].values
     (('y', 'x'), array([0.   , 0.062, 0.124, 0.186]))
     """
-    place = Path(path)
+    place = _existing(path)
     given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
     said = {key: value for key, value in given.items() if value is not None and value is not False}
+    return sandbox.run(_opened, place, said, file=place, prepare=_prepare)
+
+
+@cache
+def _prepare() -> None:
+    """Import what most files need, once for all readers."""
+    import PIL.Image
+
+    for module in _SLOW:
+        importlib.import_module(module)
+    PIL.Image.init()
+    provenance.prepare()
+
+
+def _described(path: Path) -> list[Content]:
+    return [
+        Content(_listed(path, part), part.dims or (), part.shape, str(part.dtype), _axis_units(part))
+        for part in _parts(path)
+    ]
+
+
+def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
+    name, labels = said.get("name"), said.get("labels", False)
     own = _own(place, name)
     if own is not None:
         _refuse_more(place, said)
         return own
-    chosen = [_renamed(place, part, dims) for part in _chosen(place, _parts(place), name)]
+    chosen = [_renamed(place, part, said.get("dims")) for part in _chosen(place, _parts(place), name)]
     _require_one_shape(place, chosen)
-    steps = _steps(voxel, units, chosen[0])
+    steps = _steps(said.get("voxel"), said.get("units"), chosen[0])
     title = name or place.stem
     ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
     return provenance.opened(ds, "volumes.open", said, place)
@@ -157,9 +181,14 @@ def _refuse_more(path: Path, said: Mapping[str, Any]) -> None:
         raise FileReadError(path, reason, hint="leave that out")
 
 
+def _existing(path: PathArg) -> Path:
+    place = Path(path)
+    if not place.exists():
+        raise FileReadError(place, "there is no such file", hint=f"check the path, seen from {Path.cwd()}")
+    return place
+
+
 def _parts(path: Path) -> list[Part]:
-    if not path.exists():
-        raise FileReadError(path, "there is no such file", hint=f"check the path, seen from {Path.cwd()}")
     found = _guarded(path, lambda: _family(path)(path))
     if not found:
         raise FileReadError(path, "it holds no image and no volume of numbers", hint=_ACCEPTED)

@@ -1,0 +1,105 @@
+"""Readers that do what a damaged or hostile file can make a reader do; called in a worker process by test_sandbox."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import subprocess
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+import fusion
+from fusion.model import Axis
+
+
+def crash() -> None:
+    faulthandler._sigsegv()  # type: ignore[attr-defined]
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def hang() -> None:
+    while True:
+        time.sleep(0.01)
+
+
+def hang_in_c() -> None:
+    # one call into a library that does not come back and lets no signal handler of Python run
+    sum(range(10**15))
+
+
+def devour() -> None:
+    np.ones(2**34)
+
+
+def flood() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return np.zeros(2**26, np.uint8)
+
+
+def fail() -> None:
+    raise ZeroDivisionError("no pixels")
+
+
+def refuse(kind: str) -> None:
+    if kind == "file":
+        raise fusion.FileReadError("map.bcf", "cut short", hint="copy it again")
+    if kind == "convention":
+        raise fusion.ConventionError(["y: no units", "x: no units"])
+    raise fusion.UnitError("no unit")
+
+
+def grumble() -> str:
+    warnings.warn("two spellings of a unit", UserWarning, stacklevel=1)
+    return "read"
+
+
+def unpickle() -> object:
+    return pickle.loads(pickle.dumps(subprocess.Popen))
+
+
+def start_a_program(mark: str) -> None:
+    os.system(f"touch {mark}")
+
+
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
+def write(path: str) -> None:
+    Path(path).write_text("mine")
+
+
+def process() -> int:
+    return os.getpid()
+
+
+def volume(lazy: bool) -> xr.Dataset:
+    values = 100.0 * np.arange(3)[:, None, None] + 10.0 * np.arange(4)[:, None] + np.arange(5)
+    import dask.array as da
+
+    data = da.from_array(values, chunks=(1, 4, 3)) if lazy else values
+    axes = {dim: Axis("nm", step=20.0, offset=-10.0) for dim in "zyx"}
+    attrs = {"elements": ["Fe", "O"], "beam_energy": 20.0, "note": "µ\ud800"[:1], "gains": [1, 2]}
+    return fusion.dataset({"image": (("z", "y", "x"), data)}, axes, name="v", cell_methods="mean", attrs=attrs)
+
+
+def volume_then_crash() -> xr.Dataset:
+    import dask.array as da
+
+    ds = volume(True)
+    return ds.assign(image=ds["image"].copy(data=da.map_blocks(_crash_on, ds["image"].data, dtype=float)))
+
+
+def _crash_on(
+    block: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    if block.size and block[0, 0, 0] == 100.0:
+        crash()
+    return block
