@@ -137,7 +137,7 @@ def _damage(row: Technique) -> str:
 
 
 def _needs(row: Technique) -> str:
-    return "; ".join(NEEDS[need] for need in row.needs) or "–"
+    return "; ".join(_note(NEEDS[need]) for need in row.needs) or "–"
 
 
 def _code(text: str) -> str:

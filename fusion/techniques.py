@@ -28,7 +28,7 @@ NEEDS: Final[Mapping[str, str]] = {
     "label": "a fluorescent label",
     "transparent": "light must reach it and leave it",
     "glass": "it lies on glass",
-    "thin": "electrons must pass: thinner than about 0.1 um, under 0.5 um in ice",
+    "thin": "electrons must pass: about 0.1 µm thick, up to 0.5 µm in ice [elferich2022] [yang2023]",
     "vitrified": "frozen in vitreous ice, and kept so",
     "conductive": "conductive, or coated to be so",
     "luminescent": "it emits light under electrons",
