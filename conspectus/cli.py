@@ -27,6 +27,12 @@ def parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")
+
+    techniques = commands.add_parser("techniques", help="compare techniques, or say how two of them go together")
+    techniques.add_argument("names", nargs="*", metavar="NAME", help="two techniques; none lists them all")
+    techniques.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="write the table with its sources, and a chart"
+    )
     return top
 
 
@@ -60,6 +66,11 @@ def _prepare() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.command == "techniques":
+        from conspectus import techniques
+
+        techniques.show(options.names, page=options.page)
+        return
     from conspectus import info, recipe, run
 
     if options.command == "info":

@@ -1,5 +1,6 @@
 """fusion: the common ground. Labelled datasets, frames, registration, resampling, fused results and storage."""
 
+from fusion.compatibility import compatible as compatible
 from fusion.conventions import check as check
 from fusion.errors import ConspectusError as ConspectusError
 from fusion.errors import ConventionError as ConventionError
