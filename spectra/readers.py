@@ -13,7 +13,7 @@ import xarray as xr
 
 from fusion import provenance, sandbox
 from fusion.errors import FileReadError
-from spectra import delmic, items, netcdf, nsid, vendor, witec
+from spectra import delmic, items, netcdf, nsid, secm, vendor, witec
 from spectra.items import Builders, Content
 
 _PLUGINS: Final = (
@@ -25,6 +25,7 @@ _SLOW: Final = (
     "rsciio.renishaw", "sparse",
 )  # fmt: skip
 _HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5")
+_TABLES: Final = (".txt", ".csv", ".tsv")
 _NETCDF: Final = (".nc", ".nc4", ".cdf")
 
 
@@ -36,7 +37,7 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     path : path-like
         A file of Bruker (bcf, spx), EDAX, JEOL, Velox and other EMD, Gatan (dm3, dm4), TIA, Renishaw (wdf),
         WITec (txt), JobinYvon, TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), HyperSpy (hspy), MSA,
-        Ripple, or NetCDF.
+        Ripple, NetCDF, or a table of voltammograms by place (txt, csv).
     name : str, optional
         An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item.
 
@@ -44,8 +45,9 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     -------
     Dataset
         ``counts`` (X-ray counts, dims z, y, x, energy in keV), ``intensity`` (other spectra, on their own signal
-        axis) or ``image``; lazy where the format allows. Coordinates are pixel centres in um. Attributes:
-        ``technique``, and where the file says so ``instrument``, ``beam_energy`` (keV) and ``elements``;
+        axis), ``current`` (voltammograms, dims y, x, potential in V) or ``image``; lazy where the format allows.
+        Coordinates are pixel centres in um. Attributes: ``technique``, and where the file says so ``instrument``,
+        ``beam_energy`` (keV) and ``elements``;
         ``original_metadata`` is everything the file says, as JSON text.
 
     Raises
@@ -116,6 +118,8 @@ def _builders(path: Path) -> Builders:
         return _hdf5_builders(path)
     if extension == ".txt" and _starts_with(path, witec.HEAD):
         return witec.builders(path)
+    if extension in _TABLES and secm.is_table(path):
+        return secm.builders(path)
     return vendor.builders(path, _plugin(path, extension))
 
 

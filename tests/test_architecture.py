@@ -24,12 +24,12 @@ BELOW = {
 OWNERS = {
     "hyperspy": "spectra", "exspy": "spectra", "rsciio": "spectra", "pybaselines": "spectra",
     "pyvista": "volumes", "vtk": "volumes", "vtkmodules": "volumes", "k3d": "volumes", "tifffile": "volumes",
-    "mrcfile": "volumes",
+    "mrcfile": "volumes", "igor2": "volumes", "gwyfile": "volumes",
 }  # fmt: skip
 HEAVY = {
-    "PIL", "SimpleITK", "dask", "exspy", "h5py", "hyperspy", "k3d", "matplotlib", "mrcfile", "numba", "pint", "pooch",
-    "psutil", "pybaselines", "pyvista", "rsciio", "scipy", "skimage", "sklearn", "sparse", "tifffile", "vtkmodules",
-    "zarr",
+    "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5py", "hyperspy", "igor2", "k3d", "matplotlib", "mrcfile",
+    "numba", "pint", "pooch", "psutil", "pybaselines", "pyvista", "rsciio", "scipy", "skimage", "sklearn", "sparse",
+    "tifffile", "vtkmodules", "zarr",
 }  # fmt: skip
 """What a function may import on its own, because it is heavy or optional."""
 DEFERRED = {

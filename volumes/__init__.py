@@ -1,5 +1,6 @@
 """volumes: images, stacks, volumes and surfaces; how they are read, turned into meshes and drawn."""
 
+from volumes.interference import height_from_interference as height_from_interference
 from volumes.mesh import from_pyvista as from_pyvista
 from volumes.mesh import to_pyvista as to_pyvista
 from volumes.picture import Picture as Picture

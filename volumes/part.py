@@ -36,13 +36,16 @@ class Part:
     attrs : mapping
         Attributes of the variable: cell_methods, units, long_name.
     about : mapping
-        Attributes of the dataset that the file is sure of: ``technique``, ``instrument``, ``beam_energy`` (keV).
+        Attributes of the dataset that the file is sure of: ``technique``, ``instrument``, ``beam_energy`` (keV),
+        ``imaging_mode`` of a probe.
     pose : Affine, optional
         From the axes to `frame`, where the file tells a position, a tilt or a rotation.
     frame : str
         Where `pose` leads to, by its name within the file, e.g. ``"stage"``; the file itself if left empty.
     metadata : mapping
         Everything else the file says, kept as JSON.
+    variable : str
+        What its variable is called where the file says what was measured: ``"height"``, ``"current"``.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Part:
     pose: Affine | None = None
     frame: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    variable: str = ""
 
 
 def image_dims(ndim: int) -> tuple[str, ...] | None:

@@ -17,14 +17,17 @@ from fusion import provenance, sandbox, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError, UnitError
 from fusion.model import Axis, dataset, length
-from volumes import hdf, matlab, mrc, netcdf, slices, tiff
+from volumes import gwyddion, hdf, igor, jpk, matlab, mrc, nanoscope, nanosurf, netcdf, secm, slices, tiff
 from volumes import labels as label_images
 from volumes.part import Part, PathArg
 
 _SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile", "zarr")
 Size: TypeAlias = str | float
 Read = TypeVar("Read")
-_ACCEPTED: Final = "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB and folders of slices are read here, spectra by spectra.open"
+_ACCEPTED: Final = (
+    "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB, NanoScope, Igor, NID, JPK, Gwyddion and folders of slices are read here, "
+    "spectra by spectra.open"
+)
 
 
 class Content(NamedTuple):
@@ -85,8 +88,9 @@ def open(
     Parameters
     ----------
     path : path-like
-        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
-        file. The content decides on the format, not the name.
+        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, a folder with one slice per
+        file, or a scan of a probe: NanoScope, Asylum (ibw), Nanosurf (nid), JPK, Gwyddion, a text map of currents.
+        The content decides on the format, not the name.
     name : str, optional
         Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
         `fusion.save` also the name of a dataset.
@@ -106,7 +110,8 @@ def open(
     -------
     Dataset
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
-        arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
+        arrays or is NetCDF, and of a probe ``height`` (um), ``phase``, ``current``, ..., those of the way back with
+        ``_retrace``. Coordinates are pixel centres in um, or in px where no size is known. The file's other
         metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
         All that one file holds leads to one frame. What `fusion.save` wrote comes back as it was; `voxel`, `units`,
         `dims` and `labels` are refused for it.
@@ -204,7 +209,7 @@ def _family(path: Path) -> Callable[[Path], list[Part]]:
     if not head:
         raise FileReadError(path, "the file is empty", hint="copy it again")
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return tiff.parts
+        return jpk.parts if jpk.is_jpk(path) else tiff.parts
     if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")):
         return slices.parts
     if head.startswith(b"MATLAB 7.3"):
@@ -217,6 +222,21 @@ def _family(path: Path) -> Callable[[Path], list[Part]]:
         return netcdf.parts
     if head[208:211] == b"MAP":
         return mrc.parts
+    return _probe_family(path, head)
+
+
+def _probe_family(path: Path, head: bytes) -> Callable[[Path], list[Part]]:
+    """Choose the reader of a file from a scanning probe microscope."""
+    if head.startswith(nanoscope.HEADS):
+        return nanoscope.parts
+    if head.startswith(nanosurf.HEAD):
+        return nanosurf.parts
+    if head.startswith(gwyddion.HEAD):
+        return gwyddion.parts
+    if igor.is_wave(head):
+        return igor.parts
+    if head.startswith(b"#") and secm.MARK in head:
+        return secm.parts
     raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=_ACCEPTED)
 
 
@@ -266,7 +286,7 @@ def _require_one_shape(path: Path, chosen: list[Part]) -> None:
     if len({(part.dims, part.shape) for part in chosen}) > 1:
         listed = "; ".join(f"{part.name!r} {part.shape}" for part in chosen)
         raise FileReadError(path, f"it holds arrays of several shapes: {listed}", hint="choose one by name=")
-    if len({(part.frame, str(part.pose)) for part in chosen}) > 1:
+    if len({(part.frame, str(part.pose), str(part.axes)) for part in chosen}) > 1:
         listed = ", ".join(repr(part.name) for part in chosen)
         raise FileReadError(path, f"its arrays lie in several places: {listed}", hint="choose one by name=")
 
@@ -316,6 +336,8 @@ def _assembled(
 
 
 def _key(part: Part, named: bool, labels: bool) -> str:
+    if part.variable and not labels:
+        return part.variable
     if named:
         return part.name.rpartition("/")[2]
     if labels:
@@ -372,4 +394,6 @@ def _axis_units(part: Part) -> tuple[str, ...]:
 
 def _as_json(metadata: Iterable[Mapping[str, Any]]) -> str:
     found = [dict(item) for item in metadata]
+    if found[1:] and all(item == found[0] for item in found):
+        found = found[:1]
     return json.dumps(found[0] if len(found) == 1 else found, default=str)
