@@ -12,15 +12,16 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.errors import FileReadError
-from spectra import delmic, items, netcdf, nsid, vendor, witec
+from spectra import delmic, geopixe, items, mda, netcdf, nexus, nsid, vendor, witec
 from spectra.items import Builders, Content
 
 _PLUGINS: Final = (
     "Bruker", "DigitalMicrograph", "DigitalSurf", "EDAX", "EMD", "Hamamatsu", "HSPY", "JEOL", "JobinYvon", "MSA",
     "PantaRhei", "Phenom", "Renishaw", "Ripple", "TIA", "TriVista",
 )  # fmt: skip
-_HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5")
+_HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5", ".nxs")
 _NETCDF: Final = (".nc", ".nc4", ".cdf")
+_OWN: Final = {".geopixe": geopixe.builders, ".mda": mda.builders}
 
 
 def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
@@ -30,10 +31,11 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     ----------
     path : path-like
         A file of Bruker (bcf, spx), EDAX, JEOL, Velox and other EMD, Gatan (dm3, dm4), TIA, Renishaw (wdf),
-        WITec (txt), JobinYvon, TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), HyperSpy (hspy), MSA,
-        Ripple, or NetCDF.
+        WITec (txt), JobinYvon (LabSpec xml), TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), EPICS
+        (mda), GeoPIXE, NeXus (nxs, h5), HyperSpy (hspy), MSA, Ripple, or NetCDF.
     name : str, optional
-        An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item.
+        An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item, or the
+        one that a NeXus file names as its default.
 
     Returns
     -------
@@ -57,7 +59,8 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     fusion.errors.FileReadError: missing.bcf: there is no such file; check the path
     """
     place = _existing(path)
-    ds = items.choose(place, _builders(place), name)
+    builders = _builders(place)
+    ds = items.choose(place, builders, name or _default(place))
     return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, place)
 
 
@@ -83,7 +86,7 @@ def contents(path: str | PathLike[str]) -> list[Content]:
 
 def extensions() -> tuple[str, ...]:
     """Return the extensions of the vendors' formats, lower case, that mean spectra and nothing else."""
-    return tuple(sorted(_by_extension()))
+    return tuple(sorted([*_by_extension(), *_OWN]))
 
 
 def _builders(path: Path) -> Builders:
@@ -92,9 +95,15 @@ def _builders(path: Path) -> Builders:
         return netcdf.builders(path)
     if extension in _HDF5:
         return _hdf5_builders(path)
+    if extension in _OWN:
+        return _OWN[extension](path)
     if extension == ".txt" and _starts_with(path, witec.HEAD):
         return witec.builders(path)
     return vendor.builders(path, _plugin(path, extension))
+
+
+def _default(path: Path) -> str | None:
+    return nexus.default(path) if path.suffix.lower() in _HDF5 else None
 
 
 def _existing(path: str | PathLike[str]) -> Path:
@@ -129,11 +138,13 @@ def _hdf5_builders(path: Path) -> Builders:
             return vendor.builders(path, "hspy")
         if nsid.is_nsid(file):
             return nsid.builders(path)
+        if nexus.is_nexus(file):
+            return nexus.builders(path)
         found = ", ".join(map(repr, list(file)[:5]))
     raise FileReadError(
         path,
         f"an HDF5 file of unknown layout (it begins with the groups {found})",
-        hint="Delmic (Odemis), NSID and HyperSpy files are known; save others as NetCDF with named axes and units",
+        hint="Delmic (Odemis), NSID, NeXus and HyperSpy files are known; save others as NetCDF with named axes and units",
     )
 
 
