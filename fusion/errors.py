@@ -70,7 +70,7 @@ class FileReadError(ConspectusError, OSError):
 
 
 class TruncatedFileWarning(UserWarning):
-    """A measurement was stopped before its end: what was measured is opened, and its attribute ``truncated`` says so."""
+    """A measurement was stopped before its end: what there is of it is opened, with the attribute ``truncated``."""
 
 
 class StoreError(ConspectusError, OSError):

@@ -18,7 +18,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "y": "y", "height": "y", "scan y": "y", "y axis": "y",
     "z": "z", "depth": "z",
     "sample x": "x", "sample y": "y", "sample z": "z",
-    "energy": "energy", "x-ray energy": "energy", "photon energy": "energy", "incident energy": "energy",
+    "energy": "energy", "x-ray energy": "energy", "incident energy": "energy",
     "energy loss": "energy_loss", "electron energy loss": "energy_loss", "energy-loss": "energy_loss",
     "raman shift": "raman_shift", "rel. wavenumber": "raman_shift",
     "wavelength": "wavelength",

@@ -12,7 +12,7 @@ _DOCTYPE: Final = "<!DOCTYPE"
 _MEASURED: Final = (".xml", ".spx", ".tvf")
 
 
-class _Doctype(Exception):
+class _DoctypeError(Exception):
     """The file has a document type, in which entities are defined."""
 
 
@@ -38,7 +38,7 @@ def refuse_entities(path: Path) -> None:
     try:
         with path.open("rb") as stream:
             _parser().ParseFile(stream)
-    except _Doctype as error:
+    except _DoctypeError as error:
         reason = "it has a document type (<!DOCTYPE>), whose entities are not expanded"
         raise FileReadError(path, reason, hint="remove it, or export the file again") from error
     except (expat.ExpatError, ValueError, LookupError):
@@ -47,11 +47,11 @@ def refuse_entities(path: Path) -> None:
 
 def _parser() -> expat.XMLParserType:
     def refuse(*_: object) -> None:
-        raise _Doctype
+        raise _DoctypeError
 
     def look(_: str, attributes: dict[str, str]) -> None:
         if any(_DOCTYPE in text for text in attributes.values()):
-            raise _Doctype
+            raise _DoctypeError
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -29,6 +30,7 @@ Array: TypeAlias = npt.NDArray[Any]
 _AGAIN: Final = "export it again"
 _RECORD: Final = struct.Struct("<2sIHHHf")
 _MARK: Final = b"DP"
+_CHANNELS: Final = 2**16  # a record numbers them with two bytes
 
 
 class Header(NamedTuple):
@@ -65,16 +67,15 @@ def _build(path: Path, header: Header, places: Array) -> xr.Dataset:
     rows, _, detectors = header.sizes
     read = partial(_row, path, header.channels, places)
     counts = by_rows(read, rows, (*header.sizes[1:], header.channels), np.uint16)
-    dims, axes = ("y", "x", "channel", "energy"), {"channel": np.arange(detectors)}
-    if detectors == 1:
-        dims, axes, counts = ("y", "x", "energy"), {}, counts[:, :, 0]
+    apart = {"channel": np.arange(detectors)} if detectors > 1 else {}
+    counts = counts if apart else counts[:, :, 0]
     try:
         return fusion.dataset(
-            {"counts": (dims, counts, {"units": "count"})},
+            {"counts": (("y", "x", *apart, "energy"), counts, {"units": "count"})},
             {
                 "y": Axis("mm", step=header.pitch[0]),
                 "x": Axis("mm", step=header.pitch[1]),
-                **axes,
+                **apart,
                 "energy": Axis("eV", step=header.gain),
             },
             name=path.stem,
@@ -96,7 +97,7 @@ def _header(path: Path) -> Header:
         said = json.loads(text)
         field = said["File Header"]
         y, x, detectors, channels = (int(field[key]) for key in ("Yres", "Xres", "Dets", "Chan"))
-        if min(y, x, detectors, channels) < 1:
+        if min(y, x, detectors, channels) < 1 or channels > _CHANNELS:
             raise ValueError(f"sizes {y}, {x}, {detectors}, {channels}")
         pitch = float(field["Height (mm)"]) / y, float(field["Width (mm)"]) / x
         gain = float(field["Gain (eV)"])
@@ -110,44 +111,51 @@ def _header(path: Path) -> Header:
 
 def _places(path: Path, header: Header) -> Array:
     """Return where the record of each pixel and detector begins, and how long it is."""
-    content, place = np.memmap(path, np.uint8, "r"), header.start
-    if np.prod(header.sizes, dtype=object) * _RECORD.size > len(content):
+    end, place = path.stat().st_size, header.start
+    if prod(header.sizes) * _RECORD.size > end:
         shape = " x ".join(map(str, header.sizes))
-        raise FileReadError(path, f"cut short: {len(content)} bytes cannot hold {shape} spectra", hint=_AGAIN)
+        raise FileReadError(path, f"cut short: {end} bytes cannot hold {shape} spectra", hint=_AGAIN)
     found = np.zeros((*header.sizes, 2), np.int64)
-    while place < len(content):
-        length, where = _record(path, content, place)
-        if any(index >= size for index, size in zip(where, header.sizes, strict=True)) or found[where].any():
-            reason = f"damaged: the spectrum of y, x, detector {where} is outside the map or there twice"
-            raise FileReadError(path, reason, hint=_AGAIN)
-        found[where] = place + _RECORD.size, length - _RECORD.size
-        place += length
+    with path.open("rb") as stream:
+        while place < end:
+            stream.seek(place)
+            length, where = _record(path, stream.read(_RECORD.size), place, end)
+            if any(index >= size for index, size in zip(where, header.sizes, strict=True)) or found[where].any():
+                reason = f"damaged: the spectrum of y, x, detector {where} is outside the map or there twice"
+                raise FileReadError(path, reason, hint=_AGAIN)
+            found[where] = place + _RECORD.size, length - _RECORD.size
+            place += length
     missing = int((found[..., 0] == 0).sum())
     if missing:
         raise FileReadError(path, f"cut short: {missing} of {found[..., 0].size} spectra are missing", hint=_AGAIN)
     return found
 
 
-def _record(path: Path, content: Array, place: int) -> tuple[int, tuple[int, int, int]]:
-    head = content[place : place + _RECORD.size].tobytes()
+def _record(path: Path, head: bytes, place: int, end: int) -> tuple[int, tuple[int, int, int]]:
+    """Return the length of a record and the y, x and detector of its spectrum."""
     if len(head) < _RECORD.size:
         raise FileReadError(path, f"cut short within the record at byte {place}", hint=_AGAIN)
     mark, length, x, y, detector, _ = _RECORD.unpack(head)
     if mark != _MARK or length < _RECORD.size or (length - _RECORD.size) % 4:
         raise FileReadError(path, f"damaged: no record begins at byte {place}", hint=_AGAIN)
-    if place + length > len(content):
+    if place + length > end:
         raise FileReadError(path, f"cut short within the record at byte {place}", hint=_AGAIN)
     return length, (y, x, detector)
 
 
 def _row(path: Path, channels: int, places: Array, row: int) -> Array:
     """Return the spectra of one row of the map: x, detector, channel."""
-    content = np.memmap(path, np.uint8, "r")
     spectra = np.zeros((*places.shape[1:3], channels), np.uint16)
-    for where in np.ndindex(places.shape[1:3]):
-        start, length = places[row][where]
-        pairs = content[start : start + length].view("<u2").reshape(-1, 2)
-        if pairs.size and pairs[:, 0].max() >= channels:
-            raise FileReadError(path, f"damaged: channel {pairs[:, 0].max()} of {channels} in row {row}", hint=_AGAIN)
-        spectra[where][pairs[:, 0]] = pairs[:, 1]
+    with path.open("rb") as stream:
+        for where in np.ndindex(places.shape[1:3]):
+            start, length = (int(value) for value in places[row][where])
+            stream.seek(start)
+            content = stream.read(length)
+            if len(content) < length:
+                raise FileReadError(path, "it was cut while it was read", hint=_AGAIN)
+            pairs = np.frombuffer(content, "<u2").reshape(-1, 2)
+            last = int(pairs[:, 0].max(initial=0))
+            if last >= channels:
+                raise FileReadError(path, f"damaged: channel {last} of {channels} in row {row}", hint=_AGAIN)
+            spectra[where][pairs[:, 0]] = pairs[:, 1]
     return spectra

@@ -27,8 +27,8 @@ def by_rows(read: Callable[[int], np.ndarray[Any, Any]], rows: int, shape: tuple
     >>> array.chunks, array[2].compute()
     (((1, 1, 1), (2,)), array([2, 2]))
     """
-    import dask
     import dask.array as da
+    from dask.delayed import delayed
 
-    delayed = dask.delayed(read, pure=False)
-    return da.stack([da.from_delayed(delayed(row), shape, dtype) for row in range(rows)])
+    reading = delayed(read, pure=False)
+    return da.stack([da.from_delayed(reading(row), shape, dtype) for row in range(rows)])

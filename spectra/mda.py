@@ -8,9 +8,8 @@ positions of the motors: those of the sample, which run against those of the bea
 
 from __future__ import annotations
 
-import mmap
+import os
 import re
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,7 +65,7 @@ class Scan(NamedTuple):
 
 
 class Stream:
-    """A file of XDR; nothing is read or allocated beyond its end.
+    """An open file of XDR; nothing is read or allocated beyond its end.
 
     Parameters
     ----------
@@ -75,18 +74,27 @@ class Stream:
 
     def __init__(self, path: Path) -> None:
         self.path, self.place = path, 0
-        with path.open("rb") as file:
-            self.content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.file = path.open("rb")
+        self.size = os.fstat(self.file.fileno()).st_size
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
     def vector(self, dtype: str, count: int) -> Array:
         """Return the next `count` numbers."""
-        size = np.dtype(dtype).itemsize * count
-        if self.place < 0 or count < 0 or self.place + size > len(self.content):
+        length = np.dtype(dtype).itemsize * count
+        if self.place < 0 or count < 0 or self.place + length > self.size:
             reason = f"cut short or damaged: {count} numbers are said to be at byte {self.place}"
-            raise FileReadError(self.path, f"{reason} of {len(self.content)}", hint=_AGAIN)
-        values = np.frombuffer(self.content, dtype, count, self.place) if count else np.empty(0, dtype)
-        self.place += size
-        return values
+            raise FileReadError(self.path, f"{reason} of {self.size}", hint=_AGAIN)
+        self.file.seek(self.place)
+        content = self.file.read(length)
+        if len(content) < length:
+            raise FileReadError(self.path, "it was cut while it was read", hint=_AGAIN)
+        self.place += length
+        return np.frombuffer(content, dtype)
 
     def integer(self) -> int:
         """Return the next number."""
@@ -134,17 +142,17 @@ class _Measured:
     """What a file holds: the first scan of each rank, the finished rows, and the process variables beside them."""
 
     def __init__(self, path: Path) -> None:
-        stream = Stream(path)
-        extra, place = _head(stream)
         self.path = path
-        self.levels = list(_levels(stream, place))
-        self.rows = _finished(stream, self.levels)
+        with Stream(path) as stream:
+            extra, place = _head(stream)
+            self.levels = list(_levels(stream, place))
+            self.rows = _finished(stream, self.levels)
+            self.extra = _extra(stream, extra)
         self.sizes = (self.rows, *(level.points for level in self.levels[1:]))
         planned = self.levels[0].points
         self.truncated = f"{self.rows} of {planned} rows were finished" if self.rows < planned else ""
         self.spectral = not self.levels[-1].motors
         self.read = range(len(self.levels))[-2 if self.spectral else -1 :]
-        self.extra = _extra(stream, extra)
         self.original_metadata = as_json({"extra": self.extra})
 
     @cached_property
@@ -165,9 +173,10 @@ class _Measured:
 
     def values(self, level: int, index: int) -> Any:
         """Return the readings of a detector, with the axes of the levels down to its own."""
-        stream, first = Stream(self.path), self.levels[0]
+        first = self.levels[0]
         if level == 0:
-            return _readings(stream, first, index)[: self.rows]
+            with Stream(self.path) as stream:
+                return _readings(stream, first, index)[: self.rows]
         motors = [motor for motor, _ in self.moved[1 : level + 1]]
         row = partial(_row, self.path, first.lower, (level - 1, index), motors)
         return by_rows(row, self.rows, self.sizes[1 : level + 1], np.float32)
@@ -180,16 +189,17 @@ class _Measured:
         index = next((index for index, each in enumerate(first.detectors) if each.name == name), None)
         if index is None:
             return None
-        values = _readings(Stream(self.path), first, index)[: self.rows]
+        values = self.values(0, index)
         return number(values[0]) if (values == values[0]).all() else None
 
     def _positions(self, depth: int, index: int, dim: str) -> Array:
         """Return the positions along one axis; those of an inner motor are the mean over the rows, each in order."""
-        stream, first = Stream(self.path), self.levels[0]
-        if depth == 0:
-            return _positions(stream, first, index)[: self.rows]
-        scans = _at_depth(stream, first, self.rows, depth)
-        rows = np.sort([_positions(stream, scan, index) for scan in scans], axis=1)
+        first = self.levels[0]
+        with Stream(self.path) as stream:
+            if depth == 0:
+                return _positions(stream, first, index)[: self.rows]
+            scans = _at_depth(stream, first, self.rows, depth)
+            rows = np.sort([_positions(stream, scan, index) for scan in scans], axis=1)
         mean = np.asarray(rows.mean(axis=0))
         if mean.size > 1 and np.abs(rows - mean).max() > np.diff(mean).min() / 2.0:
             reason = f"the positions along {dim} differ between rows by more than half a step"
@@ -210,7 +220,9 @@ def _labelled(scan: _Measured, name: str, level: int, index: int) -> xr.Dataset:
     unit = str(scan.said(f"{name}.EGU") or "")
     counted = "channel" in axes and None not in calibration  # only the MCA record has these fields
     if counted and units.is_compatible(unit, "keV"):
-        axes["energy"] = Axis(unit, values=np.polynomial.Polynomial(calibration)(axes.pop("channel")))
+        energies = np.polynomial.Polynomial(calibration)(np.arange(scan.levels[level].points))
+        axes.pop("channel")
+        axes["energy"] = Axis(unit, values=energies)
     dims = tuple(axes)
     variable, method = ("counts", "sum") if counted else variable_of(dims, np.dtype(np.float32))
     detector = scan.levels[level].detectors[index]
@@ -290,7 +302,7 @@ def _finished(stream: Stream, levels: list[Scan]) -> int:
     """Return the number of rows of the outermost scan that were measured to their end."""
     first = levels[0]
     # pointers may lead to one place again and again: no more points than the file has room for
-    if first.done * prod(level.points for level in levels[1:]) * 4 > len(stream.content):
+    if first.done * prod(level.points for level in levels[1:]) * 4 > stream.size:
         raise FileReadError(stream.path, "cut short or damaged: it names more points than it has room for", hint=_AGAIN)
     whole = first.done
     if len(levels) > 1:
@@ -336,7 +348,7 @@ def _dim(motor: Channel) -> str:
     """Return the axis of a motor: the one letter x, y or z of ``Sample X``, or a name of its own."""
     letters = set(_LETTER.findall(motor.description.lower()))
     if len(letters) == 1 and units.is_compatible(motor.unit, units.LENGTH):
-        return letters.pop()
+        return str(letters.pop())
     with suppress(UnitError):
         return dim_name(motor.description, motor.unit)
     return ""
@@ -353,7 +365,8 @@ def _readings(stream: Stream, scan: Scan, index: int) -> Array:
 
 
 def _row(path: Path, places: tuple[int, ...], wanted: tuple[int, int], motors: list[int], row: int) -> Array:
-    return _block(Stream(path), places[row], wanted, motors)
+    with Stream(path) as stream:
+        return _block(stream, places[row], wanted, motors)
 
 
 def _block(stream: Stream, place: int, wanted: tuple[int, int], motors: list[int]) -> Array:

@@ -23,11 +23,14 @@ from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
 from spectra.axes import dim_name
+from spectra.hdf5 import opened
 from spectra.items import Builders, unique
 from spectra.metadata import as_json, technique
 from spectra.vendor import variable_of
 
 _TECHNIQUES: Final = {"NXxas": "XANES", "NXxasproc": "XANES", "NXfluo": "XRF", "NXxrf": "XRF"}
+_ELECTRONS: Final = ("NXarpes", "NXmpes", "NXxps")
+_COUNTED: Final = ("channel", "component", "detector")
 _LONGEST: Final = 1000
 _STEPS: Final = 8  # a chain of @default is root, entry, subentry, data
 
@@ -46,7 +49,7 @@ def builders(path: Path) -> Builders:
     ----------
     path : Path
     """
-    with h5py.File(path) as file:
+    with opened(path) as file:
         names = _names(file)
     return {name: partial(_build, path, place, name) for place, name in names.items()}
 
@@ -59,7 +62,7 @@ def default(path: Path) -> str | None:
     path : Path
         A file that `builders` reads.
     """
-    with h5py.File(path) as file:
+    with opened(path) as file:
         group: Any = file
         for _ in range(_STEPS):
             if not isinstance(group, h5py.Group) or "default" not in group.attrs:
@@ -85,7 +88,7 @@ def _places(file: h5py.File) -> list[str]:
 
 
 def _build(path: Path, place: str, name: str) -> xr.Dataset:
-    with h5py.File(path) as file:
+    with opened(path) as file:
         try:
             return _labelled(path, file[place], name)
         except (ConventionError, UnitError) as error:
@@ -132,7 +135,7 @@ def _scales(group: h5py.Group, signal: h5py.Dataset) -> list[h5py.Dataset]:
     missing = [index for index in range(signal.ndim) if index not in found]
     if missing:
         raise ConventionError(
-            [f"dimension {index} of the signal, {signal.shape[index]} long, has no axis of its own" for index in missing]
+            [f"dimension {at} of the signal, {signal.shape[at]} long, has no axis of its own" for at in missing]
             + [f"@axes names {listed or 'none'}; each dimension needs a named one with units"]
         )
     return [group[found[index]] for index in range(signal.ndim)]
@@ -144,13 +147,14 @@ def _dim(scale: h5py.Dataset) -> str:
         dim = dim_name(name, unit)
     except UnitError:
         dim = dim_name(_text(scale.attrs.get("long_name", name)), unit)
-    if unit is None and dim not in ("channel", "component"):
-        raise UnitError(f"axis {name!r} has no units; write its attribute 'units', e.g. 'mm' or 'eV'")
+    numbered = name.lower().rstrip("s") in _COUNTED
+    if (dim in _COUNTED and not numbered) or (dim not in _COUNTED and unit is None):
+        raise UnitError(f"axis {name!r} has no units (received {unit!r}); write its attribute 'units', e.g. 'mm'")
     return dim
 
 
 def _axis(dim: str, scale: h5py.Dataset, size: int) -> Axis | Array:
-    if dim in ("channel", "component"):
+    if dim in _COUNTED:
         return np.arange(size)
     if scale.ndim != 1 or scale.shape[0] not in (size, size + 1) or scale.dtype.kind not in "iuf":
         name = str(scale.name).rpartition("/")[2]
@@ -184,11 +188,12 @@ class _Stored:
         self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
 
     def __getitem__(self, key: Any) -> Array:
-        with h5py.File(self.path) as file:
+        with opened(self.path) as file:
             return np.asarray(file[self.place][key])
 
 
 def _attrs(group: h5py.Group, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return the technique and everything that the entry says in single numbers and texts."""
     entry = group
     while entry.name != "/" and _class(entry) not in ("NXentry", "NXsubentry"):
         entry = entry.parent
@@ -200,8 +205,12 @@ def _attrs(group: h5py.Group, dims: tuple[str, ...]) -> dict[str, Any]:
                 said[name] = _plain(field[()])
 
     entry.visititems(note)
-    known = _TECHNIQUES.get(str(said.get("definition", "")), technique("", dims))
-    return {"technique": known, "original_metadata": as_json(said)}
+    definition = str(said.get("definition", ""))
+    if "energy" in dims and definition.startswith(_ELECTRONS):
+        raise UnitError(
+            f"its energy is that of electrons ({definition}); only that of X-rays and energy losses are dims"
+        )
+    return {"technique": _TECHNIQUES.get(definition, technique("", dims)), "original_metadata": as_json(said)}
 
 
 def _plain(value: Any) -> Any:

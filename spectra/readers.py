@@ -12,7 +12,7 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.errors import FileReadError
-from spectra import delmic, geopixe, items, mda, netcdf, nexus, nsid, vendor, witec
+from spectra import delmic, geopixe, hdf5, items, mda, netcdf, nexus, nsid, vendor, witec
 from spectra.items import Builders, Content
 
 _PLUGINS: Final = (
@@ -131,7 +131,7 @@ def _plugin(path: Path, extension: str) -> str:
 
 def _hdf5_builders(path: Path) -> Builders:
     _refuse_foreign_links(path)
-    with h5py.File(path) as file:
+    with hdf5.opened(path) as file:
         if delmic.is_delmic(file):
             return delmic.builders(path)
         if "Experiments" in file:
@@ -144,18 +144,15 @@ def _hdf5_builders(path: Path) -> Builders:
     raise FileReadError(
         path,
         f"an HDF5 file of unknown layout (it begins with the groups {found})",
-        hint="Delmic (Odemis), NSID, NeXus and HyperSpy files are known; save others as NetCDF with named axes and units",
+        hint="Delmic (Odemis), NSID, NeXus and HyperSpy files are known; save others as NetCDF, axes with units",
     )
 
 
 def _refuse_foreign_links(path: Path) -> None:
     """Refuse HDF5 files that point outside: they could pass any local file off as pixels."""
-    try:
-        with h5py.File(path) as file:
-            links: list[str] = []
-            file.visititems_links(lambda name, link: links.append(name) if _leads_out(file, name, link) else None)
-    except OSError as error:
-        raise FileReadError(path, f"not a readable HDF5 file ({error})", hint="copy it again") from error
+    with hdf5.opened(path) as file:
+        links: list[str] = []
+        file.visititems_links(lambda name, link: links.append(name) if _leads_out(file, name, link) else None)
     if links:
         raise FileReadError(path, f"{links[0]!r} lies in another file", hint="only files complete in themselves")
 

@@ -54,7 +54,9 @@ def test_measured_axes(measured):
     assert [ds[dim].attrs["units"] for dim in ("y", "x", "energy")] == ["um", "um", "keV"]
     assert (ds.attrs["technique"], ds["counts"].attrs["units"]) == ("XRF", "count")
     assert json.loads(ds.attrs["original_metadata"])["X-ray Source"]["KV"] == 50.0
-    assert repr(spectra.contents(measured(GEOPIXE))[0]).endswith("y 10 (um), x 20 (um), channel 2 (1), energy 4096 (keV)")
+    assert repr(spectra.contents(measured(GEOPIXE))[0]).endswith(
+        "y 10 (um), x 20 (um), channel 2 (1), energy 4096 (keV)"
+    )
     assert fusion.check(ds) is ds
 
 
@@ -99,6 +101,7 @@ def test_a_file_cut_between_records_is_refused(tmp_path, counts):
     [
         ({"Xres": 10**9, "Yres": 10**9}, "cut short: .* cannot hold 1000000000 x 1000000000 x 2 spectra"),
         ({"Chan": -1}, "sizes 2, 3, 2, -1"),
+        ({"Chan": 10**12}, "sizes 2, 3, 2, 1000000000000"),
         ({"Chan": 3}, "damaged: channel 3 of 3 in row 1"),
         ({"Gain (eV)": float("nan")}, "a gain of nan eV"),
         ({"Width (mm)": 0.0}, r"pixels of \(0.2, 0.0\) mm"),
@@ -124,3 +127,12 @@ def test_pixel_spectra_beside_it_are_not_opened(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(FileReadError, match=r"unknown format '\.npy'"):
         spectra.open(tmp_path / "a.npy")
+
+
+def test_a_file_cut_after_it_was_opened_is_told(tmp_path, counts):
+    """Blocks are read when they are asked for; a file mapped into memory would end the process here."""
+    path = write(tmp_path / "a.GeoPIXE", counts)
+    ds = spectra.open(path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(FileReadError, match="it was cut while it was read"):
+        ds.compute()

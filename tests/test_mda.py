@@ -272,3 +272,12 @@ def test_other_files_called_mda_are_refused(tmp_path):
     (tmp_path / "a.mda").write_bytes(struct.pack("<5i", -3, 4, 2, 3, 3) + bytes(100))
     with pytest.raises(FileReadError, match=r"not an EPICS MDA file .*known: 1.2 1.3 1.4"):
         spectra.open(tmp_path / "a.mda")
+
+
+def test_a_file_cut_after_it_was_opened_is_told(tmp_path, counts):
+    """Blocks are read when they are asked for; a file mapped into memory would end the process here."""
+    path = write(tmp_path / "a.mda", spectral_map(counts))
+    ds = spectra.open(path, name="ioc:mca1")
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(FileReadError, match="cut short or damaged"):
+        ds.compute()

@@ -65,6 +65,12 @@ def test_xanes_stack_runs_along_the_incident_energy(tmp_path):
     assert json.loads(ds.attrs["original_metadata"])["definition"] == "NXxas"
 
 
+def test_energies_of_photoelectrons_are_no_x_rays(tmp_path):
+    path = write(tmp_path / "a.nxs", [X, ENERGY], definition="NXmpes_arpes")
+    with pytest.raises(FileReadError, match=r"its energy is that of electrons .NXmpes_arpes"):
+        spectra.open(path)
+
+
 @pytest.mark.parametrize("unit", ["ps", "fs", "s"])
 def test_delays_before_zero_keep_their_sign(tmp_path, unit):
     factor = {"ps": 1e-12, "fs": 1e-15, "s": 1.0}[unit]
@@ -102,6 +108,12 @@ def test_edges_of_bins_become_centres(tmp_path):
     np.testing.assert_array_equal(ds["energy"], [1.5, 3.0])
 
 
+def test_channels_need_no_unit(tmp_path):
+    ds = spectra.open(write(tmp_path / "a.nxs", [X, ("channel", np.arange(4), None)]))
+    assert ds["intensity"].dims == ("x", "channel")
+    np.testing.assert_array_equal(ds["channel"], np.arange(4))
+
+
 def test_old_files_name_the_axes_on_the_signal(tmp_path):
     path = write(tmp_path / "a.h5", [Y, X], signal=None, axes=None)
     with h5py.File(path, "a") as file:
@@ -133,6 +145,9 @@ def test_a_unit_of_the_values_that_nobody_knows_is_kept_in_words(tmp_path):
     ("axes", "attrs", "message"),
     [
         ([("sample_y", [0.0, 1.0], None), X], {}, "axis 'sample_y' has no units"),
+        ([X, ("energy", [7.1, 7.2], None)], {}, "axis 'energy' has no units"),
+        ([X, ("energy", [7.1, 7.2], "")], {}, "axis 'energy' has no units"),
+        ([X, ("time", [7.1, 7.2], "px")], {}, "axis 'time' has no units"),
         ([("motor7", [0.0, 1.0], "mm"), X], {}, "axis 'motor7' in 'mm' is none of the known axes"),
         ([Y, X], {"axes": ["sample_y", "."]}, "dimension 1 of the signal, 3 long, has no axis of its own"),
         ([Y, X], {"axes": None}, "dimension 0 of the signal, 2 long, has no axis"),
@@ -194,3 +209,21 @@ def test_one_pixel_and_none(tmp_path):
     none = ("sample_x", np.empty(0), "um")
     path = write(tmp_path / "b.nxs", [none, ENERGY])
     assert spectra.open(path)["intensity"].shape == (0, 4)
+
+
+def test_damage_is_told_as_such(tmp_path):
+    """Flipped bytes lead h5py to errors of many classes; none of them passes."""
+    whole = write(tmp_path / "a.nxs", [Y, X, ENERGY]).read_bytes()
+    random = np.random.default_rng(0)
+    path = tmp_path / "b.nxs"
+    refused = 0
+    for _ in range(40):
+        content = bytearray(whole)
+        for place in random.integers(0, len(content), 20):
+            content[place] ^= 255
+        path.write_bytes(content)
+        try:
+            spectra.open(path).compute()
+        except FileReadError:
+            refused += 1
+    assert refused > 12

@@ -84,11 +84,26 @@ def group(name: str, items: dict, groups: str = "") -> str:
     return f'<Group Name="{name}"><Items>{content}</Items>{inner}</Group>'
 
 
+# several of each: the reader picks those that were used
+HARDWARE = """<LightSources><LightSource Name="a"/><LightSource Name="b"/></LightSources>
+<Detectors><Detector Name="camera"/><Detector Name="other"/></Detectors>
+<Microscopes>
+ <Microscope><Objectives><Objective IsEnabled="True"/><Objective IsEnabled="False"/></Objectives></Microscope>
+ <Microscope><Objectives><Objective IsEnabled="False"/><Objective IsEnabled="False"/></Objectives></Microscope>
+</Microscopes>
+<Spectrometers>
+ <Spectrometer Serialnumber="7">
+  <Gratings><Grating GrooveDensity="300 g/mm"/><Grating GrooveDensity="1"/></Gratings>
+ </Spectrometer>
+ <Spectrometer Serialnumber="8"><Gratings/></Spectrometer>
+</Spectrometers>"""
+
+
 def trivista(path, values, wavelength, *, field=None, times=None, prolog="", inner=""):
     """Write a TriVista file; `field` is {"X": (first, step, size), "Y": ...}, `times` are seconds."""
     frames = np.asarray(values).reshape(-1, len(wavelength))
     groups = group("Detector", {"Name": "camera", "No_of_Frames": len(frames), "Exposure_Time_(ms)": 100.0,
-                                "No_of_Accumulations": 1, "Detector_Temperature": -70, "Calc_Average": "False"})  # fmt: skip
+                                "No_of_Accumulations": 1, "Calc_Average": "False"})  # fmt: skip
     groups += group("Calibration", {"Center_Wavelength": 600, "Laser_Wavelength": 0})
     groups += group("Experiment", {"Mode": "map"})
     groups += group("Spectrometers", {"a": 1}, group("Spectrometer", {
@@ -102,16 +117,13 @@ def trivista(path, values, wavelength, *, field=None, times=None, prolog="", inn
         f'<Frame TimeStamp="{stamp}">{";".join(map(str, frame))}</Frame>'
         for stamp, frame in zip(stamps, frames, strict=True)
     )
-    hardware = ('<Hardware><LightSources><LightSource Name="a"/><LightSource Name="b"/></LightSources><Detectors><Detector Name="camera"/><Detector Name="other"/></Detectors>'
-                '<Microscopes><Microscope><Objectives><Objective IsEnabled="True"/><Objective IsEnabled="False"/>'
-                '</Objectives></Microscope><Microscope><Objectives><Objective IsEnabled="False"/><Objective '
-                'IsEnabled="False"/></Objectives></Microscope></Microscopes><Spectrometers><Spectrometer '
-                'Serialnumber="7"><Gratings><Grating GrooveDensity="300 g/mm"/><Grating GrooveDensity="1"/></Gratings>'
-                '</Spectrometer><Spectrometer Serialnumber="8"><Gratings/></Spectrometer></Spectrometers></Hardware>')  # fmt: skip
+    hardware = f"<Hardware>{HARDWARE}</Hardware>"
     document = (f'<Document Label="Intensity" DataLabel="Counts" RecordTime="06/27/2022 16:26:24.123" '
                 f'InfoSerialized="{info}"><Childs Count="0"/><xDim><Calibration Unit="Nanometer" '
                 f'ValueArray="{listed}"/></xDim><Data>{data}</Data></Document>')  # fmt: skip
-    path.write_text(f'<?xml version="1.0"?>{prolog}<XmlMain Version="3">{hardware}<Documents>{document}</Documents></XmlMain>')
+    path.write_text(
+        f'<?xml version="1.0"?>{prolog}<XmlMain Version="3">{hardware}<Documents>{document}</Documents></XmlMain>'
+    )
     return path
 
 
@@ -174,7 +186,7 @@ def test_entities_are_not_expanded(tmp_path, kind, encoding, prolog):
     path = tmp_path / f"a.{kind}"
     text = f'<?xml version="1.0" encoding="{encoding}"?>{prolog}<{root}>&l11;&e;</{root}>'
     path.write_bytes(text.encode(encoding))
-    with pytest.raises(FileReadError, match="it has a document type .*entities are not expanded"):
+    with pytest.raises(FileReadError, match=r"it has a document type .*entities are not expanded"):
         spectra.open(path)
 
 
