@@ -69,5 +69,9 @@ class FileReadError(ConspectusError, OSError):
         super().__init__("; ".join(part for part in (f"{path}: {reason}", hint) if part))
 
 
+class TruncatedFileWarning(UserWarning):
+    """A measurement was stopped before its end: what there is of it is opened, with the attribute ``truncated``."""
+
+
 class StoreError(ConspectusError, OSError):
     """A dataset could not be written, or what was written does not read back the same."""

@@ -13,7 +13,7 @@ import xarray as xr
 
 from fusion import provenance, sandbox
 from fusion.errors import FileReadError
-from spectra import delmic, items, netcdf, nsid, secm, vendor, witec
+from spectra import delmic, geopixe, hdf5, items, mda, netcdf, nexus, nsid, secm, vendor, witec
 from spectra.items import Builders, Content
 
 _PLUGINS: Final = (
@@ -24,9 +24,10 @@ _SLOW: Final = (
     "dask.array", "h5netcdf.legacyapi", "rsciio.bruker", "rsciio.digitalmicrograph", "rsciio.emd", "rsciio.hspy",
     "rsciio.renishaw", "sparse",
 )  # fmt: skip
-_HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5")
+_HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5", ".nxs")
 _TABLES: Final = (".txt", ".csv", ".tsv")
 _NETCDF: Final = (".nc", ".nc4", ".cdf")
+_OWN: Final = {".geopixe": geopixe.builders, ".mda": mda.builders}
 
 
 def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
@@ -36,10 +37,12 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     ----------
     path : path-like
         A file of Bruker (bcf, spx), EDAX, JEOL, Velox and other EMD, Gatan (dm3, dm4), TIA, Renishaw (wdf),
-        WITec (txt), JobinYvon, TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), HyperSpy (hspy), MSA,
-        Ripple, NetCDF, or a table of voltammograms by place (txt, csv).
+        WITec (txt), JobinYvon (LabSpec xml), TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), EPICS
+        (mda), GeoPIXE, NeXus (nxs, h5), HyperSpy (hspy), MSA, Ripple, NetCDF, or a
+        table of voltammograms by place (txt, csv).
     name : str, optional
-        An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item.
+        An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item, or the
+        one that a NeXus file names as its default.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def contents(path: str | PathLike[str]) -> list[Content]:
 
 def extensions() -> tuple[str, ...]:
     """Return the extensions of the vendors' formats, lower case, that mean spectra and nothing else."""
-    return tuple(sorted(_by_extension()))
+    return tuple(sorted([*_by_extension(), *_OWN]))
 
 
 @cache
@@ -102,7 +105,8 @@ def _prepare() -> None:
 
 
 def _opened(path: Path, name: str | None) -> xr.Dataset:
-    ds = items.choose(path, _builders(path), name)
+    builders = _builders(path)
+    ds = items.choose(path, builders, name or _default(path))
     return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
 
 
@@ -116,11 +120,17 @@ def _builders(path: Path) -> Builders:
         return netcdf.builders(path)
     if extension in _HDF5:
         return _hdf5_builders(path)
+    if extension in _OWN:
+        return _OWN[extension](path)
     if extension == ".txt" and _starts_with(path, witec.HEAD):
         return witec.builders(path)
     if extension in _TABLES and secm.is_table(path):
         return secm.builders(path)
     return vendor.builders(path, _plugin(path, extension))
+
+
+def _default(path: Path) -> str | None:
+    return nexus.default(path) if path.suffix.lower() in _HDF5 else None
 
 
 def _existing(path: str | PathLike[str]) -> Path:
@@ -148,29 +158,28 @@ def _plugin(path: Path, extension: str) -> str:
 
 def _hdf5_builders(path: Path) -> Builders:
     _refuse_foreign_links(path)
-    with h5py.File(path) as file:
+    with hdf5.opened(path) as file:
         if delmic.is_delmic(file):
             return delmic.builders(path)
         if "Experiments" in file:
             return vendor.builders(path, "hspy")
         if nsid.is_nsid(file):
             return nsid.builders(path)
+        if nexus.is_nexus(file):
+            return nexus.builders(path)
         found = ", ".join(map(repr, list(file)[:5]))
     raise FileReadError(
         path,
         f"an HDF5 file of unknown layout (it begins with the groups {found})",
-        hint="Delmic (Odemis), NSID and HyperSpy files are known; save others as NetCDF with named axes and units",
+        hint="Delmic (Odemis), NSID, NeXus and HyperSpy files are known; save others as NetCDF, axes with units",
     )
 
 
 def _refuse_foreign_links(path: Path) -> None:
     """Refuse HDF5 files that point outside: they could pass any local file off as pixels."""
-    try:
-        with h5py.File(path) as file:
-            links: list[str] = []
-            file.visititems_links(lambda name, link: links.append(name) if _leads_out(file, name, link) else None)
-    except OSError as error:
-        raise FileReadError(path, f"not a readable HDF5 file ({error})", hint="copy it again") from error
+    with hdf5.opened(path) as file:
+        links: list[str] = []
+        file.visititems_links(lambda name, link: links.append(name) if _leads_out(file, name, link) else None)
     if links:
         raise FileReadError(path, f"{links[0]!r} lies in another file", hint="only files complete in themselves")
 

@@ -18,12 +18,15 @@ from fusion.conventions import SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
 from spectra.axes import as_axis, dim_name
+from spectra.entities import refuse_entities
 from spectra.items import Builders, unique
 from spectra.metadata import flat_attrs, lookup, mapped, technique
+from spectra.optical import labspec, trivista
 from spectra.quiet import quiet
 from spectra.whole import blocks, require_whole
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
+_CORRECTED: Final = {"jobinyvon": labspec, "trivista": trivista}
 _ON_STAGE: Final = ("renishaw",)
 _ROW_BY_ROW: Final = 0
 _COLUMN_BY_COLUMN: Final = 2
@@ -46,6 +49,7 @@ def builders(path: Path, plugin: str) -> Builders:
         If the file is cut short or the plugin cannot read it.
     """
     require_whole(path, plugin)
+    refuse_entities(path)
     raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
     names = unique([_name(raw, path, plugin) for raw in raws])
     main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
@@ -120,7 +124,10 @@ def _read(path: Path, plugin: str) -> list[Raw]:
         except Exception:  # many plugins cannot read lazily, each says so in its own way
             pass
         try:
-            return list(reader(str(path), **options))
+            raws = list(reader(str(path), **options))
+            return _CORRECTED[plugin](raws, path) if plugin in _CORRECTED else raws
+        except FileReadError:
+            raise
         except Exception as error:  # plugins fail with errors of every class on damaged files
             raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
 

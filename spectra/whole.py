@@ -13,6 +13,7 @@ _AGAIN: Final = "copy it again"
 _SFS: Final = b"AAMVHFSS"
 _PTS: Final = b"PTTDFILE"
 _WDF: Final = b"WDF1"
+_SPD: Final = b"MAPSPECTRA_DATA"
 _ASW_PTS: Final = "*/*/*.pts"
 _BLOCK: Final = struct.Struct("<4sIQ")
 
@@ -26,9 +27,10 @@ class Block(NamedTuple):
 
 
 def require_whole(path: Path, plugin: str) -> None:
-    """Refuse a file of Bruker (bcf), JEOL (pts, asw) or Renishaw (wdf) that is shorter than it says itself.
+    """Refuse a file of Bruker (bcf), EDAX, JEOL (pts, asw) or Renishaw (wdf) that is shorter than it says itself.
 
-    The compiled reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays. Other
+    The compiled reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays, and maps
+    of EDAX are mapped into memory, where a missing end is only noticed when it is asked for. Other
     formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its blocks
     cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
 
@@ -86,6 +88,18 @@ def _bruker(path: Path) -> int:
     return 0x118 + int(chunk) * int(count)
 
 
+def _edax(path: Path) -> int:
+    """Return where the counts of a map (spd, lsd) or of a spectrum (spc) end."""
+    with path.open("rb") as stream:
+        if path.suffix.lower() == ".spc":
+            start, channels = struct.unpack("<ih", _at(stream, 28, 6))
+            return int(start) + 4 * int(channels)
+        if stream.read(len(_SPD)) != _SPD:
+            return 0
+        points, lines, channels, width, start = struct.unpack("<5I", _at(stream, 24, 20))
+    return int(start + points * lines * channels * width)
+
+
 def _jeol(path: Path) -> int:
     """Return where the events of a map end: their place and their length."""
     with path.open("rb") as stream:
@@ -112,4 +126,6 @@ def _at(stream: BinaryIO, place: int, count: int) -> bytes:
     return stream.read(count)
 
 
-_PROMISES: Final[dict[str, Callable[[Path], int]]] = {"bruker": _bruker, "jeol": _jeol, "renishaw": _renishaw}
+_PROMISES: Final[dict[str, Callable[[Path], int]]] = {
+    "bruker": _bruker, "edax": _edax, "jeol": _jeol, "renishaw": _renishaw,
+}  # fmt: skip
