@@ -15,13 +15,16 @@ from fusion import provenance, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError, UnitError
 from fusion.model import Axis, dataset, length
-from volumes import hdf, matlab, mrc, netcdf, slices, tiff
+from volumes import czi, hdf, lif, matlab, mrc, nd2, netcdf, slices, smlm, tiff
 from volumes import labels as label_images
 from volumes.part import Part, PathArg
 
 Size: TypeAlias = str | float
 Read = TypeVar("Read")
-_ACCEPTED: Final = "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB and folders of slices are read here, spectra by spectra.open"
+_ACCEPTED: Final = (
+    "TIFF, CZI, ND2, LIF, MRC, PNG, NetCDF, HDF5, MATLAB, tables of localisations and folders of slices are read here, "
+    "spectra by spectra.open"
+)
 
 
 class Content(NamedTuple):
@@ -84,8 +87,9 @@ def open(
     Parameters
     ----------
     path : path-like
-        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
-        file. The content decides on the format, not the name.
+        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), CZI, ND2, LIF, MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with
+        one slice per file; localisations of ThunderSTORM, SMAP and Picasso. The content decides on the format, not the
+        name.
     name : str, optional
         Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
         `fusion.save` also the name of a dataset.
@@ -106,7 +110,8 @@ def open(
     Dataset
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
         arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
-        metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
+        metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and, above 256 MB, TIFF, CZI, ND2 and LIF
+        files stay lazy. Localisations have the dim ``point``, along which lie their coordinates and all else.
         All that one file holds leads to one frame. What `fusion.save` wrote comes back as it was; `voxel`, `units`,
         `dims` and `labels` are refused for it.
 
@@ -136,10 +141,12 @@ def open(
     if own is not None:
         _refuse_more(place, said)
         return own
-    chosen = [_renamed(place, part, dims) for part in _chosen(place, _parts(place), name)]
+    title, chosen = name or place.stem, _chosen(place, _parts(place), name)
+    if chosen[0].dims == smlm.POINT:
+        chosen, voxel = smlm.sized(place, chosen, said), None
+    chosen = [_renamed(place, part, dims) for part in chosen]
     _require_one_shape(place, chosen)
     steps = _steps(voxel, units, chosen[0])
-    title = name or place.stem
     ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
     return provenance.opened(ds, "volumes.open", said, place)
 
@@ -179,15 +186,25 @@ def _family(path: Path) -> Callable[[Path], list[Part]]:
     if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")):
         return slices.parts
     if head.startswith(b"MATLAB 7.3"):
-        return hdf.matlab_parts
+        return smlm.smap_parts if smlm.is_smap(path) else hdf.matlab_parts
     if head.startswith(b"MATLAB 5.0"):
         return matlab.parts
     if head.startswith(b"\x89HDF"):
-        return netcdf.parts if path.suffix.lower() in (".nc", ".nc4") else hdf.parts
+        if path.suffix.lower() in (".nc", ".nc4"):
+            return netcdf.parts
+        return smlm.picasso_parts if smlm.is_picasso(path) else hdf.parts
     if head.startswith((b"CDF\1", b"CDF\2")):
         return netcdf.parts
     if head[208:211] == b"MAP":
         return mrc.parts
+    if head.startswith(b"ZISRAWFILE"):
+        return czi.parts
+    if head.startswith(b"\xda\xce\xbe\x0a"):
+        return nd2.parts
+    if lif.is_leica(head):
+        return lif.parts
+    if smlm.is_thunderstorm(head):
+        return smlm.thunderstorm_parts
     raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=_ACCEPTED)
 
 
@@ -274,7 +291,7 @@ def _assembled(
     path: Path, chosen: list[Part], steps: Mapping[str, Axis], title: str, labels: bool | Mapping[str, int]
 ) -> xr.Dataset:
     first = chosen[0]
-    named = len(chosen) > 1 or path.suffix.lower() == ".nc"
+    named = len(chosen) > 1 or path.suffix.lower() == ".nc" or first.dims == smlm.POINT
     variables = {_key(part, named, bool(labels)): _variable(path, part, labels) for part in chosen}
     attrs: dict[str, Any] = {**first.about, "original_metadata": _as_json([part.metadata for part in chosen])}
     overridden = [dim for dim in steps if dim in first.axes]
@@ -343,4 +360,4 @@ def _axis_units(part: Part) -> tuple[str, ...]:
 
 def _as_json(metadata: Iterable[Mapping[str, Any]]) -> str:
     found = [dict(item) for item in metadata]
-    return json.dumps(found[0] if len(found) == 1 else found, default=str)
+    return json.dumps(found[0] if all(item == found[0] for item in found) else found, default=str)
