@@ -4,12 +4,14 @@ import json
 import struct
 import subprocess
 import sys
+import tracemalloc
 from xml.sax.saxutils import quoteattr
 
 import liffile
 import nd2
 import numpy as np
 import pytest
+import tifffile
 from pylibCZIrw import czi
 
 import fusion
@@ -441,3 +443,143 @@ def test_a_header_does_not_fetch_files(tmp_path):
     head = f'<!DOCTYPE b [<!ENTITY s SYSTEM "{secret.as_uri()}">]>'
     with pytest.raises(FileReadError):
         volumes.open(write_lif(tmp_path / "leak.lif", image, head=head))
+
+
+def ome_xml(*images, head="", more=""):
+    """Return OME-XML of images that are pairs of attributes of Pixels and the elements within."""
+    listed = "".join(
+        f'<Image ID="Image:{i}" Name={quoteattr(name)}><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint16" '
+        f"{attributes}>{inner}</Pixels></Image>"
+        for i, (name, attributes, inner) in enumerate(images)
+    )
+    return f'{head}<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{more}{listed}</OME>'
+
+
+def write_ome(path, xml, *arrays):
+    with tifffile.TiffWriter(path, ome=False) as writer:
+        for i, pages in enumerate(arrays):
+            for k, page in enumerate(pages):
+                described = {"description": xml.encode()} if i == k == 0 else {}
+                writer.write(page, contiguous=False, metadata=None, **described)
+    return path
+
+
+def ome_image(name, shape, *, inner="", start=0, place=(), size='PhysicalSizeX="0.1" PhysicalSizeY="0.2"', channel=""):
+    """Return an image of (z, y, x) on the pages from `start`, with a place (z, y, x) of the stage for each plane."""
+    z, y, x = shape
+    planes_ = "".join(
+        f'<Plane TheZ="{i}" TheC="0" TheT="0" '
+        + " ".join(f'Position{k}="{v}" Position{k}Unit="mm"' for k, v in zip("ZYX", at, strict=True) if v is not None)
+        + "/>"
+        for i, at in enumerate(place)
+    )
+    held = f'SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="1" SizeT="1" {size} PhysicalSizeZ="0.5"'
+    data = "".join(f'<TiffData IFD="{start + i}" FirstZ="{i}" PlaneCount="1"/>' for i in range(z))
+    return name, held, f'<Channel ID="Channel:0:0" SamplesPerPixel="1" {channel}/>{data}{planes_}{inner}'
+
+
+class TestOme:
+    def test_the_middle_lies_at_the_stage(self, tmp_path):
+        data = values(3, 5, 7)
+        place = [(0.05 + 5e-4 * i, 2.0, 1.0) for i in range(3)]
+        path = write_ome(tmp_path / "cell.ome.tif", ome_xml(ome_image("cell", data.shape, place=place)), data)
+        ds = fusion.check(volumes.open(path))
+        np.testing.assert_array_equal(ds["image"], data)
+        pose, frame = get_pose(ds)
+        assert frame.startswith("stage of cell.ome.tif")
+        middle = [float(ds["z"][0]), float(ds["y"].mean()), float(ds["x"].mean())]
+        assert pose(middle) == pytest.approx([50.0, 2000.0, 1000.0])
+
+    def test_without_heights_it_is_placed_in_the_plane(self, tmp_path):
+        xml = ome_xml(ome_image("cell", (1, 5, 7), place=[(None, 2.0, 1.0)]))
+        ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))
+        assert get_pose(ds)[0]([0, 0.4, 0.3]) == pytest.approx([0, 2000, 1000])
+
+    @pytest.mark.parametrize(
+        ("place", "size"),
+        [
+            ([(0.0, 2.0, 1.0), (0.0, 2.0, 1.1)], None),  # the stage moved
+            ([(0.0, 2.0, 1.0), (-0.1, 2.0, 1.0)], None),  # and not by the step of the stack
+            ([(0.0, 2.0, 1.0), (None, 2.0, 1.0)], None),
+            ([(0.0, None, 1.0), (0.0005, None, 1.0)], None),
+            ([(0.0, 2.0, 1.0), (0.0005, 2.0, 1.0)], ""),  # no size of a pixel
+        ],
+    )
+    def test_an_ambiguous_place_is_none(self, tmp_path, place, size):
+        options = {} if size is None else {"size": size}
+        xml = ome_xml(ome_image("cell", (2, 5, 7), place=place, **options))
+        path = write_ome(tmp_path / "cell.ome.tif", xml, values(2, 5, 7))
+        ds = volumes.open(path, voxel="1 um")
+        assert get_pose(ds)[1].startswith("cell.ome.tif")
+
+    def test_a_place_in_the_reference_frame_is_none(self, tmp_path):
+        xml = ome_xml(ome_image("cell", (1, 5, 7), place=[(0.0, 2.0, 1.0)])).replace('"mm"', '"reference frame"')
+        ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))
+        assert get_pose(ds)[1].startswith("cell.ome.tif")
+
+    @pytest.mark.parametrize("names", [("left", "right"), ("tile", "tile")])
+    def test_several_images(self, tmp_path, names):
+        first, second = values(1, 5, 7), values(1, 5, 7) + 900
+        images = [ome_image(name, (1, 5, 7), start=i, place=[(0.0, 2.0, 1.0 + i)]) for i, name in enumerate(names)]
+        path = write_ome(tmp_path / "tiles.ome.tif", ome_xml(*images), first, second)
+        listed = [item.name for item in volumes.contents(path)]
+        assert listed == (list(names) if len(set(names)) == 2 else ["series 0", "series 1"])
+        with pytest.raises(FileReadError, match="several places"):
+            volumes.open(path)
+        left, right = (volumes.open(path, name=name) for name in listed)
+        np.testing.assert_array_equal(right["image"], second[0])
+        assert fusion.frames.between(right, left)([0, 0, 0]) == pytest.approx([0, 0, 1000])
+
+    @pytest.mark.parametrize(
+        ("mode", "technique"),
+        [
+            ("LaserScanningConfocalMicroscopy", "confocal"),
+            ("STED", "STED"),
+            ("WideField", "widefield"),
+            ("Other", None),
+        ],
+    )
+    def test_technique_channel_and_instrument(self, tmp_path, mode, technique):
+        image = ome_image("cell", (1, 5, 7), channel=f'Name="DAPI" AcquisitionMode="{mode}"')
+        scope = '<Instrument ID="Instrument:0"><Microscope Manufacturer="Leica" Model="SP8"/></Instrument>'
+        ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", ome_xml(image, more=scope), values(1, 5, 7)))
+        assert ds.attrs.get("technique") == technique
+        assert ds.attrs["instrument"] == "Leica SP8"
+
+    def test_pages_in_another_file_are_refused(self, tmp_path):
+        data = '<TiffData IFD="0" FirstZ="1"><UUID FileName="other.ome.tif">urn:uuid:1</UUID></TiffData>'
+        name, held, inner = ome_image("cell", (1, 5, 7), inner=data)
+        xml = ome_xml((name, held.replace('SizeZ="1"', 'SizeZ="2"'), inner))
+        write_ome(tmp_path / "other.ome.tif", ome_xml(ome_image("other", (1, 5, 7))), values(1, 5, 7))
+        with pytest.raises(FileReadError):
+            volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))
+
+    @pytest.mark.parametrize("entity", ["bomb", "file"])
+    def test_entities_are_not_expanded(self, tmp_path, entity):
+        secret = tmp_path / "secret.txt"
+        secret.write_text("42")
+        head, name = (
+            (BOMB, "j") if entity == "bomb" else (f'<!DOCTYPE b [<!ENTITY s SYSTEM "{secret.as_uri()}">]>', "s")
+        )
+        xml = ome_xml(ome_image("cell", (1, 5, 7), inner=f"<Note>&{name};</Note>"), head=head)
+        path = write_ome(tmp_path / "bad.ome.tif", xml, values(1, 5, 7))
+        tracemalloc.start()
+        with pytest.raises(FileReadError, match="damaged"):
+            volumes.open(path)
+        assert tracemalloc.get_traced_memory()[1] < 5e7
+        tracemalloc.stop()
+
+
+class TestImageJ:
+    def write(self, path, labels):
+        said = {"axes": "ZCYX", "unit": "um", "spacing": 2.0, "Labels": labels}
+        tifffile.imwrite(path, values(3, 2, 5, 7), imagej=True, resolution=(4.0, 4.0), metadata=said)
+        return volumes.open(path)["channel"].values.tolist()
+
+    def test_labels_that_repeat_in_all_planes_name_the_channels(self, tmp_path):
+        assert self.write(tmp_path / "two.tif", ["DAPI", "GFP"] * 3) == ["DAPI", "GFP"]
+
+    @pytest.mark.parametrize("labels", [["DAPI", "GFP"], ["a"] * 6, ["a", "b", "c", "d", "e", "f"], ["DAPI"]])
+    def test_other_labels_do_not(self, tmp_path, labels):
+        named = labels == ["DAPI", "GFP"]
+        assert self.write(tmp_path / "two.tif", labels) == (labels if named else [0, 1])

@@ -50,7 +50,8 @@ def parts(path: Path) -> list[Part]:
         scenes = scenes or [Scene(None, *document.total_bounding_rectangle_no_pyramid)]
         outer = {key: sizes[key] for key in _OUTER if sizes.get(key, 1) > 1}
         _require_every_plane(path, document, outer, scenes)
-    return [_part(path, scene, len(scenes) > 1, outer, *kinds, root) for scene in scenes]
+        kind = kinds.pop()
+    return [_part(path, scene, len(scenes) > 1, outer, kind, root) for scene in scenes]
 
 
 @contextmanager

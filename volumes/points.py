@@ -108,12 +108,10 @@ def _gaussian(points: xr.Dataset, step: float, places: Places, shape: tuple[int,
     from volumes._kernels import gaussians
 
     total, squares = np.zeros(shape), np.zeros(shape)
-    gaussians(
-        *(at - first for at, first in places),
-        *(_widths(points, f"{dim}_stderr") / step for dim in ("y", "x")),
-        total,
-        squares,
+    (rows, row_sigma), (columns, column_sigma) = (
+        (at - first, _widths(points, f"{dim}_stderr") / step) for dim, (at, first) in zip("yx", places, strict=True)
     )
+    gaussians(rows, columns, row_sigma, column_sigma, total, squares)
     attrs = {"units": "1/um^2", "cell_methods": "y: x: mean", "long_name": "density of points"}
     return _with_error(total / step**2, np.sqrt(squares) / step**2, attrs)
 

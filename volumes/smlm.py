@@ -200,7 +200,7 @@ def _parts(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, Any
 
 def _column(name: str, column: Column, axes: Mapping[str, Axis], metadata: Mapping[str, Any]) -> Part:
     attrs = {"units": column.unit, "long_name": name.replace("_", " ")}
-    shape, about = np.shape(axes["x"].values), {"technique": "SMLM"}
+    shape, about = np.asarray(axes["x"].values).shape, {"technique": "SMLM"}
     part = Part(name, POINT, shape, column.dtype, column.load, axes, attrs=attrs, about=about, metadata=metadata)
     if units.is_compatible(column.unit, units.LENGTH):
         return _converted(part, units.convert_factor(column.unit, units.LENGTH), units.LENGTH)
