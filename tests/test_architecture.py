@@ -24,16 +24,18 @@ BELOW = {
 OWNERS = {
     "hyperspy": "spectra", "exspy": "spectra", "rsciio": "spectra", "pybaselines": "spectra",
     "pyvista": "volumes", "vtk": "volumes", "vtkmodules": "volumes", "k3d": "volumes", "tifffile": "volumes",
-    "mrcfile": "volumes", "igor2": "volumes", "gwyfile": "volumes",
+    "mrcfile": "volumes", "igor2": "volumes", "gwyfile": "volumes", "liffile": "volumes", "nd2": "volumes",
+    "pylibCZIrw": "volumes",
 }  # fmt: skip
 HEAVY = {
-    "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5py", "hyperspy", "igor2", "k3d", "matplotlib", "mrcfile",
-    "numba", "pint", "pooch", "psutil", "pybaselines", "pyvista", "rsciio", "scipy", "skimage", "sklearn", "sparse",
-    "tifffile", "vtkmodules", "zarr",
+    "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5py", "hyperspy", "igor2", "k3d", "liffile", "matplotlib",
+    "mrcfile", "nd2", "numba", "pint", "pooch", "psutil", "pybaselines", "pylibCZIrw", "pyvista", "rsciio", "scipy",
+    "skimage", "sklearn", "sparse", "tifffile", "vtkmodules", "yaml", "zarr",
 }  # fmt: skip
 """What a function may import on its own, because it is heavy or optional."""
 DEFERRED = {
     "fusion/blocks.py": {"fusion._kernels"},  # numba
+    "volumes/points.py": {"volumes._kernels"},  # numba
     "conspectus/cli.py": {"conspectus", "fusion.errors"},  # --help must not wait for the rest
     "conspectus/info.py": {"xarray"},
 }

@@ -157,7 +157,6 @@ class TestMeasured:
         [
             ("raman/chondro.nc", "spectra.open"),
             ("edx/P45_the_default_job.bcf", "unknown format"),
-            ("smlm/smap_dstorm_data.mat", "no image and no volume"),
             ("correlative_cl_sem/odemis_spectrum_fitting.h5", "arrays of several shapes"),
         ],
     )

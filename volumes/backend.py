@@ -12,7 +12,7 @@ from xarray.backends import BackendEntrypoint
 from fusion.errors import FileReadError
 from volumes import readers
 
-_SUFFIXES = (".tif", ".tiff", ".mrc", ".mat")
+_SUFFIXES = (".tif", ".tiff", ".czi", ".nd2", ".lif", ".mrc", ".mat")
 _PARAMETERS = ("filename_or_obj", "drop_variables", "name", "voxel", "units", "dims")
 
 

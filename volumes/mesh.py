@@ -48,7 +48,7 @@ def to_pyvista(ds: xr.Dataset, *, variables: Sequence[str] | None = None, cells:
     FrameError
         If the pose shears or mirrors, or turns axes that are not uniform: VTK has no such grid.
     DataError
-        If a variable does not lie on the grid or is not numeric.
+        If these are points, or a variable does not lie on the grid or is not numeric.
 
     Examples
     --------
@@ -59,6 +59,7 @@ def to_pyvista(ds: xr.Dataset, *, variables: Sequence[str] | None = None, cells:
     ((3, 2, 1), 5.0)
     """
     ds = check(unlinked(ds))
+    refuse_points(ds)
     grid = _grid(ds, cells)
     target = grid.cell_data if cells else grid.point_data
     chosen = _chosen(ds, variables)
@@ -66,6 +67,12 @@ def to_pyvista(ds: xr.Dataset, *, variables: Sequence[str] | None = None, cells:
         target[name] = _flat(ds[name], ds)
     grid.user_dict = _described(unlinked(ds[chosen]))
     return grid
+
+
+def refuse_points(ds: xr.Dataset) -> None:
+    """Refuse points, which lie on no grid, and say how an image is made of them."""
+    if "point" in ds.dims:
+        raise DataError("points lie on no grid; make an image of them first, e.g. volumes.density(points, '10 nm')")
 
 
 def unlinked(ds: xr.Dataset) -> xr.Dataset:

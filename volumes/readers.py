@@ -17,7 +17,24 @@ from fusion import provenance, sandbox, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError, UnitError
 from fusion.model import Axis, dataset, length
-from volumes import gwyddion, hdf, igor, jpk, matlab, mrc, nanoscope, nanosurf, netcdf, secm, slices, tiff
+from volumes import (
+    czi,
+    gwyddion,
+    hdf,
+    igor,
+    jpk,
+    lif,
+    matlab,
+    mrc,
+    nanoscope,
+    nanosurf,
+    nd2,
+    netcdf,
+    secm,
+    slices,
+    smlm,
+    tiff,
+)
 from volumes import labels as label_images
 from volumes.part import Part, PathArg
 
@@ -25,7 +42,8 @@ _SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile", "zarr
 Size: TypeAlias = str | float
 Read = TypeVar("Read")
 _ACCEPTED: Final = (
-    "TIFF, MRC, PNG, NetCDF, HDF5, MATLAB, NanoScope, Igor, NID, JPK, Gwyddion and folders of slices are read here, "
+    "TIFF, CZI, ND2, LIF, MRC, PNG, NetCDF, HDF5, MATLAB, scans of a probe (NanoScope, Igor, NID, JPK, Gwyddion), "
+    "tables of localisations and folders of slices are read here, "
     "spectra by spectra.open"
 )
 
@@ -88,9 +106,9 @@ def open(
     Parameters
     ----------
     path : path-like
-        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, a folder with one slice per
-        file, or a scan of a probe: NanoScope, Asylum (ibw), Nanosurf (nid), JPK, Gwyddion, a text map of currents.
-        The content decides on the format, not the name.
+        TIFF (plain, ImageJ, OME, SEM), CZI, ND2, LIF, MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
+        file; scans of a probe: NanoScope, Asylum (ibw), Nanosurf (nid), JPK, Gwyddion, a text map of currents;
+        localisations of ThunderSTORM, SMAP and Picasso. The content decides on the format, not the name.
     name : str, optional
         Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
         `fusion.save` also the name of a dataset.
@@ -112,7 +130,8 @@ def open(
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
         arrays or is NetCDF, and of a probe ``height`` (um), ``phase``, ``current``, ..., those of the way back with
         ``_retrace``. Coordinates are pixel centres in um, or in px where no size is known. The file's other
-        metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
+        metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and, above 256 MB, TIFF, CZI, ND2 and LIF
+        files stay lazy. Localisations have the dim ``point``, along which lie their coordinates and all else.
         All that one file holds leads to one frame. What `fusion.save` wrote comes back as it was; `voxel`, `units`,
         `dims` and `labels` are refused for it.
 
@@ -165,10 +184,13 @@ def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
     if own is not None:
         _refuse_more(place, said)
         return own
-    chosen = [_renamed(place, part, said.get("dims")) for part in _chosen(place, _parts(place), name)]
+    voxel = said.get("voxel")
+    title, chosen = name or place.stem, _chosen(place, _parts(place), name)
+    if chosen[0].dims == smlm.POINT:
+        chosen, voxel = smlm.sized(place, chosen, said), None
+    chosen = [_renamed(place, part, said.get("dims")) for part in chosen]
     _require_one_shape(place, chosen)
-    steps = _steps(said.get("voxel"), said.get("units"), chosen[0])
-    title = name or place.stem
+    steps = _steps(voxel, said.get("units"), chosen[0])
     ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
     return provenance.opened(ds, "volumes.open", said, place)
 
@@ -213,15 +235,25 @@ def _family(path: Path) -> Callable[[Path], list[Part]]:
     if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")):
         return slices.parts
     if head.startswith(b"MATLAB 7.3"):
-        return hdf.matlab_parts
+        return smlm.smap_parts if smlm.is_smap(path) else hdf.matlab_parts
     if head.startswith(b"MATLAB 5.0"):
         return matlab.parts
     if head.startswith(b"\x89HDF"):
-        return netcdf.parts if path.suffix.lower() in (".nc", ".nc4") else hdf.parts
+        if path.suffix.lower() in (".nc", ".nc4"):
+            return netcdf.parts
+        return smlm.picasso_parts if smlm.is_picasso(path) else hdf.parts
     if head.startswith((b"CDF\1", b"CDF\2")):
         return netcdf.parts
     if head[208:211] == b"MAP":
         return mrc.parts
+    if head.startswith(b"ZISRAWFILE"):
+        return czi.parts
+    if head.startswith(b"\xda\xce\xbe\x0a"):
+        return nd2.parts
+    if lif.is_leica(head):
+        return lif.parts
+    if smlm.is_thunderstorm(head):
+        return smlm.thunderstorm_parts
     return _probe_family(path, head)
 
 
@@ -323,7 +355,7 @@ def _assembled(
     path: Path, chosen: list[Part], steps: Mapping[str, Axis], title: str, labels: bool | Mapping[str, int]
 ) -> xr.Dataset:
     first = chosen[0]
-    named = len(chosen) > 1 or path.suffix.lower() == ".nc"
+    named = len(chosen) > 1 or path.suffix.lower() == ".nc" or first.dims == smlm.POINT
     variables = {_key(part, named, bool(labels)): _variable(path, part, labels) for part in chosen}
     attrs: dict[str, Any] = {**first.about, "original_metadata": _as_json([part.metadata for part in chosen])}
     overridden = [dim for dim in steps if dim in first.axes]
@@ -394,6 +426,4 @@ def _axis_units(part: Part) -> tuple[str, ...]:
 
 def _as_json(metadata: Iterable[Mapping[str, Any]]) -> str:
     found = [dict(item) for item in metadata]
-    if found[1:] and all(item == found[0] for item in found):
-        found = found[:1]
-    return json.dumps(found[0] if len(found) == 1 else found, default=str)
+    return json.dumps(found[0] if all(item == found[0] for item in found) else found, default=str)

@@ -13,7 +13,7 @@ import xarray as xr
 from fusion.conventions import SPATIAL, check, spatial_dims
 from fusion.errors import DataError
 from volumes import blend, furniture, opengl
-from volumes.mesh import to_pyvista, unlinked
+from volumes.mesh import refuse_points, to_pyvista, unlinked
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -102,9 +102,10 @@ def drawable(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     DataError
-        If it has no two spatial dims, or is a single pixel.
+        If it has no two spatial dims, is a single pixel, or holds points.
     """
     ds = check(unlinked(ds))
+    refuse_points(ds)
     sizes = {dim: ds.sizes[dim] for dim in spatial_dims(ds)}
     if len(sizes) < 2:
         raise DataError(f"two or three spatial dims can be drawn; the dataset has {spatial_dims(ds)}")

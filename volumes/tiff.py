@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.model import Axis
+from volumes import ome, planes
 from volumes.part import Part
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-LAZY_ABOVE: Final = 256 * 2**20
+LAZY_ABOVE: Final = planes.LAZY_ABOVE
 _AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
 _RGB: Final = ("red", "green", "blue", "alpha")
 
@@ -65,6 +66,9 @@ class _Complaints(logging.Filter):
 
 
 def _require_whole(path: Path, tif: TiffFile) -> None:
+    if tif.is_ome and any(series.kind != "ome" for series in tif.series):
+        reason = "its OME-XML points to other files, or is damaged"
+        raise FileReadError(path, reason, hint="export it as one file")
     size = tif.filehandle.size
     for series in tif.series:
         pages: list[Any] = list(series.pages)
@@ -82,21 +86,30 @@ def _require_whole(path: Path, tif: TiffFile) -> None:
 def _part(path: Path, tif: TiffFile, index: int) -> Part:
     series = tif.series[index]
     dims = _dims(path, series)
-    several = len(tif.series) > 1
-    axes, labels, metadata = _described(tif, index, dims)
+    said = _described(tif, index, dims)
+    labels = said.labels
     sizes = dict(zip(dims, series.shape, strict=True))
     if "channel" in dims and series.axes.endswith("S") and tif.pages.first.photometric == 2:
         labels = {"channel": _RGB[: sizes["channel"]]}
     return Part(
-        name=(series.name or f"series {index}") if several else "",
+        name=_name(tif, index),
         dims=dims,
         shape=series.shape,
         dtype=series.dtype,
         load=partial(_load, path, index, series.shape, series.dtype),
-        axes={dim: axis for dim, axis in axes.items() if dim in dims},
+        axes={dim: axis for dim, axis in said.axes.items() if dim in dims},
         labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
-        metadata=metadata,
+        about=said.about,
+        pose=said.pose,
+        frame="stage" if said.pose else "",
+        metadata=said.metadata,
     )
+
+
+def _name(tif: TiffFile, index: int) -> str:
+    """Return the name of a series if there are several; its number where they share one."""
+    names = [series.name for series in tif.series]
+    return "" if len(names) < 2 else names[index] if planes.distinct(names) else f"series {index}"
 
 
 def _dims(path: Path, series: TiffPageSeries) -> tuple[str, ...]:
@@ -127,20 +140,19 @@ def _load_one(path: Path, index: int, first: int) -> Any:
         return zarr.open_array(store, mode="r")[first]
 
 
-def _described(
-    tif: TiffFile, index: int, dims: tuple[str, ...]
-) -> tuple[dict[str, Axis], dict[str, tuple[str, ...]], dict[str, Any]]:
+def _described(tif: TiffFile, index: int, dims: tuple[str, ...]) -> ome.Described:
     """Return axes, channel names and raw metadata from whichever program wrote the file."""
     if tif.ome_metadata:
-        return _ome(tif.ome_metadata, index)
+        return ome.described(tif.ome_metadata, index)
     if tif.imagej_metadata:
-        return _imagej(tif), {}, dict(tif.imagej_metadata)
+        labels = {"channel": _imagej_channels(tif.imagej_metadata)}
+        return ome.Described(_imagej(tif), labels, dict(tif.imagej_metadata))
     if tif.fei_metadata:
-        return _fei(tif.fei_metadata), {}, dict(tif.fei_metadata)
+        return ome.Described(_fei(tif.fei_metadata), {}, dict(tif.fei_metadata))
     if tif.sem_metadata:
-        return _zeiss(tif.sem_metadata), {}, {str(key): value for key, value in tif.sem_metadata.items()}
-    described = dict((tif.shaped_metadata or ({},))[0])
-    return _spaced(tif, described, dims), {}, {**_resolution_tags(tif), **described}
+        return ome.Described(_zeiss(tif.sem_metadata), {}, {str(key): value for key, value in tif.sem_metadata.items()})
+    said = dict((tif.shaped_metadata or ({},))[0])
+    return ome.Described(_spaced(tif, said, dims), {}, {**_resolution_tags(tif), **said})
 
 
 def _fei(tags: Mapping[str, Any]) -> dict[str, Axis]:
@@ -168,6 +180,14 @@ def _imagej(tif: TiffFile) -> dict[str, Axis]:
     if said.get("finterval"):
         axes["time"] = Axis("s", step=float(said["finterval"]))
     return {dim: axis for dim, axis in axes.items() if axis is not None}
+
+
+def _imagej_channels(said: Mapping[str, Any]) -> Sequence[str]:
+    """Return the labels of slices, channels first, if they name channels: one name for each, the same in all planes."""
+    labels, channels = list(said.get("Labels", ())), int(said.get("channels", 1))
+    names = labels[:channels]
+    repeated = len(labels) % channels == 0 and labels == names * (len(labels) // channels)
+    return (planes.distinct(names) or ()) if repeated else ()
 
 
 def _imagej_axis(said: Mapping[str, Any], dim: str, step: float) -> Axis | None:
@@ -199,23 +219,3 @@ def _resolution(tif: TiffFile) -> dict[str, float]:
 def _resolution_tags(tif: TiffFile) -> dict[str, Any]:
     tags = tif.pages.first.tags
     return {key: tags.valueof(key) for key in ("XResolution", "YResolution", "ResolutionUnit") if key in tags}
-
-
-def _ome(xml: str, index: int) -> tuple[dict[str, Axis], dict[str, tuple[str, ...]], dict[str, Any]]:
-    """Physical sizes (in um where OME-XML leaves the unit out) and channel names of one image."""
-    import tifffile
-
-    said = tifffile.xml2dict(xml)["OME"]
-    pixels = _many(said["Image"])[index]["Pixels"]
-    axes = {}
-    for dim, key in (("z", "PhysicalSizeZ"), ("y", "PhysicalSizeY"), ("x", "PhysicalSizeX"), ("time", "TimeIncrement")):
-        unit = str(pixels.get(f"{key}Unit", "s" if dim == "time" else "um"))
-        wanted = "s" if dim == "time" else units.LENGTH
-        if pixels.get(key) and units.is_compatible(unit, wanted):
-            axes[dim] = Axis(unit, step=float(pixels[key]))
-    names = tuple(str(channel.get("Name", i)) for i, channel in enumerate(_many(pixels.get("Channel", []))))
-    return axes, {"channel": names}, said
-
-
-def _many(entry: Any) -> list[Any]:
-    return list(entry) if isinstance(entry, (list, tuple)) else [entry]

@@ -1,0 +1,585 @@
+"""Files of light microscopes: written here by the specifications, read by their libraries and by volumes.open."""
+
+import json
+import struct
+import subprocess
+import sys
+import tracemalloc
+from xml.sax.saxutils import quoteattr
+
+import liffile
+import nd2
+import numpy as np
+import pytest
+import tifffile
+from pylibCZIrw import czi
+
+import fusion
+import volumes
+from fusion.errors import FileReadError
+from fusion.frames import get_pose
+from volumes import planes
+
+PROBE = {"m_sName": "dye", "m_ExcitationSpectrum": {"uiCount": 0}, "m_EmissionSpectrum": {"uiCount": 0}}
+LEICA = {"x": ("1", "m"), "y": ("2", "m"), "z": ("3", "m"), "t": ("4", "s"), "w": ("5", "m")}
+
+
+def lif_image(name, values, dims, lengths, *, dyes=(), luts=(), attachment="", block=None):
+    """Return the XML of an image and its memory block; `values` are stored as they are, `lengths` by dim."""
+    item, channels = values.itemsize, dict(zip(dims, values.shape, strict=True)).get("c", 1)
+    strides = dict(zip(dims, np.ascontiguousarray(values).strides, strict=True))
+    described = "".join(
+        f'<DimensionDescription DimID="{LEICA[dim][0]}" NumberOfElements="{size}" Origin="{lengths[dim][0]}" '
+        f'Length="{lengths[dim][1]}" Unit="{LEICA[dim][1]}" BitInc="0" BytesInc="{strides[dim]}"/>'
+        for dim, size in reversed(list(zip(dims, values.shape, strict=True)))
+        if dim != "c"
+    )
+    listed = "".join(
+        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="{8 * item}" NameOfMeasuredQuantity="" Min="0" '
+        f'Max="1" Unit="" LUTName={quoteattr(luts[i] if luts else "Gray")} IsLUTInverted="0" '
+        f'BytesInc="{i * strides.get("c", 0)}" BitInc="0">'
+        + (f"<ChannelProperty><Key>DyeName</Key><Value>{dyes[i]}</Value></ChannelProperty>" if dyes else "")
+        + "</ChannelDescription>"
+        for i in range(channels)
+    )
+    block = block or f"MemBlock_{name}"
+    xml = (
+        f"<Element Name={quoteattr(name)} UniqueID={quoteattr(name)}><Data><Image><ImageDescription>"
+        f"<Channels>{listed}</Channels><Dimensions>{described}</Dimensions></ImageDescription>{attachment}</Image></Data>"
+        f'<Memory Size="{values.nbytes}" MemoryBlockID="{block}"/></Element>'
+    )
+    return xml, block, values.tobytes()
+
+
+def write_lif(path, *images, head=""):
+    """Write a LIF file of version 2: the header, then a block for each image (Leica Image File Formats 3.2)."""
+    xml = (
+        f'{head}<LMSDataContainerHeader Version="2"><Element Name="project.lif" UniqueID="0"><Children>'
+        f"{''.join(image[0] for image in images)}</Children></Element></LMSDataContainerHeader>"
+    )
+    parts = [struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)), xml.encode("utf-16-le")]
+    for _, block, values in images:
+        parts += [struct.pack("<IIBQBI", 0x70, 2 * len(block) + 14, 0x2A, len(values), 0x2A, len(block))]
+        parts += [block.encode("utf-16-le"), values]
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def clx(tree):
+    """Return a tree of dicts, lists, numbers and texts as the XML that NIS-Elements keeps in its chunks."""
+
+    def node(key, value):
+        if isinstance(value, dict | list):
+            pairs = value.items() if isinstance(value, dict) else (("no_name", item) for item in value)
+            return f'<{key} runtype="CLxVariant">{"".join(node(*pair) for pair in pairs)}</{key}>'
+        kinds = {bool: "bool", int: "lx_int64", float: "double", str: "CLxStringW"}
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return f'<{key} runtype="{kinds[type(value)]}" value={quoteattr(text)}/>'
+
+    return f'<variant version="1.0">{"".join(node(*pair) for pair in tree.items())}</variant>'.encode()
+
+
+def write_nd2(path, frames, *, loops=(), channels=("DAPI",), step=0.5, place=(0.0, 0.0, 0.0), masks=None, settings=None,
+              count=None):  # fmt: skip
+    """Write an ND2 file of version 3: chunks with a head of 16 bytes, a name, and values; their places at the end.
+
+    `frames` are (frame, y, x, channel), `loops` pairs of a kind and its parameters, the outermost first.
+    """
+    number, height, width, components = frames.shape
+    item = frames.itemsize
+    attributes = {
+        "uiWidth": width, "uiHeight": height, "uiWidthBytes": width * components * item, "uiComp": components,
+        "uiBpcInMemory": 8 * item, "uiBpcSignificant": 8 * item, "eCompression": 2,
+        "uiSequenceCount": count or number, "uiTileWidth": width, "uiTileHeight": height,
+    }  # fmt: skip
+    planes = [
+        {
+            "sDescription": name,
+            "uiCompCount": components // len(channels),
+            "uiSampleIndex": 0,
+            "pFluorescentProbe": PROBE,
+        }
+        | ({"uiModalityMask": masks[i]} if masks else {})
+        for i, name in enumerate(channels)
+    ]
+    picture = {
+        "bCalibrated": step is not None, "dCalibration": step or 0.0, "dXPos": place[0], "dYPos": place[1],
+        "dZPos": place[2],
+        "sPicturePlanes": {
+            "uiCount": len(channels), "sPlaneNew": {f"a{i}": plane for i, plane in enumerate(planes)},
+            "sSampleSetting": {"a0": {"pDeviceSetting": settings}} if settings else {},
+        },
+    }  # fmt: skip
+    experiment: dict = {}
+    for kind, parameters in reversed(loops):
+        inner = {"ppNextLevelEx": {"i0000000000": experiment}} if experiment else {}
+        experiment = {"eType": kind, "uLoopPars": parameters, **inner}
+    chunks = {"ImageAttributesLV!": clx({"SLxImageAttributes": attributes})}
+    chunks["ImageMetadataSeqLV|0!"] = clx({"SLxPictureMetadata": picture})
+    if experiment:
+        chunks["ImageMetadataLV!"] = clx({"SLxExperiment": experiment})
+    chunks["CustomData|AcqTimesCache!"] = np.arange(number, dtype="f8").tobytes()
+    chunks |= {f"ImageDataSeq|{i}!": struct.pack("<d", i) + frames[i].tobytes() for i in range(number)}
+    content = _chunk("ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver3.0".ljust(64, b"\0"), 32)
+    places = b""
+    for name, values in chunks.items():
+        places += name.encode() + struct.pack("<QQ", len(content), len(values))
+        content += _chunk(name, values)
+    start = len(content)
+    places += b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", start)
+    path.write_bytes(content + _chunk("ND2 FILEMAP SIGNATURE NAME 0001!", places))
+    return path
+
+
+def _chunk(name, values, room=4072):
+    return struct.pack("<IIQ", 0x0ABECEDA, room, len(values)) + name.encode().ljust(room, b"\0") + values
+
+
+def values(*shape):
+    """Return numbers that say where they are: 1000, 100, 10, 1 of the first to the last index."""
+    weights = 10 ** np.arange(len(shape))[::-1]
+    return np.tensordot(weights, np.indices(shape), axes=1).astype(np.uint16)
+
+
+def write_czi(path, data, *, scenes=1, steps=(0.5, 0.2, 0.1), names=("DAPI", "GFP"), edit=None):
+    """Write t, z, c, y, x (perhaps with colour last) as Zeiss' own library does; `edit` changes the metadata."""
+    with czi.create_czi(str(path), exist_ok=True) as document:
+        for t, z, c in np.ndindex(*data.shape[:3]):
+            for scene in range(scenes):
+                plane = data[t, z, c] + scene * 5000
+                tile = plane if plane.ndim == 3 else plane[..., np.newaxis]
+                document.write(tile, plane={"T": t, "Z": z, "C": c}, scene=scene, location=(40 * scene, 3 - 9 * scene))
+        z, y, x = steps
+        document.write_metadata("doc", channel_names=dict(enumerate(names)), scale_x=x * 1e-6, scale_y=y * 1e-6,
+                                scale_z=z * 1e-6)  # fmt: skip
+    if edit:
+        with czi.edit_czi(str(path)) as editor, editor.edit_session() as builder:
+            builder.set_xml(edit(builder.get_xml()))
+    return path
+
+
+def steps_of(ds):
+    return {dim: float(ds[dim][1] - ds[dim][0]) for dim in ("time", "z", "y", "x") if dim in ds.dims}
+
+
+class TestCzi:
+    def test_a_stack_of_two_channels(self, tmp_path):
+        data = values(1, 3, 2, 5, 7)
+        ds = fusion.check(volumes.open(write_czi(tmp_path / "cell.czi", data)))
+        assert ds["image"].dims == ("z", "y", "x", "channel")
+        assert ds["image"].dtype == np.uint16
+        np.testing.assert_array_equal(ds["image"], data[0].transpose(0, 2, 3, 1))
+        assert ds["image"].isel(z=2, channel=1, y=4, x=6) == 2146
+        assert ds["channel"].values.tolist() == ["DAPI", "GFP"]
+        assert steps_of(ds) == pytest.approx({"z": 0.5, "y": 0.2, "x": 0.1})
+        assert "technique" not in ds.attrs
+        assert "<SizeZ>3" in json.loads(ds.attrs["original_metadata"])["czi"]
+
+    def test_scenes_are_items_with_a_place_on_the_stage(self, tmp_path):
+        def edit(xml):
+            scenes = "".join(
+                f'<Scene Index="{i}" Name="A{i}"><CenterPosition>{100 + i},{200 + i}</CenterPosition></Scene>'
+                for i in range(2)
+            )
+            return xml.replace("<Dimensions>", f"<Dimensions><S><Scenes>{scenes}</Scenes></S>")
+
+        data = values(1, 1, 1, 5, 7)
+        path = write_czi(tmp_path / "wells.czi", data, scenes=2, names=("DAPI",), edit=edit)
+        assert [(item.name, item.dims, item.shape) for item in volumes.contents(path)] == [
+            ("A0", ("y", "x"), (5, 7)), ("A1", ("y", "x"), (5, 7)),
+        ]  # fmt: skip
+        with pytest.raises(FileReadError, match="choose one by name"):
+            volumes.open(path)
+        first, second = (volumes.open(path, name=name) for name in ("A0", "A1"))
+        np.testing.assert_array_equal(second["image"], data[0, 0, 0] + 5000)
+        for i, ds in enumerate((first, second)):
+            pose, frame = get_pose(ds)
+            assert frame.startswith("stage of wells.czi")
+            middle = [0.0, float(ds["y"].mean()), float(ds["x"].mean())]
+            assert pose(middle) == pytest.approx([0.0, 200.0 + i, 100.0 + i])
+        assert fusion.frames.between(first, second)([0, 0, 0]) == pytest.approx([0, -1, -1])
+
+    def test_colour_and_technique(self, tmp_path):
+        def edit(xml):
+            return xml.replace("<PixelType>", "<AcquisitionMode>WideField</AcquisitionMode><PixelType>", 1)
+
+        data = np.stack([values(5, 7) + 100 * i for i in range(3)], axis=-1).astype(np.uint8)
+        path = write_czi(tmp_path / "he.czi", data[np.newaxis, np.newaxis, np.newaxis], names=("H&E",), edit=edit)
+        ds = volumes.open(path)
+        assert ds["channel"].values.tolist() == ["red", "green", "blue"]
+        with czi.open_czi(str(path)) as document:
+            np.testing.assert_array_equal(ds["image"], document.read()[..., ::-1])
+        assert ds["image"].isel(y=1, x=2, channel=0) == 212
+        assert ds.attrs["technique"] == "widefield"
+
+    def test_time_needs_a_step(self, tmp_path):
+        data = values(4, 1, 1, 5, 7)
+        path = write_czi(tmp_path / "film.czi", data, names=("DAPI",))
+        with pytest.raises(FileReadError, match="step along 'time'"):
+            volumes.open(path)
+        ds = volumes.open(path, voxel={"time": "2 s"})
+        assert ds["image"].dims == ("y", "x", "time")
+        np.testing.assert_array_equal(ds["image"].transpose("time", "y", "x"), data[:, 0, 0])
+
+    def test_no_size_is_px(self, tmp_path):
+        ds = volumes.open(write_czi(tmp_path / "bare.czi", values(1, 1, 1, 5, 7), steps=(0, 0, 0), names=("a",)))
+        assert ds["x"].attrs["units"] == "px"
+
+    def test_a_stack_that_was_stopped_is_not_filled_with_zeros(self, tmp_path):
+        path = tmp_path / "stopped.czi"
+        with czi.create_czi(str(path)) as document:
+            for z, c in ((0, 0), (0, 1), (1, 0)):
+                document.write(values(5, 7)[..., np.newaxis], plane={"Z": z, "C": c})
+            document.write_metadata("doc")
+        with pytest.raises(FileReadError, match="it holds 3 of its 4 planes"):
+            volumes.open(path)
+
+    def test_large_files_stay_lazy(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 100)
+        data = values(2, 3, 2, 5, 7)
+        ds = volumes.open(write_czi(tmp_path / "large.czi", data), voxel={"time": "1 s"})
+        assert ds["image"].chunks is not None
+        np.testing.assert_array_equal(ds["image"].transpose("time", "z", "channel", "y", "x"), data)
+
+
+LENGTHS = {"x": (0.0, 6e-6), "y": (0.0, 8e-7), "z": (3e-6, -1e-6), "t": (0.0, 30.0)}
+CONFOCAL = '<Attachment Name="HardwareSetting" DataSourceTypeName="Confocal" SystemTypeName="TCS SP8"/>'
+
+
+class TestLif:
+    def test_a_stack_of_two_channels(self, tmp_path):
+        data = values(3, 2, 5, 7)
+        image = lif_image("cell", data, "zcyx", LENGTHS, dyes=("DAPI", "GFP"), attachment=CONFOCAL)
+        path = write_lif(tmp_path / "project.lif", image)
+        with liffile.LifFile(path) as file:
+            np.testing.assert_array_equal(file.images[0].asarray(), data)
+        ds = fusion.check(volumes.open(path))
+        assert ds["image"].dims == ("z", "y", "x", "channel")
+        np.testing.assert_array_equal(ds["image"], data[::-1].transpose(0, 2, 3, 1))
+        assert steps_of(ds) == pytest.approx({"z": 0.5, "y": 0.2, "x": 1.0})
+        assert ds["z"].values == pytest.approx([2.0, 2.5, 3.0])
+        assert ds["image"].sel(z=3.0, method="nearest").isel(channel=1, y=4, x=6) == 146
+        assert ds["channel"].values.tolist() == ["DAPI", "GFP"]
+        assert (ds.attrs["technique"], ds.attrs["instrument"]) == ("confocal", "TCS SP8")
+
+    def test_a_film_with_the_names_of_colours(self, tmp_path):
+        data = values(4, 2, 5, 7)
+        path = write_lif(tmp_path / "film.lif", lif_image("film", data, "tcyx", LENGTHS, luts=("Green", "Red")))
+        ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["image"].transpose("time", "channel", "y", "x"), data)
+        assert ds["time"].values.tolist() == [0, 10, 20, 30]
+        assert ds["channel"].values.tolist() == ["Green", "Red"]
+        assert "technique" not in ds.attrs
+
+    def test_images_are_items(self, tmp_path):
+        first, second = values(5, 7), values(4, 6) + 500
+        images = [lif_image(name, data, "yx", LENGTHS) for name, data in (("one", first), ("two", second))]
+        path = write_lif(tmp_path / "project.lif", *images)
+        assert [(item.name, item.shape) for item in volumes.contents(path)] == [("one", (5, 7)), ("two", (4, 6))]
+        np.testing.assert_array_equal(volumes.open(path, name="two")["image"], second)
+
+    def test_an_image_without_lengths_is_in_px(self, tmp_path):
+        none = dict.fromkeys("xy", (0.0, 0.0))
+        ds = volumes.open(write_lif(tmp_path / "bare.lif", lif_image("bare", values(5, 7), "yx", none)))
+        assert ds["x"].attrs["units"] == "px"
+
+    def test_other_axes_are_named_by_the_user(self, tmp_path):
+        data = values(3, 5, 7)
+        path = write_lif(tmp_path / "lambda.lif", lif_image("lambda", data, "wyx", {**LENGTHS, "w": (5e-7, 1e-7)}))
+        with pytest.raises(FileReadError, match="does not name the axes"):
+            volumes.open(path)
+        ds = volumes.open(path, dims=("channel", "y", "x"), voxel="1 um")
+        np.testing.assert_array_equal(ds["image"].transpose("channel", "y", "x"), data)
+
+    def test_large_files_stay_lazy(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 100)
+        data = values(3, 2, 5, 7)
+        ds = volumes.open(write_lif(tmp_path / "project.lif", lif_image("cell", data, "zcyx", LENGTHS)))
+        assert ds["image"].chunks is not None
+        np.testing.assert_array_equal(ds["image"], data[::-1].transpose(0, 2, 3, 1))
+
+
+STACK = (4, {"uiCount": 3, "dZLow": 0.0, "dZHigh": 1.0, "dZStep": 0.5, "dZHome": 0.0, "iType": 2})
+TURNED = {"m_iXYUse0": 1, "m_iXOrientation0": -1, "m_iYOrientation0": 1}
+
+
+class TestNd2:
+    def test_a_stack_of_two_channels(self, tmp_path):
+        data = values(3, 5, 7, 2)
+        path = write_nd2(tmp_path / "cell.nd2", data, loops=[STACK], channels=("DAPI", "GFP"), masks=(0x201, 0x201))
+        with nd2.ND2File(path) as file:
+            np.testing.assert_array_equal(file.asarray(), data.transpose(0, 3, 1, 2))
+        ds = fusion.check(volumes.open(path))
+        assert ds["image"].dims == ("z", "y", "x", "channel")
+        np.testing.assert_array_equal(ds["image"], data)
+        assert ds["image"].isel(z=2, y=4, x=6, channel=1) == 2461
+        assert ds["channel"].values.tolist() == ["DAPI", "GFP"]
+        assert steps_of(ds) == pytest.approx({"z": 0.5, "y": 0.5, "x": 0.5})
+        assert ds.attrs["technique"] == "confocal"
+
+    def test_a_stack_from_the_top(self, tmp_path):
+        data = values(3, 5, 7, 1)
+        loop = (4, {**STACK[1], "iType": 6})
+        ds = volumes.open(write_nd2(tmp_path / "down.nd2", data, loops=[loop]))
+        np.testing.assert_array_equal(ds["image"], data[::-1, ..., 0])
+        assert (np.diff(ds["z"]) > 0).all()
+
+    def test_positions_are_items(self, tmp_path):
+        points = {
+            f"i{i:010}": {"dPosX": 10.0 * i, "dPosY": 20.0 * i, "dPosZ": 0.0, "dPosName": f"B{i}"} for i in range(2)
+        }
+        data = values(8, 5, 7, 1)
+        loops = [(1, {"uiCount": 4, "dStart": 0.0, "dPeriod": 2500.0, "dDuration": 0.0}), (2, {"Points": points})]
+        path = write_nd2(tmp_path / "plate.nd2", data, loops=loops, settings=TURNED)
+        assert [item.name for item in volumes.contents(path)] == ["position 0 B0", "position 1 B1"]
+        ds = volumes.open(path, name="position 1 B1")
+        np.testing.assert_array_equal(ds["image"].transpose("time", "y", "x"), data[1::2, ..., 0])
+        assert ds["time"].values.tolist() == [0, 2.5, 5, 7.5]
+        shift = fusion.frames.between(ds, volumes.open(path, name="position 0 B0"))
+        assert shift([0, 0, 0]) == pytest.approx([0, 20, -10])  # x of the stage runs against that of the image
+
+    def test_the_middle_of_the_image_lies_at_the_stage(self, tmp_path):
+        path = write_nd2(tmp_path / "placed.nd2", values(1, 5, 7, 1), place=(300.0, 400.0, 50.0), settings=TURNED)
+        ds = volumes.open(path)
+        pose, frame = get_pose(ds)
+        assert frame.startswith("stage of")
+        assert pose([0.0, float(ds["y"].mean()), float(ds["x"].mean())]) == pytest.approx([50, 400, 300])
+        assert pose([0.0, 0.0, 1.0]) - pose([0.0, 0.0, 0.0]) == pytest.approx([0, 0, -1])
+
+    def test_without_orientation_there_is_no_stage(self, tmp_path):
+        ds = volumes.open(write_nd2(tmp_path / "loose.nd2", values(1, 5, 7, 1), place=(300.0, 400.0, 50.0)))
+        assert get_pose(ds)[1].startswith("loose.nd2")
+
+    @pytest.mark.parametrize(
+        ("masks", "technique"),
+        [((0x101, 0x101), None), ((0x201, 0x20001), None), ((0x401, 0x401), "confocal")],
+    )
+    def test_only_a_shared_technique_is_named(self, tmp_path, masks, technique):
+        path = write_nd2(tmp_path / "cell.nd2", values(1, 5, 7, 2), channels=("a", "b"), masks=masks)
+        assert volumes.open(path).attrs.get("technique") == technique
+
+    def test_no_calibration_is_px(self, tmp_path):
+        ds = volumes.open(write_nd2(tmp_path / "bare.nd2", values(1, 5, 7, 1), step=None))
+        assert ds["x"].attrs["units"] == "px"
+
+    def test_an_acquisition_that_was_stopped_is_refused(self, tmp_path):
+        with pytest.raises(FileReadError, match="1 of its 3 frames are missing"):
+            volumes.open(write_nd2(tmp_path / "stopped.nd2", values(2, 5, 7, 1), loops=[STACK]))
+
+    def test_large_files_stay_lazy(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 100)
+        data = values(3, 5, 7, 2)
+        ds = volumes.open(write_nd2(tmp_path / "large.nd2", data, loops=[STACK], channels=("a", "b")))
+        assert ds["image"].chunks is not None
+        np.testing.assert_array_equal(ds["image"], data)
+
+
+WRITERS = {
+    "czi": lambda path: write_czi(path, values(1, 3, 2, 50, 70)),
+    "lif": lambda path: write_lif(path, *(lif_image(n, values(3, 2, 50, 70), "zcyx", LENGTHS) for n in ("a", "b"))),
+    "nd2": lambda path: write_nd2(path, values(3, 50, 70, 1), loops=[STACK]),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_cut_short_is_never_opened(tmp_path, kind):
+    content = WRITERS[kind](tmp_path / f"whole.{kind}").read_bytes()
+    cut = tmp_path / f"cut.{kind}"
+    for tenth in range(10):
+        cut.write_bytes(content[: len(content) * tenth // 10 + 1])
+        with pytest.raises(FileReadError):
+            volumes.open(cut)
+        with pytest.raises(FileReadError):
+            volumes.contents(cut)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_flipped_bytes_do_no_more_than_raise(tmp_path, kind):
+    """In a process of its own, since a library in C++ might end it."""
+    WRITERS[kind](tmp_path / f"whole.{kind}")
+    code = (
+        "import random, sys, warnings, volumes; from pathlib import Path; from fusion.errors import FileReadError\n"
+        "warnings.simplefilter('ignore'); random.seed(0); content = Path(sys.argv[1]).read_bytes()\n"
+        "for _ in range(30):\n"
+        "    damaged = bytearray(content)\n"
+        "    for at in random.sample(range(len(content)), 20): damaged[at] ^= 255\n"
+        "    Path(sys.argv[2]).write_bytes(damaged)\n"
+        "    try: volumes.contents(sys.argv[2])\n"
+        "    except FileReadError: pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("kind", "library"), [("czi", "pylibCZIrw"), ("lif", "liffile"), ("nd2", "nd2")])
+def test_a_missing_library_is_named(tmp_path, monkeypatch, kind, library):
+    path = WRITERS[kind](tmp_path / f"whole.{kind}")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(FileReadError, match=rf"read by {library}, .* pip install conspectus\[lm\]"):
+        volumes.open(path)
+
+
+BOMB = '<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa">{}]>'.format(
+    "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefghi", "bcdefghij", strict=True))
+)
+
+
+def test_a_header_that_blows_up_is_refused(tmp_path):
+    xml, *rest = lif_image("cell", values(5, 7), "yx", LENGTHS)
+    image = (xml.replace("<ImageDescription>", "<ImageDescription><Note>&j;</Note>"), *rest)
+    with pytest.raises(FileReadError, match="damaged"):
+        volumes.open(write_lif(tmp_path / "bomb.lif", image, head=BOMB))
+
+
+def test_a_header_does_not_fetch_files(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("42")
+    xml, *rest = lif_image("cell", values(5, 7), "yx", LENGTHS)
+    image = (xml.replace("<ImageDescription>", "<ImageDescription><Note>&s;</Note>"), *rest)
+    head = f'<!DOCTYPE b [<!ENTITY s SYSTEM "{secret.as_uri()}">]>'
+    with pytest.raises(FileReadError):
+        volumes.open(write_lif(tmp_path / "leak.lif", image, head=head))
+
+
+def ome_xml(*images, head="", more=""):
+    """Return OME-XML of images that are pairs of attributes of Pixels and the elements within."""
+    listed = "".join(
+        f'<Image ID="Image:{i}" Name={quoteattr(name)}><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint16" '
+        f"{attributes}>{inner}</Pixels></Image>"
+        for i, (name, attributes, inner) in enumerate(images)
+    )
+    return f'{head}<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{more}{listed}</OME>'
+
+
+def write_ome(path, xml, *arrays):
+    with tifffile.TiffWriter(path, ome=False) as writer:
+        for i, pages in enumerate(arrays):
+            for k, page in enumerate(pages):
+                described = {"description": xml.encode()} if i == k == 0 else {}
+                writer.write(page, contiguous=False, metadata=None, **described)
+    return path
+
+
+def ome_image(name, shape, *, inner="", start=0, place=(), size='PhysicalSizeX="0.1" PhysicalSizeY="0.2"', channel=""):
+    """Return an image of (z, y, x) on the pages from `start`, with a place (z, y, x) of the stage for each plane."""
+    z, y, x = shape
+    planes_ = "".join(
+        f'<Plane TheZ="{i}" TheC="0" TheT="0" '
+        + " ".join(f'Position{k}="{v}" Position{k}Unit="mm"' for k, v in zip("ZYX", at, strict=True) if v is not None)
+        + "/>"
+        for i, at in enumerate(place)
+    )
+    held = f'SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="1" SizeT="1" {size} PhysicalSizeZ="0.5"'
+    data = "".join(f'<TiffData IFD="{start + i}" FirstZ="{i}" PlaneCount="1"/>' for i in range(z))
+    return name, held, f'<Channel ID="Channel:0:0" SamplesPerPixel="1" {channel}/>{data}{planes_}{inner}'
+
+
+class TestOme:
+    def test_the_middle_lies_at_the_stage(self, tmp_path):
+        data = values(3, 5, 7)
+        place = [(0.05 + 5e-4 * i, 2.0, 1.0) for i in range(3)]
+        path = write_ome(tmp_path / "cell.ome.tif", ome_xml(ome_image("cell", data.shape, place=place)), data)
+        ds = fusion.check(volumes.open(path))
+        np.testing.assert_array_equal(ds["image"], data)
+        pose, frame = get_pose(ds)
+        assert frame.startswith("stage of cell.ome.tif")
+        middle = [float(ds["z"][0]), float(ds["y"].mean()), float(ds["x"].mean())]
+        assert pose(middle) == pytest.approx([50.0, 2000.0, 1000.0])
+
+    def test_without_heights_it_is_placed_in_the_plane(self, tmp_path):
+        xml = ome_xml(ome_image("cell", (1, 5, 7), place=[(None, 2.0, 1.0)]))
+        ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))
+        assert get_pose(ds)[0]([0, 0.4, 0.3]) == pytest.approx([0, 2000, 1000])
+
+    @pytest.mark.parametrize(
+        ("place", "size"),
+        [
+            ([(0.0, 2.0, 1.0), (0.0, 2.0, 1.1)], None),  # the stage moved
+            ([(0.0, 2.0, 1.0), (-0.1, 2.0, 1.0)], None),  # and not by the step of the stack
+            ([(0.0, 2.0, 1.0), (None, 2.0, 1.0)], None),
+            ([(0.0, None, 1.0), (0.0005, None, 1.0)], None),
+            ([(0.0, 2.0, 1.0), (0.0005, 2.0, 1.0)], ""),  # no size of a pixel
+        ],
+    )
+    def test_an_ambiguous_place_is_none(self, tmp_path, place, size):
+        options = {} if size is None else {"size": size}
+        xml = ome_xml(ome_image("cell", (2, 5, 7), place=place, **options))
+        path = write_ome(tmp_path / "cell.ome.tif", xml, values(2, 5, 7))
+        ds = volumes.open(path, voxel="1 um")
+        assert get_pose(ds)[1].startswith("cell.ome.tif")
+
+    def test_a_place_in_the_reference_frame_is_none(self, tmp_path):
+        xml = ome_xml(ome_image("cell", (1, 5, 7), place=[(0.0, 2.0, 1.0)])).replace('"mm"', '"reference frame"')
+        ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))
+        assert get_pose(ds)[1].startswith("cell.ome.tif")
+
+    @pytest.mark.parametrize("names", [("left", "right"), ("tile", "tile")])
+    def test_several_images(self, tmp_path, names):
+        first, second = values(1, 5, 7), values(1, 5, 7) + 900
+        images = [ome_image(name, (1, 5, 7), start=i, place=[(0.0, 2.0, 1.0 + i)]) for i, name in enumerate(names)]
+        path = write_ome(tmp_path / "tiles.ome.tif", ome_xml(*images), first, second)
+        listed = [item.name for item in volumes.contents(path)]
+        assert listed == (list(names) if len(set(names)) == 2 else ["series 0", "series 1"])
+        with pytest.raises(FileReadError, match="several places"):
+            volumes.open(path)
+        left, right = (volumes.open(path, name=name) for name in listed)
+        np.testing.assert_array_equal(right["image"], second[0])
+        assert fusion.frames.between(right, left)([0, 0, 0]) == pytest.approx([0, 0, 1000])
+
+    @pytest.mark.parametrize(
+        ("mode", "technique"),
+        [
+            ("LaserScanningConfocalMicroscopy", "confocal"),
+            ("STED", "STED"),
+            ("WideField", "widefield"),
+            ("Other", None),
+        ],
+    )
+    def test_technique_channel_and_instrument(self, tmp_path, mode, technique):
+        image = ome_image("cell", (1, 5, 7), channel=f'Name="DAPI" AcquisitionMode="{mode}"')
+        scope = '<Instrument ID="Instrument:0"><Microscope Manufacturer="Leica" Model="SP8"/></Instrument>'
+        ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", ome_xml(image, more=scope), values(1, 5, 7)))
+        assert ds.attrs.get("technique") == technique
+        assert ds.attrs["instrument"] == "Leica SP8"
+
+    def test_pages_in_another_file_are_refused(self, tmp_path):
+        data = '<TiffData IFD="0" FirstZ="1"><UUID FileName="other.ome.tif">urn:uuid:1</UUID></TiffData>'
+        name, held, inner = ome_image("cell", (1, 5, 7), inner=data)
+        xml = ome_xml((name, held.replace('SizeZ="1"', 'SizeZ="2"'), inner))
+        write_ome(tmp_path / "other.ome.tif", ome_xml(ome_image("other", (1, 5, 7))), values(1, 5, 7))
+        with pytest.raises(FileReadError):
+            volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))
+
+    @pytest.mark.parametrize("entity", ["bomb", "file"])
+    def test_entities_are_not_expanded(self, tmp_path, entity):
+        secret = tmp_path / "secret.txt"
+        secret.write_text("42")
+        head, name = (
+            (BOMB, "j") if entity == "bomb" else (f'<!DOCTYPE b [<!ENTITY s SYSTEM "{secret.as_uri()}">]>', "s")
+        )
+        xml = ome_xml(ome_image("cell", (1, 5, 7), inner=f"<Note>&{name};</Note>"), head=head)
+        path = write_ome(tmp_path / "bad.ome.tif", xml, values(1, 5, 7))
+        tracemalloc.start()
+        with pytest.raises(FileReadError, match="damaged"):
+            volumes.open(path)
+        assert tracemalloc.get_traced_memory()[1] < 5e7
+        tracemalloc.stop()
+
+
+class TestImageJ:
+    def write(self, path, labels):
+        said = {"axes": "ZCYX", "unit": "um", "spacing": 2.0, "Labels": labels}
+        tifffile.imwrite(path, values(3, 2, 5, 7), imagej=True, resolution=(4.0, 4.0), metadata=said)
+        return volumes.open(path)["channel"].values.tolist()
+
+    def test_labels_that_repeat_in_all_planes_name_the_channels(self, tmp_path):
+        assert self.write(tmp_path / "two.tif", ["DAPI", "GFP"] * 3) == ["DAPI", "GFP"]
+
+    @pytest.mark.parametrize("labels", [["DAPI", "GFP"], ["a"] * 6, ["a", "b", "c", "d", "e", "f"], ["DAPI"]])
+    def test_other_labels_do_not(self, tmp_path, labels):
+        named = labels == ["DAPI", "GFP"]
+        assert self.write(tmp_path / "two.tif", labels) == (labels if named else [0, 1])
