@@ -13,6 +13,7 @@ _AGAIN: Final = "copy it again"
 _SFS: Final = b"AAMVHFSS"
 _PTS: Final = b"PTTDFILE"
 _WDF: Final = b"WDF1"
+_IMAGE: Final = (52).to_bytes(4, "little")
 _ASW_PTS: Final = "*/*/*.pts"
 _BLOCK: Final = struct.Struct("<4sIQ")
 
@@ -26,9 +27,10 @@ class Block(NamedTuple):
 
 
 def require_whole(path: Path, plugin: str) -> None:
-    """Refuse a file of Bruker (bcf), JEOL (pts, asw) or Renishaw (wdf) that is shorter than it says itself.
+    """Refuse a file of Bruker (bcf), JEOL (pts, asw, img, map), Gatan (dm3, dm4) or Renishaw (wdf) that is cut short.
 
-    The compiled reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays. Other
+    That is, shorter than it says itself. The compiled reader of bcf files crashes on the first missing byte, that of
+    pts files counts fewer X-rays, and that of dm4 files does not miss what lies behind the values. Other
     formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its blocks
     cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
 
@@ -86,13 +88,43 @@ def _bruker(path: Path) -> int:
     return 0x118 + int(chunk) * int(count)
 
 
-def _jeol(path: Path) -> int:
-    """Return where the events of a map end: their place and their length."""
+def _gatan(path: Path) -> int:
+    """Return the length that the header gives: that of the tags, to which it and the end come (24 bytes, 16 in dm3)."""
     with path.open("rb") as stream:
+        version, *length = struct.unpack(">III", _at(stream, 0, 12))
+    if version == 4:
+        return (int(length[0]) << 32) + int(length[1]) + 24
+    return int(length[0]) + 16 if version == 3 else 0
+
+
+def _jeol(path: Path) -> int:
+    """Return where the events of a map end: their place and their length; or where the tags of an image do."""
+    with path.open("rb") as stream:
+        if _at(stream, 0, 4) == _IMAGE:
+            return _tags_end(stream)
         if _at(stream, 4, len(_PTS)) != _PTS:
             return 0
         start, length = struct.unpack("<II", _at(stream, 28, 8))
     return int(start) + int(length)
+
+
+def _tags_end(stream: BinaryIO) -> int:
+    """Return the end of a JEOL image: after its outermost group of tags, or at least one byte behind the file."""
+    (start,) = struct.unpack("<I", _at(stream, 44, 4))
+    place, depth = int(start) + 12, 0
+    while True:
+        mark = _at(stream, place, 1)
+        if mark == b"\xff":
+            place, depth = place + 1, depth - 1
+            if depth < 0:
+                return place
+        elif mark == b"\1":
+            (name,) = struct.unpack("<I", _at(stream, place + 1, 4))
+            kind, length = struct.unpack("<II", _at(stream, place + 5 + name, 8))
+            place, depth = place + 13 + name + length, depth + (kind == 0)
+        else:
+            # neither a tag nor the end of a group: the file stops here, or is damaged
+            return max(place, stream.seek(0, 2)) + 1
 
 
 def _renishaw(path: Path) -> int:
@@ -112,4 +144,6 @@ def _at(stream: BinaryIO, place: int, count: int) -> bytes:
     return stream.read(count)
 
 
-_PROMISES: Final[dict[str, Callable[[Path], int]]] = {"bruker": _bruker, "jeol": _jeol, "renishaw": _renishaw}
+_PROMISES: Final[dict[str, Callable[[Path], int]]] = {
+    "bruker": _bruker, "digitalmicrograph": _gatan, "jeol": _jeol, "renishaw": _renishaw,
+}  # fmt: skip
