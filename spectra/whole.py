@@ -109,22 +109,29 @@ def _jeol(path: Path) -> int:
 
 
 def _tags_end(stream: BinaryIO) -> int:
-    """Return the end of a JEOL image: after its outermost group of tags, or at least one byte behind the file."""
+    """Return the end of a JEOL image: after the tag that holds all others, or at least one byte behind the file."""
     (start,) = struct.unpack("<I", _at(stream, 44, 4))
     place, depth = int(start) + 12, 0
-    while True:
+    while depth >= 0:
         mark = _at(stream, place, 1)
         if mark == b"\xff":
             place, depth = place + 1, depth - 1
-            if depth < 0:
-                return place
-        elif mark == b"\1":
-            (name,) = struct.unpack("<I", _at(stream, place + 1, 4))
-            kind, length = struct.unpack("<II", _at(stream, place + 5 + name, 8))
-            place, depth = place + 13 + name + length, depth + (kind == 0)
+        elif mark == b"\1" and (length := _tag_length(stream, place)):
+            place, depth = place + length, depth + 1
         else:
-            # neither a tag nor the end of a group: the file stops here, or is damaged
+            # neither a tag nor the end of one: the file stops here, or is damaged
             return max(place, stream.seek(0, 2)) + 1
+    return place
+
+
+def _tag_length(stream: BinaryIO, place: int) -> int:
+    """Return the length of a tag, from its mark to its value; 0 where the file ends within."""
+    try:
+        (name,) = struct.unpack("<I", _at(stream, place + 1, 4))
+        _, value = struct.unpack("<II", _at(stream, place + 5 + name, 8))
+    except struct.error:
+        return 0
+    return 13 + int(name) + int(value)
 
 
 def _renishaw(path: Path) -> int:
