@@ -39,7 +39,8 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     -------
     Dataset
         ``counts`` (X-ray counts, dims z, y, x, energy in keV), ``intensity`` (other spectra, on their own signal
-        axis) or ``image``; lazy where the format allows. Coordinates are pixel centres in um. Attributes:
+        axis) or ``image``; lazy where the format allows. Coordinates are pixel centres in um; the pose leads to the
+        frame "stage" where the file tells its place on one (`fusion.stage`). Attributes:
         ``technique``, and where the file says so ``instrument``, ``beam_energy`` (keV) and ``elements``;
         ``original_metadata`` is everything the file says, as JSON text.
 

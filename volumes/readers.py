@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -85,8 +86,8 @@ def open(
     Parameters
     ----------
     path : path-like
-        TIFF (plain, ImageJ, OME, FEI and Zeiss SEM), MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
-        file. The content decides on the format, not the name.
+        TIFF (plain, ImageJ, OME; SEM of FEI, Zeiss, Tescan and JEOL), MRC, PNG, NetCDF, HDF5, MATLAB, or a folder
+        with one slice per file. The content decides on the format, not the name.
     name : str, optional
         Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
         `fusion.save` also the name of a dataset.
@@ -111,7 +112,7 @@ def open(
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
         arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
         metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
-        All that one file holds leads to one frame. What `fusion.save` wrote comes back as it was; `voxel`, `units`,
+        All that one file holds leads to one frame, "stage" where it tells its place on one (`fusion.stage`). What `fusion.save` wrote comes back as it was; `voxel`, `units`,
         `dims` and `labels` are refused for it.
 
     Raises
@@ -257,10 +258,12 @@ def _steps(voxel: Size | Mapping[str, Size | Sequence[Size]] | None, unit: str |
     if unknown:
         raise UnitError(f"voxel gives a size for {', '.join(unknown)}, but the axes are {', '.join(dims)}")
     counts = dict(zip(dims, part.shape, strict=True))
-    return {
-        dim: _step(dim, size, unit) if isinstance(size, (str, float, int)) else _positions(dim, size, unit, counts[dim])
-        for dim, size in sizes.items()
-    }
+    return {dim: _axis(dim, size, unit, counts[dim]) for dim, size in sizes.items()}
+
+
+def _axis(dim: str, size: Size | Sequence[Size], unit: str | None, count: int) -> Axis:
+    """Return an axis from its step, or from the positions of its pixel centres."""
+    return _step(dim, size, unit) if isinstance(size, (str, float, int, Real)) else _positions(dim, size, unit, count)
 
 
 def _step(dim: str, size: Size, unit: str | None) -> Axis:
@@ -280,18 +283,26 @@ def _step(dim: str, size: Size, unit: str | None) -> Axis:
 
 
 def _positions(dim: str, given: Sequence[Size], unit: str | None, count: int) -> Axis:
-    """Return an axis from the positions of its pixel centres; thicknesses that lie between them are not meant."""
+    """Return an axis from the positions of its pixel centres."""
     own = (unit or units.LENGTH) if dim in SPATIAL else SIGNAL.get(dim, "1")
-    texts = [item if isinstance(item, str) else f"{float(item)!r} {own}" for item in given]
-    pairs = [text.strip().partition(" ") for text in texts]
-    target = units.LENGTH if dim in SPATIAL else SIGNAL.get(dim, "1")
-    values = [float(number) * units.convert_factor(found or own, target) for number, _, found in pairs]
+    target = units.LENGTH if dim in SPATIAL else own
+    values = [_position(dim, item, own, target) for item in given]
     steps = [after - before for before, after in pairwise(values)]
     if len(values) != count:
         raise UnitError(f"{dim}: {len(values)} positions for {count} pixels; give the centre of each")
     if not all(map(math.isfinite, values)) or not (all(s > 0 for s in steps) or all(s < 0 for s in steps)):
         raise UnitError(f"{dim}: positions of centres rise or fall throughout, none is there twice; received {given!r}")
     return Axis(target, values=values)
+
+
+def _position(dim: str, item: Size, own: str, target: str) -> float:
+    number, _, found = item.strip().partition(" ") if isinstance(item, str) else (item, "", "")
+    try:
+        return float(number) * units.convert_factor(found or own, target)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, UnitError):
+            raise
+        raise UnitError(f"{dim}: a position is a number, or one with a unit as '10 nm'; received {item!r}") from error
 
 
 def _assembled(

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fusion import units
 from fusion.frames import Affine
@@ -28,6 +28,8 @@ from fusion.stage import Stage, stage_pose
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
+Tags: TypeAlias = Mapping[str, Any]
+Sizes: TypeAlias = Mapping[str, Mapping[str, float]]
 _TESCAN_TAG: Final = 50431
 _AGREE: Final = 0.01
 _METRE: Final = 1e6
@@ -41,7 +43,7 @@ class Field:
     ``stage`` is None where the file does not tell it, or the beam does not look along its z.
     """
 
-    sizes: Mapping[str, Mapping[str, float]]
+    sizes: Sizes
     rows: int
     columns: int
     stage: Stage | None = None
@@ -103,79 +105,76 @@ def described(tif: TiffFile, path: Path, rows: int, columns: int) -> Field | Non
     return _jeol(jeol, rows, columns) if jeol else None
 
 
-def _fei(tags: Mapping[str, Any], rows: int, columns: int) -> Field:
-    """Read sections of SI numbers (FEI, "Image header format of the xT microscope server")."""
+def _fei(tags: Tags, rows: int, columns: int) -> Field:
+    """Read sections of SI numbers, as the xT microscope server writes them."""
     beam = tags.get("Beam", {})
     column = tags.get(str(beam.get("Beam", "EBeam")), {})
-    sizes = {}
-    for section in ("Scan", str(beam.get("Scan", "EScan")), "EScan", "IScan"):
-        scan = tags.get(section, {})
-        if _positive(scan.get("PixelWidth")) and _positive(scan.get("PixelHeight")) and not sizes:
-            sizes[f"[{section}] PixelWidth"] = _both(scan["PixelHeight"] * _METRE, scan["PixelWidth"] * _METRE)
-            if _positive(scan.get("HorFieldsize")):
-                sizes[f"[{section}] HorFieldsize"] = {"x": scan["HorFieldsize"] * _METRE / columns}
-    said = tags.get("Stage", {})
+    electrons = beam.get("Beam", "EBeam") == "EBeam"
+    drawn = int(_number(tags.get("Image", {}).get("ResolutionY")))
+    corrected = degrees(_number(column.get("TiltCorrectionAngle"))) if _on(column.get("TiltCorrectionIsOn")) else 0.0
+    model, pressure = tags.get("System", {}).get("SystemType", ""), tags.get("Vacuum", {}).get("ChPressure")
+    return Field(
+        sizes=_fei_sizes(tags, str(beam.get("Scan", "EScan")), columns),
+        rows=drawn if 0 < drawn <= rows else rows,
+        columns=columns,
+        stage=_fei_stage(tags.get("Stage", {})) if electrons else None,
+        scan_rotation=degrees(_number(beam.get("ScanRotation"))),
+        tilt_correction=corrected,
+        about=_about(electrons, str(model), _number(beam.get("HV")) / 1e3, _number(pressure), corrected),
+        metadata=dict(tags),
+    )
+
+
+def _fei_sizes(tags: Tags, scan: str, columns: int) -> Sizes:
+    for section in ("Scan", scan):
+        said = tags.get(section, {})
+        y, x, width = (_number(said.get(key)) * _METRE for key in ("PixelHeight", "PixelWidth", "HorFieldsize"))
+        if y > 0 and x > 0:
+            field_size = {f"[{section}] HorFieldsize": {"x": width / columns}} if width > 0 else {}
+            return {f"[{section}] PixelWidth, PixelHeight": {"y": y, "x": x}, **field_size}
+    return {}
+
+
+def _fei_stage(said: Mapping[str, Any]) -> Stage:
     place = {dim: _number(said.get(f"Stage{dim.upper()}")) * _METRE for dim in "xyz"}
     angles = {"rotation": "StageR", "tilt": "StageT", "cross_tilt": "StageTb"}
-    stage = Stage(**place, **{key: degrees(_number(said.get(name))) for key, name in angles.items()})
-    drawn = int(_number(tags.get("Image", {}).get("ResolutionY")))
-    electrons = beam.get("Beam", "EBeam") == "EBeam"
-    corrected = degrees(_number(column.get("TiltCorrectionAngle"))) if _on(column.get("TiltCorrectionIsOn")) else 0.0
-    return Field(
-        sizes,
-        drawn if 0 < drawn <= rows else rows,
-        columns,
-        stage if electrons else None,
-        degrees(_number(beam.get("ScanRotation"))),
-        corrected,
-        _about(
-            "SEM" if electrons else "FIB",
-            str(tags.get("System", {}).get("SystemType", "")),
-            _number(beam.get("HV")) / 1e3,
-            _number(tags.get("Vacuum", {}).get("ChPressure")),
-            corrected,
-        ),
-        dict(tags),
-    )
+    return Stage(**place, **{key: degrees(_number(said.get(name))) for key, name in angles.items()})
 
 
-def _zeiss(tags: Mapping[str, Any], rows: int, columns: int) -> Field:
+def _zeiss(tags: Tags, rows: int, columns: int) -> Field:
     """Read entries of a name, a value and its unit; those on or off have no unit."""
-
-    def value(key: str, unit: str) -> float:
-        entry = tags.get(key, ())
-        return float(entry[1]) * units.convert_factor(str(entry[2]), unit) if len(entry) == 3 else 0.0
-
-    def on(key: str) -> bool:
-        return _on(tags.get(key, ("", ""))[1])
-
-    sizes = {}
-    for key in ("ap_image_pixel_size", "ap_pixel_size"):
-        size = value(key, units.LENGTH)
-        if size > 0 and not sizes:
-            sizes[key] = _both(size, size)
-    if sizes and value("ap_width", units.LENGTH) > 0:
-        sizes["ap_width"] = {"x": value("ap_width", units.LENGTH) / columns}
-    place = {dim: value(f"ap_stage_at_{dim}", units.LENGTH) for dim in "xyz"}
-    stage = Stage(**place, rotation=value("ap_stage_at_r", "degree"), tilt=value("ap_stage_at_t", "degree"))
+    on = {key: _on(tags.get(key, ("", ""))[1]) for key in ("dp_tilt_correction", "dp_scan_rot")}
     electrons = tags.get("dp_fib_imaging", ("", "SEM"))[1] == "SEM"
-    corrected = value("ap_tilt_angle", "degree") if on("dp_tilt_correction") else 0.0
+    place = {dim: _zeiss_value(tags, f"ap_stage_at_{dim}", units.LENGTH) for dim in "xyz"}
+    angles = {"rotation": "ap_stage_at_r", "tilt": "ap_stage_at_t"}
+    stage = Stage(**place, **{key: _zeiss_value(tags, name, "degree") for key, name in angles.items()})
+    corrected = _zeiss_value(tags, "ap_tilt_angle", "degree") if on["dp_tilt_correction"] else 0.0
+    model = f"Zeiss {tags.get('dp_sem', ('', ''))[1]}".strip()
+    energy, pressure = _zeiss_value(tags, "ap_actualkv", "kV"), _zeiss_value(tags, "ap_chamber_pressure", "Pa")
     return Field(
-        sizes,
-        rows,
-        columns,
-        stage if electrons else None,
-        value("ap_scanrotation", "degree") if on("dp_scan_rot") else 0.0,
-        corrected,
-        _about(
-            "SEM" if electrons else "FIB",
-            f"Zeiss {tags.get('dp_sem', ('', ''))[1]}".strip(),
-            value("ap_actualkv", "kV"),
-            value("ap_chamber_pressure", "Pa"),
-            corrected,
-        ),
-        {str(key): entry for key, entry in tags.items()},
+        sizes=_zeiss_sizes(tags, columns),
+        rows=rows,
+        columns=columns,
+        stage=stage if electrons else None,
+        scan_rotation=_zeiss_value(tags, "ap_scanrotation", "degree") if on["dp_scan_rot"] else 0.0,
+        tilt_correction=corrected,
+        about=_about(electrons, model, energy, pressure, corrected),
+        metadata={str(key): entry for key, entry in tags.items()},
     )
+
+
+def _zeiss_sizes(tags: Tags, columns: int) -> Sizes:
+    width = _zeiss_value(tags, "ap_width", units.LENGTH)
+    for key in ("ap_image_pixel_size", "ap_pixel_size"):
+        size = _zeiss_value(tags, key, units.LENGTH)
+        if size > 0:
+            return {key: {"y": size, "x": size}, **({"ap_width": {"x": width / columns}} if width > 0 else {})}
+    return {}
+
+
+def _zeiss_value(tags: Tags, key: str, unit: str) -> float:
+    entry = tags.get(key, ())
+    return float(entry[1]) * units.convert_factor(str(entry[2]), unit) if len(entry) == 3 else 0.0
 
 
 def _tescan_header(tif: TiffFile, path: Path) -> dict[str, dict[str, str]]:
@@ -197,28 +196,19 @@ def _tescan_header(tif: TiffFile, path: Path) -> dict[str, dict[str, str]]:
 def _tescan(header: Mapping[str, Mapping[str, str]], rows: int, columns: int) -> Field:
     """Read SI numbers, and angles in degrees."""
     main, sem = header["MAIN"], header["SEM"]
-    size = _both(_number(main.get("PixelSizeY")) * _METRE, _number(main.get("PixelSizeX")) * _METRE)
+    size = {dim: _number(main.get(f"PixelSize{dim.upper()}")) * _METRE for dim in "yx"}
     place = {dim: _number(sem.get(f"Stage{dim.upper()}")) * _METRE for dim in "xyz"}
-    stage = Stage(**place, rotation=_number(sem.get("StageRotation")), tilt=_number(sem.get("StageTilt")))
-    corrected = _number(sem.get("TiltCorrection"))
-    about = _about(
-        "SEM",
-        f"Tescan {main.get('Device', '')}".strip(),
-        _number(sem.get("HV")) / 1e3,
-        _number(sem.get("ChamberPressure")),
-        corrected,
-    )
-    shown = rows - int(_number(main.get("ImageStripSize")))
-    sizes = {"PixelSizeX": size} if min(size.values()) > 0 else {}
+    corrected, shown = _number(sem.get("TiltCorrection")), rows - int(_number(main.get("ImageStripSize")))
+    energy, pressure = _number(sem.get("HV")) / 1e3, _number(sem.get("ChamberPressure"))
     return Field(
-        sizes,
-        shown if shown > 0 else rows,
-        columns,
-        stage,
-        _number(sem.get("ScanRotation")),
-        corrected,
-        about,
-        {section: dict(entries) for section, entries in header.items()},
+        sizes={"PixelSizeX, PixelSizeY": size} if min(size.values()) > 0 else {},
+        rows=shown if shown > 0 else rows,
+        columns=columns,
+        stage=Stage(**place, rotation=_number(sem.get("StageRotation")), tilt=_number(sem.get("StageTilt"))),
+        scan_rotation=_number(sem.get("ScanRotation")),
+        tilt_correction=corrected,
+        about=_about(True, f"Tescan {main.get('Device', '')}".strip(), energy, pressure, corrected),
+        metadata={section: dict(entries) for section, entries in header.items()},
     )
 
 
@@ -233,26 +223,25 @@ def _jeol_header(path: Path) -> dict[str, str]:
 
 def _jeol(said: Mapping[str, str], rows: int, columns: int) -> Field:
     """Read the micron bar (pixels) and its marker, positions in mm, angles in degrees, kV."""
-    sizes = {}
-    marker = re.fullmatch(r"([\d.]+)\s*(\S+)", said.get("SM_MICRON_MARKER", ""))
-    bar = _number(said.get("SM_MICRON_BAR"))
-    if marker and bar > 0 and units.is_compatible(marker[2], units.LENGTH):
-        size = float(marker[1]) * units.convert_factor(marker[2], units.LENGTH) / bar
-        sizes["$$SM_MICRON_BAR"] = _both(size, size)
-    stated = _number(said.get("CM_PIXEL_SIZE"))
-    if stated > 0:
-        sizes = {"$CM_PIXEL_SIZE": _both(stated, stated), **sizes}
     full = [int(number) for number in re.findall(r"\d+", said.get("CM_FULL_SIZE", ""))]
-    stage = _jeol_stage(said)
     return Field(
-        sizes,
-        full[1] if len(full) == 2 and 0 < full[1] <= rows else rows,
-        columns,
-        stage,
-        _number(said.get("SM_SCAN_ROTATION")),
-        about=_about("SEM", said.get("CM_INSTRUMENT", "JEOL"), _number(said.get("CM_ACCEL_VOLT")), 0.0, 0.0),
+        sizes=_jeol_sizes(said),
+        rows=full[1] if len(full) == 2 and 0 < full[1] <= rows else rows,
+        columns=columns,
+        stage=_jeol_stage(said),
+        scan_rotation=_number(said.get("SM_SCAN_ROTATION")),
+        about=_about(True, said.get("CM_INSTRUMENT", "JEOL"), _number(said.get("CM_ACCEL_VOLT"))),
         metadata=dict(said),
     )
+
+
+def _jeol_sizes(said: Mapping[str, str]) -> Sizes:
+    stated, bar = _number(said.get("CM_PIXEL_SIZE")), _number(said.get("SM_MICRON_BAR"))
+    marker = re.fullmatch(r"([\d.]+)\s*(\S+)", said.get("SM_MICRON_MARKER", ""))
+    sizes = {"$CM_PIXEL_SIZE": stated} if stated > 0 else {}
+    if marker and bar > 0 and units.is_compatible(marker[2], units.LENGTH):
+        sizes["$$SM_MICRON_BAR"] = float(marker[1]) * units.convert_factor(marker[2], units.LENGTH) / bar
+    return {name: {"y": size, "x": size} for name, size in sizes.items()}
 
 
 def _jeol_stage(said: Mapping[str, str]) -> Stage | None:
@@ -273,19 +262,14 @@ def _jeol_stage(said: Mapping[str, str]) -> Stage | None:
     return Stage(**place, rotation=named.get("R", 0.0), tilt=named.get("T", 0.0))
 
 
-def _about(technique: str, instrument: str, kilovolt: float, pascal: float, corrected: float) -> dict[str, Any]:
+def _about(
+    electrons: bool, instrument: str, kilovolt: float, pascal: float = 0.0, corrected: float = 0.0
+) -> dict[str, Any]:
     """Return the attributes: ``beam_energy`` in keV, ``chamber_pressure`` in Pa, ``tilt_correction`` in degrees."""
     found = {
-        "instrument": instrument,
-        "beam_energy": kilovolt,
-        "chamber_pressure": pascal,
-        "tilt_correction": corrected,
-    }
-    return {"technique": technique, **{key: value for key, value in found.items() if value}}
-
-
-def _both(y: float, x: float) -> dict[str, float]:
-    return {"y": y, "x": x}
+        "instrument": instrument, "beam_energy": kilovolt, "chamber_pressure": pascal, "tilt_correction": corrected,
+    }  # fmt: skip
+    return {"technique": "SEM" if electrons else "FIB", **{key: value for key, value in found.items() if value}}
 
 
 def _number(value: Any) -> float:
@@ -293,10 +277,6 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return 0.0
-
-
-def _positive(value: Any) -> bool:
-    return _number(value) > 0
 
 
 def _on(value: Any) -> bool:
