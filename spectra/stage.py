@@ -6,7 +6,7 @@ Each writes it in units of its own; see `fusion.stage` for the frame that it lea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import degrees
+from math import degrees, isfinite, nan
 from typing import Any, Final, NamedTuple
 
 from fusion.stage import Stage
@@ -83,8 +83,17 @@ def _tia(original: Mapping[str, Any]) -> Readout:
 
 
 def _numbers(said: Any, keys: Mapping[str, str]) -> dict[str, float]:
+    """Return the entries that are numbers; a stage that was not read leaves them empty or writes a word."""
     found: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
-    return {key: float(found[name]) for key, name in keys.items() if found.get(name) not in (None, "")}
+    read = {key: _number(found.get(name)) for key, name in keys.items()}
+    return {key: value for key, value in read.items() if isfinite(value)}
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan
 
 
 _READERS: Final = {"bruker": _bruker, "emd": _velox, "digitalmicrograph": _gatan, "tia": _tia}

@@ -205,15 +205,14 @@ class TestElectronMicroscopes:
             said = json.loads(bytes(group["Metadata"][:, 0]).rstrip(b"\0"))
         position = [float(said["Stage"]["Position"][dim]) * 1e6 for dim in "zyx"]
         alpha, beta = (float(np.rad2deg(float(said["Stage"][key]))) for key in ("AlphaTilt", "BetaTilt"))
-        for name in ("EDS", "HAADF"):
-            ds = fusion.check(spectra.open(path, name=name))
+        edx, haadf = (fusion.check(spectra.open(path, name=name)) for name in ("EDS", "HAADF"))
+        for ds in (edx, haadf):
             pose, frame = fusion.get_pose(ds)
             assert frame.startswith("stage of ")
             np.testing.assert_allclose(pose([0.0, 0.0, 0.0]), position)
             # the plate's normal, seen along the beam, is off by both tilts
             normal = pose.matrix[0, :3]
             assert normal[0] == pytest.approx(-np.cos(np.deg2rad(alpha)) * np.cos(np.deg2rad(beta)))
-        edx, haadf = spectra.open(path), spectra.open(path, name="HAADF")
         np.testing.assert_allclose(fusion.between(haadf, edx).matrix, np.eye(4), atol=1e-12)
 
     @pytest.mark.parametrize("name", ["eels/EELS_SI.dm4", "cathodoluminescence/quantum-emitters_map.dm4"])
@@ -272,7 +271,14 @@ class TestElectronMicroscopes:
             fusion.between(wide, edx)
 
     @pytest.mark.parametrize(
-        "original", [{}, {"Stage": {"X": 0.0, "Y": 0, "Z": "0"}}, {"Stage": None}, {"Stage": {"X": ""}}]
+        "original",
+        [
+            {},
+            {"Stage": {"X": 0.0, "Y": 0, "Z": "0"}},
+            {"Stage": None},
+            {"Stage": {"X": ""}},
+            {"Stage": {"X": "not read", "Y": float("nan")}},
+        ],
     )
     def test_a_stage_of_zeros_is_unknown(self, monkeypatch, tmp_path, original):
         path = self.made(monkeypatch, tmp_path, "bruker", ".bcf", [self.raw("EDX", 4, 10.0, original, energy=True)])

@@ -115,7 +115,7 @@ class TestFei:
         assert (ds.attrs["technique"], ds.attrs["beam_energy"]) == ("FIB", 30.0)
         assert fusion.get_pose(ds)[1].startswith("a.tif ")
 
-    @pytest.mark.parametrize("stage", [{}, {"StageX": "", "StageZ": "unknown"}])
+    @pytest.mark.parametrize("stage", [{}, {"StageX": "", "StageZ": "unknown", "StageT": "nan"}])
     def test_a_stage_that_says_nothing_is_none(self, tmp_path, stage):
         ds = volumes.open(fei(tmp_path / "a.tif", Stage={**dict.fromkeys(FEI["Stage"], 0), **stage}))
         np.testing.assert_array_equal(fusion.get_pose(ds)[0].matrix, np.eye(4))

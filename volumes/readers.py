@@ -112,8 +112,8 @@ def open(
         ``image`` (two spatial dims), ``volume`` (three) or ``labels``; the file's own names where it holds several
         arrays or is NetCDF. Coordinates are pixel centres in um, or in px where no size is known. The file's other
         metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and TIFF files above 256 MB stay lazy.
-        All that one file holds leads to one frame, "stage" where it tells its place on one (`fusion.stage`). What `fusion.save` wrote comes back as it was; `voxel`, `units`,
-        `dims` and `labels` are refused for it.
+        All that one file holds leads to one frame, "stage" where it tells its place on one (`fusion.stage`). What
+        `fusion.save` wrote comes back as it was; `voxel`, `units`, `dims` and `labels` are refused for it.
 
     Raises
     ------

@@ -16,7 +16,7 @@ import configparser
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import degrees
+from math import degrees, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -273,10 +273,12 @@ def _about(
 
 
 def _number(value: Any) -> float:
+    """Return a number; zero, which stands for unknown in these files, for anything else."""
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return 0.0
+    return number if isfinite(number) else 0.0
 
 
 def _on(value: Any) -> bool:
