@@ -88,9 +88,11 @@ def _origins(path: Path) -> dict[str, Array]:
         (spectra,) = struct.unpack("<Q", stream.read(8))
         stream.seek(found.start)
         content = stream.read(found.size)
-    (series,) = struct.unpack_from("<I", content)
+    series, length = int.from_bytes(content[:4], "little"), 24 + 8 * spectra
+    if len(content) < 4 + series * length:
+        raise FileReadError(path, f"damaged: its block ORGN is too short for {spectra} positions", hint=_AGAIN)
     origins: dict[str, Array] = {}
-    for start in range(4, 4 + series * (24 + 8 * spectra), 24 + 8 * spectra):
+    for start in range(4, 4 + series * length, length):
         kind, unit = struct.unpack_from("<II", content, start)
         # the highest bit says that this series is an axis of the map
         dim = _DIMS.get(kind & 0x7FFFFFFF)
@@ -132,10 +134,10 @@ def _require_plane(origins: Mapping[str, Array], path: Path) -> None:
 def _line(raw: Raw, origins: Mapping[str, Array], rest: Mapping[str, float], path: Path) -> Place:
     """Return a line with the distance from its first spectrum as x, and the pose that leads to the stage."""
     count = int(raw["axes"][0]["size"])
-    columns = [origins.get(dim, np.full(count, rest.get(dim, 0.0))) for dim in SPATIAL]
-    points = np.stack(columns, axis=-1)
-    if not {"x", "y"} <= set(origins) or len(points) != count:
-        raise FileReadError(path, "it holds a line but not where its spectra lie (ORGN without X and Y)", hint=_AGAIN)
+    if not {"x", "y"} <= set(origins) or any(len(positions) != count for positions in origins.values()):
+        reason = f"it holds a line of {count} spectra, but not where each of them lies (X and Y in ORGN)"
+        raise FileReadError(path, reason, hint="measure the whole line, or export it from WiRE as text")
+    points = np.stack([origins.get(dim, np.full(count, rest.get(dim, 0.0))) for dim in SPATIAL], axis=-1)
     along = points - points[0]
     distance = np.linalg.norm(along, axis=-1)
     direction = along[-1] / distance[-1] if distance[-1] > 0 else np.array([0.0, 0.0, 1.0])

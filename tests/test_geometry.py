@@ -177,6 +177,22 @@ class TestRenishaw:
         with pytest.raises(FileReadError, match=reason):
             spectra.open(path, name="Simple mapping measurement")
 
+    def test_a_line_without_its_places_is_refused(self, measured, tmp_path):
+        path = self.line(measured, tmp_path, np.arange(27.0).reshape(9, 3))
+        content = bytearray(path.read_bytes())
+        struct.pack_into("<I", content, origins(bytes(content))[4][0] - 24, 17)  # y becomes flags
+        path.write_bytes(content)
+        with pytest.raises(FileReadError, match="a line of 9 spectra, but not where each of them lies"):
+            spectra.open(path, name="Simple mapping measurement")
+
+    def test_a_block_of_too_few_places_is_refused(self, measured, tmp_path):
+        content = bytearray(measured(MAP).read_bytes())
+        struct.pack_into("<I", content, block(bytes(content), b"ORGN"), 50)
+        path = tmp_path / "short.wdf"
+        path.write_bytes(content)
+        with pytest.raises(FileReadError, match=r"short\.wdf"):
+            spectra.open(path, name="Simple mapping measurement")
+
 
 class TestElectronMicroscopes:
     def test_bruker_items_lie_on_the_stage(self, measured):
