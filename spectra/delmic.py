@@ -3,7 +3,8 @@
 Odemis stores, for each acquisition, the pixel size and the position of the *centre* of the image in metres, in a
 physical frame whose y axis points up while the rows of the array go down: row 0 has the largest y (Odemis,
 ``dataio/hdf5.py`` and the description of ``MD_POS`` in its ``model`` package). Coordinates made here are relative
-to the centre of the image, y upwards; the pose puts the centre, and the rotation about it, into the frame "stage".
+to the centre of the image, y upwards: the rows are turned over, values and all. The pose puts the centre, and the
+rotation about it (counter-clockwise, as drawn with y upwards), into the frame "stage", whose y points up as well.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import xarray as xr
 import fusion
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
+from fusion.stage import STAGE
 from spectra.items import Builders, unique
 from spectra.metadata import flat_attrs
 from spectra.vendor import variable_of
 
-STAGE: Final = "stage"
+_METRE: Final = 1e6
 _INVALID: Final = 111
+_MEASURED: Final = (114, 115)
 _DIMS: Final = {"C": "wavelength", "T": "time", "A": "channel", "Z": "z", "Y": "y", "X": "x"}
 
 
@@ -98,13 +101,21 @@ def _axis(data: h5py.Group, dim: str, size: int) -> Axis | np.ndarray[Any, Any]:
 
 
 def _pose(data: h5py.Group, title: str) -> tuple[fusion.Affine | None, str]:
-    """Return where the centre lies on the stage; a sheared image is left in a frame of its own."""
+    """Return where the centre lies on the stage, and how it is turned; a sheared image is left in a frame of its own.
+
+    ``Rotation`` is a rotation vector x, y, z: right-handed about its direction, by its length in radians. A z that
+    nobody measured is marked so.
+    """
     if "XOffset" not in data or "YOffset" not in data or _sheared(data):
         return None, title
-    metre = 1e6
-    centre = fusion.Affine.translation(y=float(data["YOffset"][()]) * metre, x=float(data["XOffset"][()]) * metre)
-    angle = float(data["Rotation"][2]) if "Rotation" in data else 0.0
-    return centre @ fusion.Affine.rotation(np.rad2deg(angle)) if angle else centre, STAGE
+    place = {dim: float(data[f"{dim.upper()}Offset"][()]) * _METRE for dim in "yx"}
+    if "ZOffset" in data and int(data["ZOffset"].attrs.get("State", 0)) in _MEASURED:
+        place["z"] = float(data["ZOffset"][()]) * _METRE
+    vector = np.asarray(data["Rotation"][...] if "Rotation" in data else np.zeros(3), dtype=float)
+    turned = bool(vector.any())
+    turn = fusion.Affine.rotation(float(np.rad2deg(np.linalg.norm(vector))), axis=vector[::-1]) if turned else None
+    centre = fusion.Affine.translation(**place)
+    return centre @ turn if turn else centre, STAGE
 
 
 def _sheared(data: h5py.Group) -> bool:

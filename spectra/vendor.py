@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,19 +16,18 @@ from fusion import units
 from fusion.conventions import SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
+from fusion.stage import STAGE, stage_pose
+from spectra import renishaw, stage
 from spectra.axes import as_axis, dim_name
 from spectra.entities import refuse_entities
 from spectra.items import Builders, unique
 from spectra.metadata import flat_attrs, lookup, mapped, technique
 from spectra.optical import labspec, trivista
 from spectra.quiet import quiet
-from spectra.whole import blocks, require_whole
+from spectra.whole import require_whole
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
 _CORRECTED: Final = {"jobinyvon": labspec, "trivista": trivista}
-_ON_STAGE: Final = ("renishaw",)
-_ROW_BY_ROW: Final = 0
-_COLUMN_BY_COLUMN: Final = 2
 
 Raw = dict[str, Any]
 
@@ -53,8 +51,8 @@ def builders(path: Path, plugin: str) -> Builders:
     raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
     names = unique([_name(raw, path, plugin) for raw in raws])
     main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
-    stage = plugin in _ON_STAGE
-    return {name: partial(_build, raw, name, path, main, stage) for name, raw in zip(names, raws, strict=True)}
+    build = partial(_build_renishaw, raws[0]) if plugin == "renishaw" and raws else partial(_build, main, plugin)
+    return {name: partial(build, raw, name, path) for name, raw in zip(names, raws, strict=True)}
 
 
 def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
@@ -70,7 +68,14 @@ def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
     return ("counts", "sum") if "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")
 
 
-def labelled(raw: Raw, name: str, *, frame: str, pose: fusion.Affine | None = None) -> xr.Dataset:
+def labelled(
+    raw: Raw,
+    name: str,
+    *,
+    frame: str,
+    pose: fusion.Affine | None = None,
+    fixed: Mapping[str, Axis] | None = None,
+) -> xr.Dataset:
     """Return a dictionary of RosettaSciIO as a labelled dataset.
 
     Parameters
@@ -81,6 +86,8 @@ def labelled(raw: Raw, name: str, *, frame: str, pose: fusion.Affine | None = No
         Becomes the title.
     frame : str
     pose : Affine, optional
+    fixed : mapping, optional
+        Position along the spatial dims that the data has not.
 
     Raises
     ------
@@ -102,15 +109,28 @@ def labelled(raw: Raw, name: str, *, frame: str, pose: fusion.Affine | None = No
     unit = {"units": _quantity_unit(metadata, variable)}
     attrs = flat_attrs(metadata, original, dims, colour=bool(colours))
     return fusion.dataset(
-        {variable: (dims, data, unit)}, axes, name=name, cell_methods=method, pose=pose, frame=frame, attrs=attrs
+        {variable: (dims, data, unit)},
+        {**axes, **(fixed or {})},
+        name=name,
+        cell_methods=method,
+        pose=pose,
+        frame=frame,
+        attrs=attrs,
     )
 
 
-def _build(raw: Raw, name: str, path: Path, main: Raw | None, stage: bool) -> xr.Dataset:
+def _build(main: Raw | None, plugin: str, raw: Raw, name: str, path: Path) -> xr.Dataset:
     try:
-        frame, pose = ("stage", None) if stage else _place(raw, main, path.stem, name)
-        raw = _folded(raw, path) if stage and len(raw["axes"]) > 2 else raw
+        frame, pose = _place(raw, main, plugin, path.stem, name)
         return labelled(raw, name, frame=frame, pose=pose)
+    except (ConventionError, UnitError) as error:
+        raise FileReadError(path, f"item {name!r}: {error}") from error
+
+
+def _build_renishaw(main: Raw, raw: Raw, name: str, path: Path) -> xr.Dataset:
+    try:
+        place = renishaw.placed(raw, main, path)
+        return labelled(place.raw, name, frame=STAGE, pose=place.pose, fixed=place.fixed)
     except (ConventionError, UnitError) as error:
         raise FileReadError(path, f"item {name!r}: {error}") from error
 
@@ -132,33 +152,6 @@ def _read(path: Path, plugin: str) -> list[Raw]:
             raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
 
 
-def _folded(raw: Raw, path: Path) -> Raw:
-    """Return a Renishaw map with its spectra where they were measured: the plugin takes every map as row by row."""
-    order, sizes = _order(path)
-    if order not in (_ROW_BY_ROW, _COLUMN_BY_COLUMN):
-        reason = f"its map was measured in an order of type {order}, and only row by row (0) or column by column (2)"
-        raise FileReadError(path, f"{reason} can be put in place", hint="export the map from WiRE as text or NetCDF")
-    if order == _ROW_BY_ROW:
-        return raw
-    y, x = (int(axis["size"]) for axis in raw["axes"][:2])
-    if (x, y, 1) != sizes:
-        reason = f"its map is {x} by {y} but was planned as {' by '.join(map(str, sizes))}, column by column"
-        raise FileReadError(path, f"{reason}: no spectrum has a sure place", hint="measure all columns")
-    # as read, the spectra are still in the order of the file: y runs fastest
-    return {**raw, "data": raw["data"].reshape(x, y, -1).swapaxes(0, 1)}
-
-
-def _order(path: Path) -> tuple[int, tuple[int, ...]]:
-    """Return type and sizes (x, y, z) of a Renishaw map: the plugin keeps the type only where it knows its name."""
-    found = next((block for block in blocks(path) if block.name == b"WMAP"), None)
-    if found is None:
-        raise FileReadError(path, "it holds a map but does not say in which order (no block WMAP)")
-    with path.open("rb") as stream:
-        stream.seek(found.start)
-        order, *_, x, y, z = struct.unpack("<II6fIII", stream.read(44))
-    return int(order), (int(x), int(y), int(z))
-
-
 def _name(raw: Raw, path: Path, plugin: str) -> str:
     title = str(lookup(raw.get("metadata"), "General", "title") or "")
     if title:
@@ -166,23 +159,44 @@ def _name(raw: Raw, path: Path, plugin: str) -> str:
     return "white light" if plugin == "renishaw" and raw["data"].dtype.names else path.stem
 
 
-def _place(raw: Raw, main: Raw | None, stem: str, name: str) -> tuple[str, fusion.Affine | None]:
-    """Return frame and pose: an image of the very field of the map lies in the frame of the map."""
+def _place(raw: Raw, main: Raw | None, plugin: str, stem: str, name: str) -> tuple[str, fusion.Affine | None]:
+    """Return frame and pose: on the stage where the file tells its place, else in the frame of the map.
+
+    An image of the very field of the map lies with it; of another field it is not known where, unless the file counts
+    coordinates from the centre of one field for all.
+    """
+    said = stage.read(raw.get("original_metadata") or {}, plugin)
+    field = _field(raw)
+    measured = all(axis.units != units.PIXEL for axis in field.values())
+    if said and said.central and measured:
+        return STAGE, stage_pose(said.stage, scan_rotation=said.scan_rotation)
+    if main is not None and raw is not main and not _same_field(raw, main):
+        return f"{stem} {name}", None
+    if said and measured:
+        return STAGE, stage_pose(said.stage, scan_rotation=said.scan_rotation, **_centre(raw))
     if main is None or raw is main:
         return stem, None
+    corner = {dim: (_step(field[dim]) - _step(_field(main)[dim])) / 2.0 * _um(field[dim]) for dim in field}
+    return stem, fusion.Affine.translation(**corner)
+
+
+def _same_field(raw: Raw, main: Raw) -> bool:
     own, other = _field(raw), _field(main)
     if not own or own.keys() != other.keys() or any(own[dim].units != other[dim].units for dim in own):
-        return f"{stem} {name}", None
+        return False
     sizes, spans = _sizes(raw), _sizes(main)
-    same = all(
+    return all(
         np.isclose(own[dim].offset, other[dim].offset)
         and np.isclose(_step(own[dim]) * sizes[dim], _step(other[dim]) * spans[dim])
         for dim in own
     )
-    if not same:
-        return f"{stem} {name}", None
-    corner = {dim: (_step(own[dim]) - _step(other[dim])) / 2.0 * _um(own[dim]) for dim in own}
-    return stem, fusion.Affine.translation(**corner)
+
+
+def _centre(raw: Raw) -> dict[str, float]:
+    """Return the middle of the field in um."""
+    sizes, field = _sizes(raw), _field(raw)
+    ends = {dim: field[dim].centres(sizes[dim], units.LENGTH)[[0, -1]] for dim in "yx" if dim in field}
+    return {dim: float(values.mean()) for dim, values in ends.items()}
 
 
 def _field(raw: Raw) -> dict[str, Axis]:

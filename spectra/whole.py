@@ -14,6 +14,7 @@ _SFS: Final = b"AAMVHFSS"
 _PTS: Final = b"PTTDFILE"
 _WDF: Final = b"WDF1"
 _SPD: Final = b"MAPSPECTRA_DATA"
+_IMAGE: Final = (52).to_bytes(4, "little")
 _ASW_PTS: Final = "*/*/*.pts"
 _BLOCK: Final = struct.Struct("<4sIQ")
 
@@ -27,10 +28,12 @@ class Block(NamedTuple):
 
 
 def require_whole(path: Path, plugin: str) -> None:
-    """Refuse a file of Bruker (bcf), EDAX, JEOL (pts, asw) or Renishaw (wdf) that is shorter than it says itself.
+    """Refuse a file that is shorter than it says itself.
 
-    The compiled reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays, and maps
-    of EDAX are mapped into memory, where a missing end is only noticed when it is asked for. Other
+    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map) or Renishaw (wdf). The compiled
+    reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays, that of dm4 files does
+    not miss what lies behind the values, and maps of EDAX are mapped into memory, where a missing end is only noticed
+    when it is asked for. Other
     formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its blocks
     cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
 
@@ -100,13 +103,50 @@ def _edax(path: Path) -> int:
     return int(start + points * lines * channels * width)
 
 
-def _jeol(path: Path) -> int:
-    """Return where the events of a map end: their place and their length."""
+def _gatan(path: Path) -> int:
+    """Return the length that the header gives: that of the tags, to which it and the end come (24 bytes, 16 in dm3)."""
     with path.open("rb") as stream:
+        version, *length = struct.unpack(">III", _at(stream, 0, 12))
+    if version == 4:
+        return (int(length[0]) << 32) + int(length[1]) + 24
+    return int(length[0]) + 16 if version == 3 else 0
+
+
+def _jeol(path: Path) -> int:
+    """Return where the events of a map end: their place and their length; or where the tags of an image do."""
+    with path.open("rb") as stream:
+        if _at(stream, 0, 4) == _IMAGE:
+            return _tags_end(stream)
         if _at(stream, 4, len(_PTS)) != _PTS:
             return 0
         start, length = struct.unpack("<II", _at(stream, 28, 8))
     return int(start) + int(length)
+
+
+def _tags_end(stream: BinaryIO) -> int:
+    """Return the end of a JEOL image: after the tag that holds all others, or at least one byte behind the file."""
+    (start,) = struct.unpack("<I", _at(stream, 44, 4))
+    place, depth = int(start) + 12, 0
+    while depth >= 0:
+        mark = _at(stream, place, 1)
+        if mark == b"\xff":
+            place, depth = place + 1, depth - 1
+        elif mark == b"\1" and (length := _tag_length(stream, place)):
+            place, depth = place + length, depth + 1
+        else:
+            # neither a tag nor the end of one: the file stops here, or is damaged
+            return max(place, stream.seek(0, 2)) + 1
+    return place
+
+
+def _tag_length(stream: BinaryIO, place: int) -> int:
+    """Return the length of a tag, from its mark to its value; 0 where the file ends within."""
+    try:
+        (name,) = struct.unpack("<I", _at(stream, place + 1, 4))
+        _, value = struct.unpack("<II", _at(stream, place + 5 + name, 8))
+    except struct.error:
+        return 0
+    return 13 + int(name) + int(value)
 
 
 def _renishaw(path: Path) -> int:
@@ -127,5 +167,5 @@ def _at(stream: BinaryIO, place: int, count: int) -> bytes:
 
 
 _PROMISES: Final[dict[str, Callable[[Path], int]]] = {
-    "bruker": _bruker, "edax": _edax, "jeol": _jeol, "renishaw": _renishaw,
+    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "renishaw": _renishaw,
 }  # fmt: skip

@@ -243,7 +243,7 @@ def test_images_share_the_frame_of_the_map(measured):
     path = measured("edx/P45_the_default_job.bcf")
     edx, bse = spectra.open(path), spectra.open(path, name="BSE")
     assert bse["image"].shape == edx["counts"].shape[:2]
-    np.testing.assert_allclose(fusion.between(bse, edx).matrix, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(fusion.between(bse, edx).matrix, np.eye(4), atol=1e-9)  # both lie at 62 mm
 
 
 def test_finer_image_of_the_same_field_is_put_by_its_corner(tmp_path, monkeypatch, direct):

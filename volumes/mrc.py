@@ -1,4 +1,4 @@
-"""MRC files: voxel size and origin in Å, and the header's own axis order."""
+"""MRC files: voxel size and origin in Å, the header's own axis order, and the angles of tilt series."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from volumes.part import Part
+from volumes.tilts import angles
 
 _AXES = {1: "x", 2: "y", 3: "z"}
 
@@ -20,7 +23,13 @@ def parts(path: Path) -> list[Part]:
     """List the one array of an MRC file.
 
     The header's ``mapc``, ``mapr`` and ``maps`` say which axis the columns, rows and sections are. A header that
-    calls its sections a stack of images leaves their axis open: a tilt series is not a volume.
+    calls its sections a stack of images leaves their axis open: a tilt series is not a volume. With tilt angles in
+    the file or beside it (`volumes.tilts`) the sections run along ``tilt``, brought to ascending angles.
+
+    Raises
+    ------
+    FileReadError
+        If the cell is oblique or skewed (CCP4), the axis order is none, or tilt angles contradict each other.
     """
     import mrcfile
 
@@ -30,17 +39,40 @@ def parts(path: Path) -> list[Part]:
         if dtype.kind == "c":
             reason = "the file holds a Fourier transform"
             raise FileReadError(path, reason, hint="store the image or volume itself")
+        _require_upright(path, header)
         voxel = {dim: _step(header, dim) for dim in "xyz"}
         dims = _dims(path, header, len(shape))
         axes = _axes(header, voxel)
+        tilts = angles(path, mrc, shape[0]) if len(shape) == 3 else None
+        load = partial(_load, path)
+        if tilts is not None:
+            order = np.argsort(tilts)
+            dims, load = ("tilt", "y", "x"), partial(_load, path, order)
+            axes = {**axes, "tilt": Axis("degree", values=tilts[order])}
         metadata = {key: header[key].tolist() for key in header.dtype.names if header[key].dtype.kind in "iuf"}
         metadata["label"] = [text.decode("latin-1").strip() for text in header.label[: int(header.nlabl)].tolist()]
-    return [Part("", dims, tuple(shape), dtype, partial(_load, path), axes=axes, metadata=metadata)]
+    return [Part("", dims, tuple(shape), dtype, load, axes=_along(axes, dims), metadata=metadata)]
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, order: Any = None) -> Any:
     with _opened(path) as mrc:
-        return mrc.data.copy()
+        return mrc.data.copy() if order is None else mrc.data[order]
+
+
+def _along(axes: dict[str, Axis], dims: tuple[str, ...] | None) -> dict[str, Axis]:
+    """Leave the thickness of sections that are projections out: it is none."""
+    return {dim: axis for dim, axis in axes.items() if not (dims and "tilt" in dims and dim == "z")}
+
+
+def _require_upright(path: Path, header: Any) -> None:
+    cell = [float(header.cellb[name]) for name in ("alpha", "beta", "gamma")]
+    if any(cell) and not np.allclose(cell, 90.0, atol=1e-3):
+        reason = f"its cell is oblique (angles {', '.join(f'{angle:g}' for angle in cell)} degrees)"
+        raise FileReadError(path, reason, hint="resample it onto a rectangular grid, e.g. with gemmi or ChimeraX")
+    # word 25 of CCP4; programs that know MRC2014 or IMOD keep other things there
+    skewed = int.from_bytes(header.extra1.tobytes()[:4], "little" if header.nx.dtype.str[0] == "<" else "big") == 1
+    if skewed and int(header.nversion) == 0 and bytes(header.exttyp.tobytes()).strip(b"\0 ") == b"":
+        raise FileReadError(path, "a CCP4 map with a skew transformation", hint="apply it, e.g. with CCP4's mapmask")
 
 
 @contextmanager

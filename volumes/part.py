@@ -42,6 +42,8 @@ class Part:
         From the axes to `frame`, where the file tells a position, a tilt or a rotation.
     frame : str
         Where `pose` leads to, by its name within the file, e.g. ``"stage"``; the file itself if left empty.
+    doubts : mapping
+        Dim to the reason why its axis is not to be believed, where the file contradicts itself; the user gives it.
     metadata : mapping
         Everything else the file says, kept as JSON.
     variable : str
@@ -59,6 +61,7 @@ class Part:
     about: Mapping[str, Any] = field(default_factory=dict)
     pose: Affine | None = None
     frame: str = ""
+    doubts: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     variable: str = ""
 

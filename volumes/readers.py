@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -96,7 +98,7 @@ def open(
     path: PathArg,
     *,
     name: str | None = None,
-    voxel: Size | Mapping[str, Size] | None = None,
+    voxel: Size | Mapping[str, Size | Sequence[Size]] | None = None,
     units: str | None = None,
     dims: Sequence[str] | None = None,
     labels: bool | Mapping[str, int] = False,
@@ -106,16 +108,20 @@ def open(
     Parameters
     ----------
     path : path-like
-        TIFF (plain, ImageJ, OME, SEM), CZI, ND2, LIF, MRC, PNG, NetCDF, HDF5, MATLAB, or a folder with one slice per
-        file; scans of a probe: NanoScope, Asylum (ibw), Nanosurf (nid), JPK, Gwyddion, a text map of currents;
-        localisations of ThunderSTORM, SMAP and Picasso. The content decides on the format, not the name.
+        TIFF (plain, ImageJ, OME; SEM of FEI, Zeiss, Tescan and JEOL), CZI, ND2, LIF, MRC, PNG, NetCDF, HDF5, MATLAB,
+        or a folder with one slice per file; scans of a probe: NanoScope, Asylum (ibw), Nanosurf (nid), JPK, Gwyddion,
+        a text map of currents; localisations of ThunderSTORM, SMAP and Picasso. The content decides on the format,
+        not the name.
     name : str, optional
         Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
         `fusion.save` also the name of a dataset.
     voxel : str, float or mapping, optional
         Distance between pixel centres where the file does not give it, or where it is wrong there: ``"3.36 nm"`` for
         all spatial axes or ``{"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}``. A mapping may also hold the step of
-        another axis, ``{"tilt": "2 degree"}``.
+        another axis, ``{"tilt": "2 degree"}``. Where the steps are uneven, as those of a FIB often are, it holds the
+        positions themselves, one for the *centre* of each slice and in the order of the slices:
+        ``{"z": [0.0, 0.010, 0.023], ...}`` in um, or in `units`. Slices of thicknesses t that lie on each other have
+        their centres at ``np.cumsum(t) - t / 2``.
     units : str, optional
         Unit of the sizes in `voxel` that are bare numbers; um if left out.
     dims : sequence of str, optional
@@ -132,8 +138,8 @@ def open(
         ``_retrace``. Coordinates are pixel centres in um, or in px where no size is known. The file's other
         metadata is JSON in ``attrs["original_metadata"]``. Folders, NetCDF and, above 256 MB, TIFF, CZI, ND2 and LIF
         files stay lazy. Localisations have the dim ``point``, along which lie their coordinates and all else.
-        All that one file holds leads to one frame. What `fusion.save` wrote comes back as it was; `voxel`, `units`,
-        `dims` and `labels` are refused for it.
+        All that one file holds leads to one frame, "stage" where it tells its place on one (`fusion.stage`). What
+        `fusion.save` wrote comes back as it was; `voxel`, `units`, `dims` and `labels` are refused for it.
 
     Raises
     ------
@@ -141,7 +147,8 @@ def open(
         If the file is missing, damaged, of an unknown format, has no array of that name, or does not say what is
         needed.
     UnitError
-        If a size in `voxel` is not a positive length, or a step of another axis is no number with a unit.
+        If a size in `voxel` is not a positive length, a step of another axis is no number with a unit, or positions
+        are not one for each slice, or do not rise or fall throughout.
     ConventionError
         If `dims` has names that are not in use here.
 
@@ -323,7 +330,7 @@ def _require_one_shape(path: Path, chosen: list[Part]) -> None:
         raise FileReadError(path, f"its arrays lie in several places: {listed}", hint="choose one by name=")
 
 
-def _steps(voxel: Size | Mapping[str, Size] | None, unit: str | None, part: Part) -> dict[str, Axis]:
+def _steps(voxel: Size | Mapping[str, Size | Sequence[Size]] | None, unit: str | None, part: Part) -> dict[str, Axis]:
     """Return the axes that the user gives."""
     if voxel is None:
         return {}
@@ -332,7 +339,13 @@ def _steps(voxel: Size | Mapping[str, Size] | None, unit: str | None, part: Part
     unknown = sorted(set(sizes) - set(dims))
     if unknown:
         raise UnitError(f"voxel gives a size for {', '.join(unknown)}, but the axes are {', '.join(dims)}")
-    return {dim: _step(dim, size, unit) for dim, size in sizes.items()}
+    counts = dict(zip(dims, part.shape, strict=True))
+    return {dim: _axis(dim, size, unit, counts[dim]) for dim, size in sizes.items()}
+
+
+def _axis(dim: str, size: Size | Sequence[Size], unit: str | None, count: int) -> Axis:
+    """Return an axis from its step, or from the positions of its pixel centres."""
+    return _step(dim, size, unit) if isinstance(size, (str, float, int, Real)) else _positions(dim, size, unit, count)
 
 
 def _step(dim: str, size: Size, unit: str | None) -> Axis:
@@ -349,6 +362,29 @@ def _step(dim: str, size: Size, unit: str | None) -> Axis:
         unit = SIGNAL.get(dim, "1")
         raise UnitError(f"the step along {dim} is a number and a unit such as '2 {unit}'; received {size!r}")
     return Axis(given or SIGNAL.get(dim, "1"), step=step)
+
+
+def _positions(dim: str, given: Sequence[Size], unit: str | None, count: int) -> Axis:
+    """Return an axis from the positions of its pixel centres."""
+    own = (unit or units.LENGTH) if dim in SPATIAL else SIGNAL.get(dim, "1")
+    target = units.LENGTH if dim in SPATIAL else own
+    values = [_position(dim, item, own, target) for item in given]
+    steps = [after - before for before, after in pairwise(values)]
+    if len(values) != count:
+        raise UnitError(f"{dim}: {len(values)} positions for {count} pixels; give the centre of each")
+    if not all(map(math.isfinite, values)) or not (all(s > 0 for s in steps) or all(s < 0 for s in steps)):
+        raise UnitError(f"{dim}: positions of centres rise or fall throughout, none is there twice; received {given!r}")
+    return Axis(target, values=values)
+
+
+def _position(dim: str, item: Size, own: str, target: str) -> float:
+    number, _, found = item.strip().partition(" ") if isinstance(item, str) else (item, "", "")
+    try:
+        return float(number) * units.convert_factor(found or own, target)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, UnitError):
+            raise
+        raise UnitError(f"{dim}: a position is a number, or one with a unit as '10 nm'; received {item!r}") from error
 
 
 def _assembled(
@@ -392,7 +428,9 @@ def _complete(path: Path, part: Part, steps: Mapping[str, Axis]) -> dict[str, An
     """Return an axis for each dim: the user's, else the file's, else pixels."""
     axes: dict[str, Any] = {dim: axis for dim, axis in part.axes.items() if dim not in (part.dims or ())}
     dims, sizes = part.dims or (), dict(zip(part.dims or (), part.shape, strict=True))
-    known = {**part.axes, **steps}
+    for dim in [dim for dim in dims if dim in part.doubts and dim not in steps]:
+        raise FileReadError(path, part.doubts[dim], hint=f"give the right one, e.g. voxel={{{dim!r}: '62 nm'}}")
+    known = {**part.axes, **{dim: _centred(part, dim, axis) for dim, axis in steps.items()}}
     for dim in dims:
         if dim in known:
             axes[dim] = known[dim]
@@ -406,6 +444,14 @@ def _complete(path: Path, part: Part, steps: Mapping[str, Axis]) -> dict[str, An
             raise FileReadError(path, reason, hint=hint)
     _require_all_sizes(path, axes)
     return axes
+
+
+def _centred(part: Part, dim: str, given: Axis) -> Axis:
+    """Return an axis of the user with its zero in the pixel in which the file has it: a pose starts from there."""
+    own = part.axes.get(dim)
+    if part.pose is None or own is None or own.step is None or given.step is None:
+        return given
+    return replace(given, offset=given.step * own.offset / own.step)
 
 
 def _require_all_sizes(path: Path, axes: Mapping[str, Any]) -> None:

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fusion.errors import FileReadError
+from fusion.frames import Affine
+from fusion.model import Axis
+from fusion.units import LENGTH
 from volumes import tiff
 from volumes.part import IMAGE, Part
 
@@ -18,6 +22,9 @@ _MODES: Final = {
     "I": (np.int32, ()), "F": (np.float32, ()), "LA": (np.uint8, ("grey", "alpha")),
     "RGB": (np.uint8, ("red", "green", "blue")), "RGBA": (np.uint8, ("red", "green", "blue", "alpha")),
 }  # fmt: skip
+_STILL: Final = 1e-6
+_MISSING: Final = 1.9
+Array = npt.NDArray[np.float64]
 _SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -39,7 +46,9 @@ def parts(path: Path) -> list[Part]:
 def folder(path: Path) -> list[Part]:
     """List the one stack of a folder that holds a slice per file, in the order of the numbers in their names.
 
-    The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused.
+    The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused. Where
+    the slices tell the place of the stage (`volumes.sem`) and it went along their normal only, these are their z,
+    uneven as they are; two slices at one z, or a step as if one were missing, are doubted.
     """
     files = _slices(path)
     slices = [_slice(file) for file in files]
@@ -48,6 +57,7 @@ def folder(path: Path) -> list[Part]:
         if (other.shape, other.dtype, other.dims) != (first.shape, first.dtype, first.dims):
             reason = f"{other.shape} {other.dtype} where {files[0].name} is {first.shape} {first.dtype}"
             raise FileReadError(file, reason, hint="a stack needs slices of one shape and type")
+    pose, z, doubts = _placed(slices)
     return [
         Part(
             name="",
@@ -55,8 +65,12 @@ def folder(path: Path) -> list[Part]:
             shape=(len(files), *first.shape),
             dtype=first.dtype,
             load=partial(_stack, files, slices),
-            axes=first.axes,
+            axes={**first.axes, **z},
             labels=first.labels,
+            about=first.about,
+            pose=pose,
+            frame=first.frame if pose else "",
+            doubts={**first.doubts, **doubts},
             metadata={"slices": [file.name for file in files], "first slice": first.metadata},
         )
     ]
@@ -89,6 +103,32 @@ def _require_unbroken(path: Path, files: list[Path]) -> None:
         raise FileReadError(
             path, f"a slice is missing between {before} and {after}", hint="add it, or number the files without a gap"
         )
+
+
+def _placed(slices: list[Part]) -> tuple[Affine | None, dict[str, Axis], dict[str, str]]:
+    """Return the pose of the first slice, the z of all in its coordinates, and why these are not to be believed."""
+    poses = [part.pose for part in slices if part.pose is not None]
+    if len(poses) < len(slices):
+        return None, {}, {}
+    moves = np.array([(poses[0].inverse() @ pose).matrix for pose in poses])
+    depths = moves[:, 0, 3].copy()
+    moves[:, 0, 3] = 0.0
+    if not np.allclose(moves, np.eye(4), atol=_STILL):
+        return None, {}, {}
+    if np.ptp(depths) <= _STILL:
+        return poses[0], {}, {}
+    return poses[0], {"z": Axis(LENGTH, values=depths)}, _uneven(depths)
+
+
+def _uneven(depths: Array) -> dict[str, str]:
+    steps = np.diff(depths) * np.sign(depths[-1] - depths[0])
+    if steps.min() <= _STILL:
+        at = int(steps.argmin())
+        return {"z": f"its slices {at} and {at + 1} were taken at one stage z, or in another order than their numbers"}
+    if steps.max() > _MISSING * np.median(steps):
+        at = int(steps.argmax())
+        return {"z": f"a slice seems to be missing between {at} and {at + 1}: the stage went {steps[at]:g} um"}
+    return {}
 
 
 def _slice(path: Path) -> Part:

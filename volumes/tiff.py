@@ -1,10 +1,11 @@
-"""TIFF files: plain stacks, ImageJ, OME, and the pixel sizes that FEI/Thermo Fisher and Zeiss microscopes write."""
+"""TIFF files: plain stacks, ImageJ, OME, and images of electron microscopes (`volumes.sem`)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.model import Axis
-from volumes import ome, planes
+from fusion.stage import STAGE
+from volumes import ome, planes, sem
 from volumes.part import Part
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
     sizes = dict(zip(dims, series.shape, strict=True))
     if "channel" in dims and series.axes.endswith("S") and tif.pages.first.photometric == 2:
         labels = {"channel": _RGB[: sizes["channel"]]}
-    return Part(
+    part = Part(
         name=_name(tif, index),
         dims=dims,
         shape=series.shape,
@@ -101,8 +103,26 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
         labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
         about=said.about,
         pose=said.pose,
-        frame="stage" if said.pose else "",
+        frame=STAGE if said.pose else "",
         metadata=said.metadata,
+    )
+    if tif.ome_metadata or tif.imagej_metadata or not {"y", "x"} <= sizes.keys():
+        return part
+    found = sem.described(tif, path, sizes["y"], sizes["x"])
+    return part if found is None else _measured(part, found)
+
+
+def _measured(part: Part, found: sem.Field) -> Part:
+    """Return a part with what the microscope wrote about it."""
+    frame = STAGE if found.pose else ""
+    return replace(
+        part,
+        axes=found.axes,
+        about=found.about,
+        pose=found.pose,
+        frame=frame,
+        doubts=found.doubts,
+        metadata=found.metadata,
     )
 
 
@@ -147,29 +167,8 @@ def _described(tif: TiffFile, index: int, dims: tuple[str, ...]) -> ome.Describe
     if tif.imagej_metadata:
         labels = {"channel": _imagej_channels(tif.imagej_metadata)}
         return ome.Described(_imagej(tif), labels, dict(tif.imagej_metadata))
-    if tif.fei_metadata:
-        return ome.Described(_fei(tif.fei_metadata), {}, dict(tif.fei_metadata))
-    if tif.sem_metadata:
-        return ome.Described(_zeiss(tif.sem_metadata), {}, {str(key): value for key, value in tif.sem_metadata.items()})
     said = dict((tif.shaped_metadata or ({},))[0])
     return ome.Described(_spaced(tif, said, dims), {}, {**_resolution_tags(tif), **said})
-
-
-def _fei(tags: Mapping[str, Any]) -> dict[str, Axis]:
-    """Pixel size in metres, from the section of the beam that took the image."""
-    for section in ("Scan", "EScan", "IScan"):
-        scan = tags.get(section, {})
-        if scan.get("PixelWidth", 0) > 0 and scan.get("PixelHeight", 0) > 0:
-            return {"y": Axis("m", step=scan["PixelHeight"]), "x": Axis("m", step=scan["PixelWidth"])}
-    return {}
-
-
-def _zeiss(tags: Mapping[str, Any]) -> dict[str, Axis]:
-    for key in ("ap_image_pixel_size", "ap_pixel_size"):
-        entry = tags.get(key, ())
-        if len(entry) == 3 and entry[1] > 0:
-            return {dim: Axis(entry[2], step=float(entry[1])) for dim in ("y", "x")}
-    return {}
 
 
 def _imagej(tif: TiffFile) -> dict[str, Axis]:
