@@ -11,7 +11,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import kind, spatial_dims
+from fusion.conventions import spatial_dims
 from fusion.errors import DataError
 from fusion.model import require_data
 from spectra.decompose import abundance_error
@@ -24,6 +24,7 @@ from spectra.xrays import (
     channel_edges,
     continuum,
     family,
+    is_counts,
     profile,
     require_beam_energy,
     require_resolution,
@@ -145,7 +146,7 @@ def _counts(ds: xr.Dataset) -> tuple[xr.DataArray, Matrix]:
     array = main_variable(ds)
     if "energy" not in array.dims:
         raise DataError(f"X-ray lines lie along energy; {array.name} has the dims {array.dims}")
-    if kind(array) != "sum":
+    if not is_counts(array):
         raise DataError(f"{array.name}: counts (cell_methods 'sum') are needed, as they weigh the fit")
     require_data(array, smallest=1)
     matrix = pixel_matrix(array, "energy")

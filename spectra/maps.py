@@ -11,7 +11,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance, units
-from fusion.conventions import kind, signal_dim
+from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra import xrays
 from spectra.variables import main_variable
@@ -244,7 +244,7 @@ def _noise_variance(array: xr.DataArray, windows: Windows, name: str) -> xr.Data
 def _require_counts(array: xr.DataArray) -> None:
     if "energy" not in array.dims:
         raise DataError(f"X-ray lines lie along energy; {array.name} has the dims {array.dims}")
-    if kind(array) != "sum":
+    if not xrays.is_counts(array):
         raise DataError(f"{array.name}: counts (cell_methods 'sum') are needed, as their errors are those of counting")
     if array.chunks is None and array.dtype.kind == "f" and (array.values < 0).any():
         raise DataError(f"{array.name}: negative values, which counts never have; use the map before any correction")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion.conventions import kind, spatial_dims
 from fusion.errors import DataError
 from spectra.bridge import register_exspy
 from spectra.metadata import lookup
@@ -18,6 +19,7 @@ _FANO: Final = 2.5
 """Slope of the squared width over energy, eV (Fiori and Newbury)."""
 SIGMA: Final = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """Full width at half maximum of a Gaussian over its standard deviation."""
+_FEWEST_CHANNELS: Final = 10
 FAMILIES: Final = ("K", "L", "M")
 
 
@@ -156,7 +158,7 @@ def require_resolution(ds: xr.Dataset, given: float | None) -> float:
     if value is None:
         raise DataError("the file does not say the energy resolution; give it in eV at Mn Kα, e.g. resolution=130.0")
     least = np.sqrt(_FANO * 1e3 * xray_lines()["Mn_Ka"].energy)
-    if not (np.isfinite(value) and least < value < 1000.0):
+    if not (isinstance(value, (int, float)) and least < value < 1000.0):
         raise DataError(f"a resolution at Mn Kα lies between {least:.0f} and 1000 eV; received {value!r}")
     return float(value)
 
@@ -172,9 +174,14 @@ def require_beam_energy(ds: xr.Dataset, given: float | None) -> float:
     value = ds.attrs.get("beam_energy") if given is None else given
     if value is None:
         raise DataError("the file does not say the beam energy; give it in keV, e.g. beam_energy=20.0")
-    if not (np.isfinite(value) and value > 0):
+    if not (isinstance(value, (int, float)) and 0 < value < np.inf):
         raise DataError(f"a beam energy is a positive number of keV; received {value!r}")
     return float(value)
+
+
+def is_counts(array: xr.DataArray) -> bool:
+    """Whether values are counts of X-rays: a map says so by its cell_methods, a single spectrum by its unit."""
+    return kind(array) == "sum" or (not spatial_dims(array) and array.attrs.get("units") == "count")
 
 
 def profile(line: XrayLine, edges: npt.NDArray[np.float64], resolution: float) -> npt.NDArray[np.float64]:
@@ -229,14 +236,21 @@ def continuum(
         Half the width of the window, in that FWHM: 1.5 follows the continuum between lines closely, more goes below
         groups of lines that touch.
 
+    Raises
+    ------
+    DataError
+        If there are fewer than 10 channels.
+
     References
     ----------
     C. G. Ryan et al., Nucl. Instrum. Methods B 34, 396 (1988).
     """
     from pybaselines import Baseline
 
+    if energy.size < _FEWEST_CHANNELS:
+        raise DataError(f"{energy.size} channels show no continuum; at least {_FEWEST_CHANNELS} are needed")
     step = (energy[-1] - energy[0]) / (energy.size - 1)
-    half = max(2, round(reach * resolution / 1e3 / step))
+    half = min(max(2, round(reach * resolution / 1e3 / step)), (energy.size - 1) // 2)
     fitter = Baseline(energy, check_finite=False)
     # the square root evens out the noise, so that the clipping does not sink into it where counts are few
     root = fitter.snip(np.sqrt(counts + 0.375), max_half_window=half, decreasing=True, smooth_half_window=half // 4)[0]

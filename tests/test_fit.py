@@ -142,3 +142,29 @@ def test_shells_of_one_shape_are_refused():
     shape = np.exp(-(np.linspace(-2.0, 2.0, 30) ** 2))
     with pytest.raises(DataError, match="O_Ka and V_La have the same shape at this resolution"):
         _require_apart(["O_Ka", "Fe_Ka", "V_La"], np.stack([shape, shape[::-1] * np.arange(30.0), 2.0 * shape]))
+
+
+def test_one_spectrum_and_one_pixel_are_fitted_alike():
+    counts = np.random.default_rng(5).poisson(expected({"Fe_K": 3e3, "Ni_K": 2e3}))
+    axes = {"energy": Axis("keV", values=ENERGY)}
+    alone = fusion.dataset({"counts": (("energy",), counts, {"units": "count"})}, axes, name="spectrum")
+    found, pixel = (
+        spectra.fit_lines(ds, ["Fe", "Ni"], resolution=130.0, beam_energy=20.0)
+        for ds in (alone, as_map(counts[None, None]))
+    )
+    assert found["Fe_Ka"].dims == ()
+    assert float(found["Fe_Ka"]) == pytest.approx(float(pixel["Fe_Ka"].sum()), rel=1e-9)
+    share = spectra.quantify(
+        found.drop_vars([name for name in found.data_vars if "La" in name]),
+        method="CL",
+        factors={"Fe_Ka": 1.0, "Ni_Ka": 1.0},
+    )
+    assert share["atomic_fraction"].dims == ("component",)
+
+
+def test_too_few_channels_are_refused():
+    ds = as_map(np.ones((2, 2, ENERGY.size))).isel(energy=slice(575, 582))
+    with pytest.raises(DataError, match="7 channels show no continuum"):
+        spectra.fit_lines(ds, ["Fe"], resolution=130.0)
+    with pytest.raises(DataError, match="resolution at Mn Kα lies between 121 and 1000 eV; received '130 eV'"):
+        spectra.fit_lines(ds, ["Fe"], resolution="130 eV")
