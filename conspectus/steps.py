@@ -216,7 +216,7 @@ def _lines(found: xr.Dataset) -> list[str]:
     """Return for each component the nearest line of each peak, highest peak first."""
     nearest: dict[tuple[int, float], str] = {}
     for line in spectra.identify(found):
-        nearest.setdefault((line.component, line.energy), line.line.replace("_", " "))
+        nearest.setdefault((line.component, line.position), line.name.replace("_", " "))
     return [
         ", ".join(dict.fromkeys(name for (component, _), name in nearest.items() if component == index))
         for index in range(found.sizes["component"])

@@ -1,4 +1,4 @@
-"""Baselines, crops, X-ray lines."""
+"""Baselines, crops, spikes."""
 
 from functools import partial
 
@@ -121,33 +121,6 @@ def test_crop_by_coordinates():
 def test_crop_refusals(ranges, message):
     with pytest.raises(DataError, match=message):
         spectra.crop(raman()[0], **ranges)
-
-
-def test_lines_of_a_measured_map(measured):
-    ds = spectra.open(measured("edx/test_TEM.bcf"))
-    lines = spectra.identify(ds, elements=("Cu", "O", "Pd", "Ti", "Fe"))
-    assert [(line.component, line.line) for line in lines] == [(0, "O_Ka"), (0, "Ti_Ka")]
-    assert max(abs(line.distance) for line in lines) < 0.005
-
-
-def test_lines_of_endmembers():
-    energy = 0.01 * np.arange(1000)
-    pure = np.stack([np.exp(-(((energy - centre) / 0.06) ** 2)) for centre in (1.74, 6.40)])
-    share = np.random.default_rng(0).uniform(size=(6, 6, 2))
-    share[0, :2] = np.eye(2)
-    ds = fusion.dataset(
-        {"counts": (("y", "x", "energy"), share @ pure * 50.0)},
-        {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.01)}, name="map", cell_methods="sum",
-    )  # fmt: skip
-    lines = spectra.identify(spectra.decompose(ds, 2), elements=("Si", "Fe"))
-    assert {(line.component, line.line) for line in lines if line.height > 0.5} in (
-        {(0, "Si_Ka"), (1, "Fe_Ka")}, {(1, "Si_Ka"), (0, "Fe_Ka")}
-    )  # fmt: skip
-
-
-def test_lines_need_energy():
-    with pytest.raises(DataError, match="X-ray lines need an energy axis"):
-        spectra.identify(raman()[0])
 
 
 def spiked(seed: int = 0):
