@@ -1,6 +1,7 @@
 """spectra: everything with a spectral axis. Files, HyperSpy, cleaning, decomposition, X-ray lines."""
 
 from spectra.bridge import from_hyperspy as from_hyperspy
+from spectra.bridge import learning_results as learning_results
 from spectra.bridge import to_hyperspy as to_hyperspy
 from spectra.clean import baseline as baseline
 from spectra.clean import clip as clip
