@@ -102,10 +102,10 @@ def from_hyperspy(signal: Any, *, name: str | None = None) -> xr.Dataset:
     Dataset
         What `to_hyperspy` was given, with the values, axes, metadata and title of the signal as they are now; or, for
         a signal from elsewhere, a dataset like those of `spectra.open`. An axis that descends is turned, data and
-        all; a scale without a unit says nothing and becomes ``px``. A noise variance that is a signal becomes the
-        standard error. Both metadata trees are kept as JSON: arrays and tuples become lists. Stored models and other
-        signals within the metadata are left out, which the provenance notes; `learning_results` gives a
-        decomposition.
+        all; a scale without a unit says nothing and becomes ``px``; an RGB image becomes three channels. A noise
+        variance that is a signal becomes the standard error. Both metadata trees are kept as JSON: arrays and
+        tuples become lists. Stored models and other signals within the metadata are left out, which the provenance
+        notes; `learning_results` gives a decomposition.
 
     Raises
     ------

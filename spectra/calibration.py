@@ -91,9 +91,8 @@ def _axis(ds: xr.Dataset, dim: str | None) -> str:
 
 
 def _pairs(lines: Pairs) -> tuple[Array, Array]:
-    listed = list(lines.items()) if isinstance(lines, Mapping) else list(lines)
     try:
-        pairs = np.array(listed, dtype=np.float64)
+        pairs = np.array(list(lines.items() if isinstance(lines, Mapping) else lines), dtype=np.float64)
     except (TypeError, ValueError):
         pairs = np.empty(0)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all():

@@ -57,6 +57,8 @@ def clean(ds: xr.Dataset, steps: Steps) -> xr.Dataset:
     >>> bool((clean(ds, cleaning_steps(done))["intensity"] == done["intensity"]).all())
     True
     """
+    if isinstance(steps, str) or not all(map(_is_step, steps)):
+        raise DataError(f"steps are a list of names, or of (name, arguments); received {steps!r}")
     chain = [(step, {}) if isinstance(step, str) else (step[0], dict(step[1])) for step in steps]
     unknown = [name for name, _ in chain if name not in _STEPS]
     if unknown:
@@ -82,3 +84,7 @@ def cleaning_steps(ds: xr.Dataset) -> list[tuple[str, dict[str, Any]]]:
     """
     recorded = [(step["name"].removeprefix("spectra."), step["parameters"]) for step in provenance.read(ds)["steps"]]
     return [(name, dict(parameters)) for name, parameters in recorded if name in _STEPS]
+
+
+def _is_step(step: object) -> bool:
+    return isinstance(step, str) or (isinstance(step, (tuple, list)) and len(step) == 2)

@@ -154,8 +154,10 @@ def _chosen(ds: xr.Dataset, array: xr.DataArray, channels: Channels | None, thre
 
 def _at(axis: xr.DataArray, place: float | Sequence[float]) -> Array:
     values = axis.values.astype(np.float64)
-    if not isinstance(place, (int, float, np.number)):
-        low, high = place
+    if np.shape(place) not in ((), (2,)) or np.asarray(place).dtype.kind not in "iuf":
+        raise DataError(f"channels are positions along {axis.name}, or ranges (low, high); received {place!r}")
+    if np.ndim(place):
+        low, high = np.asarray(place)
         found = (values >= low) & (values <= high)
     else:
         nearest = int(np.abs(values - place).argmin())
@@ -172,9 +174,7 @@ def _at(axis: xr.DataArray, place: float | Sequence[float]) -> Array:
 def _said(channels: Channels | None, threshold: float) -> dict[str, Any]:
     if channels is None:
         return {"threshold": threshold}
-    return {
-        "channels": [place if isinstance(place, (int, float)) else np.asarray(place).tolist() for place in channels]
-    }
+    return {"channels": [np.asarray(place).tolist() for place in channels]}
 
 
 def _faulty(total: Array, *, threshold: float, counts: bool) -> Array:
@@ -208,7 +208,7 @@ def _dead(total: Array, threshold: float, counts: bool) -> Array:
     after = np.clip(np.searchsorted(live, places), 1, live.size - 1)
     lower = np.minimum(total[live[after - 1]], total[live[after]])
     limit = threshold**2 if counts else threshold * _spread(np.diff(total))
-    return (total == 0) & (places > live[0]) & (places < live[-1]) & (lower > limit)
+    return np.asarray((total == 0) & (places > live[0]) & (places < live[-1]) & (lower > limit))
 
 
 def _spread(differences: Array) -> float:

@@ -160,7 +160,7 @@ def _table(array: xr.DataArray, dims: tuple[str, ...]) -> Array:
 
 def _masked(table: Array) -> Array | None:
     """Return which rows are NaN, as HyperSpy marks what a decomposition left out; None where there are none."""
-    rows = np.isnan(table).any(axis=1)
+    rows: Array = np.asarray(np.isnan(table).any(axis=1))
     return rows if rows.any() else None
 
 

@@ -94,7 +94,7 @@ def _weights(positions: xr.DataArray, by: str | Sequence[float]) -> Array:
     values = positions.values.astype(np.float64)
     if by in ("max", "norm"):
         return np.ones(values.size)
-    if (isinstance(by, str) and by != "area") or (not isinstance(by, str) and len(by) != 2):
+    if by != "area" and (isinstance(by, str) or np.shape(by) != (2,)):
         raise DataError(f"by is 'area', 'max', 'norm' or a range (low, high); received {by!r}")
     low, high = (values[0], values[-1]) if isinstance(by, str) else (float(by[0]), float(by[1]))
     inside = np.flatnonzero((values >= low) & (values <= high))

@@ -66,10 +66,12 @@ def smooth(
     if sigma is not None:
         if order is not None:
             raise DataError("order belongs to window; a Gaussian has none")
-        weights, parameters = _gaussian(positions.values, sigma), {"sigma": float(sigma)}
+        weights = _gaussian(positions.values, sigma)
+        parameters: dict[str, Any] = {"sigma": float(sigma)}
     else:
         order = 2 if order is None else order
-        weights, parameters = _savitzky_golay(positions, window, order), {"window": window, "order": order}
+        weights = _savitzky_golay(positions, window, order)
+        parameters = {"window": window, "order": order}
     smoothed = as_intensity(each_spectrum(array, partial(_applied, weights=weights)))
     squares = variance(ds, array)
     error = None if squares is None else each_spectrum(array, partial(_error, weights=weights), squares)
@@ -80,7 +82,7 @@ def _gaussian(positions: Array, sigma: float) -> Any:
     """Return the matrix of the filter; a channel weighs by the width that it stands for."""
     from scipy.sparse import csr_array
 
-    if not sigma > 0:
+    if not (isinstance(sigma, (int, float, np.number)) and sigma > 0):
         raise DataError(f"sigma is positive; received {sigma!r}")
     values = positions.astype(np.float64)
     widths = np.gradient(values) if values.size > 1 else np.ones(1)
@@ -106,7 +108,7 @@ def _savitzky_golay(positions: xr.DataArray, window: Any, order: int) -> Any:
         )
     if size > 1 and spacing(positions) is None:
         raise DataError(f"the axis {positions.name} is not uniform, as window needs; give sigma in its unit instead")
-    rules, half = savgol_filter(np.eye(window), window, order, axis=0), window // 2
+    rules, half = savgol_filter(np.eye(int(window)), window, order, axis=0), window // 2
     middle = np.arange(size)
     start = np.clip(middle - half, 0, size - window)
     rows = np.repeat(middle, window)

@@ -19,7 +19,7 @@ Array: TypeAlias = npt.NDArray[Any]
 def each_spectrum(array: xr.DataArray, function: Callable[..., Array], *others: xr.DataArray) -> xr.DataArray:
     """Return what a function makes of the spectra (last axis), block by block where they are lazy."""
     dim = signal_dim(array)
-    return xr.apply_ufunc(
+    changed: xr.DataArray = xr.apply_ufunc(
         function,
         array,
         *others,
@@ -30,6 +30,7 @@ def each_spectrum(array: xr.DataArray, function: Callable[..., Array], *others: 
         dask_gufunc_kwargs={"allow_rechunk": True},
         keep_attrs="override",
     )
+    return changed
 
 
 def finished(

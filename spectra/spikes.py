@@ -60,6 +60,8 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
 
 def _mended(spectra: Array, *, threshold: float, width: int) -> Array:
     values = spectra.astype(float_type(spectra))
+    if values.shape[-1] < 2:
+        return values
     steps = np.diff(values, axis=-1)
     centred = steps - np.median(steps, axis=-1, keepdims=True)
     spread = np.median(np.abs(centred), axis=-1, keepdims=True)

@@ -146,3 +146,19 @@ def test_a_chain_can_be_repeated_from_the_record(tmp_path):
 def test_unknown_steps(steps, message):
     with pytest.raises(DataError, match=message):
         spectra.clean(labelled(intensities()), steps)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [("despike", "steps are a list"), ([3], "steps are a list"), ([("normalise", {"by": 3})], "by is 'area'"),
+     ([("mask_channels", {"channels": ["a"]})], "positions along energy"), ([("smooth", {"sigma": "a"})], "positive"),
+     ([("calibrate", {"lines": 3})], "pairs")],
+)  # fmt: skip
+def test_senseless_arguments(steps, message):
+    with pytest.raises(DataError, match=message):
+        spectra.clean(labelled(intensities()), steps)
+
+
+def test_a_single_channel_cannot_be_a_spike():
+    ds = labelled(intensities()).isel(energy=slice(0, 1))
+    xr.testing.assert_equal(spectra.despike(ds)["signal"], ds["signal"])

@@ -82,9 +82,8 @@ def test_a_chain_of_cleaning_steps(tmp_path: Path) -> None:
     found = recipe.read(written(tmp_path, text))
     project = Project(tmp_path)
     axes = {"x": fusion.Axis("um", 1.0), "energy": fusion.Axis("keV", 0.1)}
-    project["map"] = fusion.dataset(
-        {"signal": (("x", "energy"), np.ones((2, 50)))}, axes, name="m", cell_methods="mean"
-    )
+    flat = {"signal": (("x", "energy"), np.ones((2, 50)))}
+    project["map"] = fusion.dataset(flat, axes, name="map", cell_methods="mean")
     found.step[0].run(project)
     cleaned = spectra.cleaning_steps(project["map"])
     assert [name for name, _ in cleaned] == ["despike", "crop", "smooth"]
