@@ -8,28 +8,23 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 import fusion
-from fusion import provenance, units
+from fusion import provenance
 from fusion.conventions import SPATIAL, spatial_dims, stderr_name
 from fusion.errors import DataError
-from fusion.model import Axis
 from spectra import learning
-from spectra.axes import as_axis, dim_name
 from spectra.metadata import SIGNAL_MARK, as_json, flat_attrs, lookup
 from spectra.quiet import quiet
+from spectra.signal_axes import NODE, axes_of, axis_out, converted, coordinate, dims_of, record
 from spectra.variables import main_variable
 from spectra.vendor import labelled
 
-_NODE: Final = "conspectus"
 _GIVEN: Final = "hyperspy"
 """Attribute of a dataset that came from HyperSpy: its axes as they were."""
 _TEM_KEV: Final = 60.0
-_OWN_KEYS: Final = (_NODE, "_HyperSpy", "Markers")
-
-Array = npt.NDArray[Any]
+_OWN_KEYS: Final = (NODE, "_HyperSpy", "Markers")
 
 
 def to_hyperspy(ds: xr.Dataset, *, variable: str | None = None, decomposition: xr.Dataset | None = None) -> Any:
@@ -170,7 +165,7 @@ def learning_results(signal: Any, *, unmixed: bool = False) -> xr.Dataset:
     {'x': 3, 'wavelength': 4, 'component': 2}
     """
     ds = from_hyperspy(signal)
-    axes = [(dim, axis) for dim, axis in zip(_dims(signal), _axes(signal), strict=True)]
+    axes = [(dim, axis) for dim, axis in zip(dims_of(signal), axes_of(signal), strict=True)]
     found = learning.taken(signal, ds, axes, unmixed=unmixed)
     return provenance.record(found, "spectra.learning_results", {"unmixed": unmixed})
 
@@ -184,8 +179,7 @@ def _signal(ds: xr.Dataset, array: xr.DataArray) -> Any:
     signal = BaseSignal(
         array.variable.data,
         axes=[
-            {**_axis_out(array, dim, given.get(dim)), "navigate": dim not in signal_dims}
-            for dim in map(str, array.dims)
+            {**axis_out(array, dim, given.get(dim)), "navigate": dim not in signal_dims} for dim in map(str, array.dims)
         ],
         metadata=_tree(ds.attrs),
         original_metadata=json.loads(ds.attrs.get("original_metadata", "{}")),
@@ -195,42 +189,21 @@ def _signal(ds: xr.Dataset, array: xr.DataArray) -> Any:
         signal.set_signal_type(_signal_type(ds, array))
     # the class adds entries of its own to the tree: what it is now tells later what the user changed
     labels = {**_labels(ds, array, given), "tree": _now(signal)}
-    signal.metadata.set_item(_NODE, json.dumps(labels, ensure_ascii=False))
+    signal.metadata.set_item(NODE, json.dumps(labels, ensure_ascii=False))
     return signal
 
 
 def _dataset(signal: Any, data: Any, title: str) -> xr.Dataset:
-    kept = json.loads(signal.metadata.get_item(_NODE, "{}"))
-    if kept and all(str(axis.name) in kept["names"] for axis in _axes(signal)):
+    kept = json.loads(signal.metadata.get_item(NODE, "{}"))
+    if kept and all(str(axis.name) in kept["names"] for axis in axes_of(signal)):
         return _restored(signal, data, kept, title)
     tree, original = _now(signal), signal.original_metadata.as_dictionary()
-    records = [_record(axis) for axis in _axes(signal)]
+    records = [record(axis) for axis in axes_of(signal)]
     raw = {"data": data, "axes": records, "metadata": tree, "original_metadata": original}
     ds = labelled(raw, title, frame=title)
     whole = {"metadata": as_json(tree, longest=None), "original_metadata": as_json(original, longest=None)}
-    given = json.dumps(dict(zip(_dims(signal), records, strict=True)))
+    given = json.dumps(dict(zip(dims_of(signal), records, strict=True)))
     return ds.assign_attrs({key: text for key, text in whole.items() if text != "{}"}).assign_attrs({_GIVEN: given})
-
-
-def _axes(signal: Any) -> list[Any]:
-    """Return the axes in the order of the array."""
-    return sorted(signal.axes_manager._axes, key=lambda axis: int(axis.index_in_array))
-
-
-def _dims(signal: Any) -> list[str]:
-    kept = json.loads(signal.metadata.get_item(_NODE, "{}")).get("names", {})
-    kind = str(signal.metadata.get_item("Signal.signal_type", ""))
-    named = [(axis, kept.get(str(axis.name))) for axis in _axes(signal)]
-    return [dim or dim_name(axis.name, axis.units, kind) for axis, dim in named]
-
-
-def _record(axis: Any) -> dict[str, Any]:
-    """Return an axis as text can hold it; one computed from an expression is its values."""
-    record: dict[str, Any] = axis.get_axis_dictionary()
-    plain = {key: record[key] for key in ("name", "units", "navigate", "is_binned")}
-    if record["_type"] == "UniformDataAxis":
-        return {**plain, "size": axis.size, "scale": float(axis.scale), "offset": float(axis.offset)}
-    return {**plain, "size": axis.size, "axis": axis.axis.tolist()}
 
 
 def _with_error(ds: xr.Dataset, error: xr.Dataset) -> xr.Dataset:
@@ -299,35 +272,6 @@ def _signal_type(ds: xr.Dataset, array: xr.DataArray) -> str:
     return "EELS" if "energy_loss" in array.dims else ""
 
 
-def _axis_out(array: xr.DataArray, dim: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return an axis for HyperSpy: as it gave it if the coordinate still says so, else in standard units."""
-    size = array.sizes[dim]
-    values = array[dim].values if dim in array.coords else np.arange(size)
-    unit = str(array[dim].attrs.get("units", "")) if dim in array.coords else ""
-    if given and _untouched(dim, given, values, unit):
-        return {**given, "name": given["name"] or dim}
-    plain = {"is_binned": given["is_binned"]} if given else {}
-    axis = {**plain, "name": (given or {}).get("name") or dim, "size": size, "units": unit}
-    if values.dtype.kind not in "iuf":
-        return {**axis, "scale": 1.0, "offset": 0.0}
-    step = float(values[-1] - values[0]) / (size - 1) if size > 1 else 1.0
-    uniform = {**axis, "scale": step, "offset": float(values[0])}
-    drift = np.abs(_positions(uniform) - values).max()
-    return uniform if drift <= 1e-9 * abs(step) else {**axis, "axis": values.astype(np.float64).tolist()}
-
-
-def _untouched(dim: str, given: Mapping[str, Any], values: Array, unit: str) -> bool:
-    axis = as_axis(dim, given)
-    known = isinstance(axis, Axis) and unit != units.PIXEL and given["size"] == values.size
-    return known and bool(np.array_equal(axis.centres(values.size, unit), values))  # type: ignore[union-attr]
-
-
-def _positions(axis: Mapping[str, Any]) -> Array:
-    if "axis" in axis:
-        return np.asarray(axis["axis"], dtype=np.float64)
-    return float(axis["offset"]) + float(axis["scale"]) * np.arange(int(axis["size"]), dtype=np.float64)
-
-
 def _tree(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return HyperSpy's metadata tree of a dataset."""
     tree: dict[str, Any] = json.loads(attrs.get("metadata", "{}"))
@@ -346,8 +290,8 @@ def _labels(ds: xr.Dataset, array: xr.DataArray, given: Mapping[str, Any]) -> di
     names = {}
     for dim in map(str, array.dims):
         stored = labels["coords"].setdefault(dim, {"dims": [dim], "attrs": {}, "data": None})
-        axis = _axis_out(array, dim, given.get(dim))
-        if dim not in array.coords or np.array_equal(_converted(axis, stored), array[dim].values):
+        axis = axis_out(array, dim, given.get(dim))
+        if dim not in array.coords or np.array_equal(converted(axis, stored), array[dim].values):
             stored["data"] = None
         stored["axis"], names[axis["name"]] = axis, dim
     variable = array.variable.to_dict(data=False)["attrs"]
@@ -356,7 +300,7 @@ def _labels(ds: xr.Dataset, array: xr.DataArray, given: Mapping[str, Any]) -> di
 
 
 def _restored(signal: Any, data: Any, kept: dict[str, Any], title: str) -> xr.Dataset:
-    axes = _axes(signal)
+    axes = axes_of(signal)
     dims = [kept["names"][str(axis.name)] for axis in axes]
     coords = {
         key: stored for key, stored in kept["coords"].items() if key not in dims and set(stored["dims"]) <= set(dims)
@@ -364,7 +308,7 @@ def _restored(signal: Any, data: Any, kept: dict[str, Any], title: str) -> xr.Da
     attrs = {**kept["attrs"], **_changed(signal, kept, tuple(dims)), "title": title}
     shell = xr.Dataset.from_dict({"coords": coords, "attrs": attrs, "dims": {}, "data_vars": {}})
     pairs = zip(dims, axes, strict=True)
-    shell = shell.assign_coords({dim: _coordinate(dim, axis, kept["coords"][dim]) for dim, axis in pairs})
+    shell = shell.assign_coords({dim: coordinate(dim, axis, kept["coords"][dim]) for dim, axis in pairs})
     ds = shell.assign({kept["name"]: xr.Variable(dims, data, kept["variable"])})
     original = signal.original_metadata.as_dictionary()
     ds = ds.assign_attrs(original_metadata=as_json(original, longest=None)) if original else ds
@@ -380,19 +324,3 @@ def _changed(signal: Any, kept: Mapping[str, Any], dims: tuple[str, ...]) -> dic
         return {}
     old, new = (flat_attrs(tree, {}, dims) for tree in (before, now))
     return {key: value for key, value in new.items() if old.get(key) != value}
-
-
-def _coordinate(dim: str, axis: Any, stored: Mapping[str, Any]) -> xr.Variable:
-    """Return the stored coordinate if the axis is as it was given out, else the axis as it is now."""
-    now, given = _record(axis), stored["axis"]
-    same = now["units"] == given["units"] and np.array_equal(_positions(now), _positions(given))
-    if same and stored["data"] is not None:
-        return xr.Variable((dim,), stored["data"], stored["attrs"])
-    return xr.Variable((dim,), _converted(now, stored), stored["attrs"])
-
-
-def _converted(axis: Mapping[str, Any], stored: Mapping[str, Any]) -> Array:
-    """Return the positions of an axis in the unit of its coordinate."""
-    unit, found = stored["attrs"].get("units", "1"), str(axis["units"] or "")
-    factor = 1.0 if units.parse(found) in (unit, "1") else units.convert_factor(found, unit)
-    return _positions(axis) * factor

@@ -444,3 +444,10 @@ def test_whole_metadata_of_a_signal_is_kept():
     axes = [{"name": "Wavelength", "size": 3, "units": "nm"}]
     signal = hs.signals.Signal1D(np.ones(3), axes=axes, original_metadata={"lamp": np.arange(500.0)})
     assert json.loads(spectra.from_hyperspy(signal).attrs["original_metadata"])["lamp"] == list(np.arange(500.0))
+
+
+def test_dielectric_function_lies_over_energy_loss():
+    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "Energy", "size": 3, "units": "eV"}]
+    signal = hs.signals.Signal1D(np.ones((2, 3), complex), axes=axes)
+    signal.set_signal_type("DielectricFunction")
+    assert spectra.from_hyperspy(signal)["intensity"].dims == ("x", "energy_loss")
