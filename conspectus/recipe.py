@@ -18,6 +18,7 @@ Step = Annotated[
     | steps.Despike
     | steps.Baseline
     | steps.Crop
+    | steps.Clean
     | steps.Decompose
     | steps.Register
     | steps.Fuse

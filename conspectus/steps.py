@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -113,6 +113,23 @@ class Crop(Step):
     def run(self, project: Project) -> None:
         """Replace the dataset by its part."""
         project[self.of] = spectra.crop(project[self.of], **{self.axis: (self.low, self.high)})
+
+
+class Clean(Step):
+    """Carry out a chain of cleaning steps on `of`: tables with the name of each as ``step``, and its arguments."""
+
+    do: Literal["clean"]
+    of: str
+    chain: list[dict[str, Any]] = Field(min_length=1)
+
+    def run(self, project: Project) -> None:
+        """Replace the dataset by the cleaned one."""
+        unnamed = [link for link in self.chain if not isinstance(link.get("step"), str)]
+        if unnamed:
+            raise RecipeError(f"clean {self.of}: each link of the chain names its step; received {unnamed[0]}")
+        links = [(link["step"], {key: value for key, value in link.items() if key != "step"}) for link in self.chain]
+        project[self.of] = spectra.clean(project[self.of], links)
+        project.find(f"{self.of}: cleaned", " → ".join(name for name, _ in links))
 
 
 class Decompose(Step):

@@ -29,6 +29,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "channel": "channel", "channels": "channel", "detector": "channel",
     "component": "component",
 }  # fmt: skip
+_ENERGY_LOSS: Final = ("EELS", "DielectricFunction")
 _BY_UNIT: Final[Mapping[str, str]] = {"1/cm": "raman_shift", "V": "potential", "s": "time", "degree": "tilt"}
 
 
@@ -63,7 +64,7 @@ def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
     if dim is None:
         accepted = ", ".join([*SPATIAL, *SIGNAL])
         raise UnitError(f"axis {name!r} in {unit!r} is none of the known axes ({accepted}); rename it in the file")
-    if dim == "energy" and signal_type == "EELS":
+    if dim == "energy" and signal_type in _ENERGY_LOSS:
         return "energy_loss"
     if dim in SIGNAL and dim != "channel" and unit == units.PIXEL:
         return "channel"
@@ -133,7 +134,7 @@ def number(value: Any) -> float:
 
 def _by_unit(unit: str, signal_type: str) -> str | None:
     if units.is_compatible(unit, "eV"):
-        if signal_type == "EELS":
+        if signal_type in _ENERGY_LOSS:
             return "energy_loss"
         return "energy" if signal_type.startswith("EDS") else None
     for known, dim in _BY_UNIT.items():

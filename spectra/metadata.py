@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+SIGNAL_MARK: Final = "_sig_"
 _LONGEST: Final = 256
 _TECHNIQUES: Final[Mapping[str, str]] = {
     "EDS_TEM": "EDX", "EDS_SEM": "EDX", "EELS": "EELS", "CL": "CL", "CL_SEM": "CL", "CL_STEM": "CL",
@@ -102,27 +103,35 @@ def lookup(tree: Any, *keys: str) -> Any:
     return tree
 
 
-def as_json(tree: Any) -> str:
-    """Return JSON text of any tree; long arrays are described, what JSON does not know is kept as text.
+def as_json(tree: Any, *, longest: int | None = _LONGEST) -> str:
+    """Return JSON text of any tree; what JSON does not know is kept as text, and signals are left out.
+
+    Parameters
+    ----------
+    tree : mapping
+    longest : int, optional
+        Arrays and lists longer than this are described by their shape; None keeps all.
 
     Examples
     --------
     >>> as_json({"kV": np.float32(20), "map": np.zeros((64, 64)), "gain": float("nan"), "raw": b"ok"})
     '{"kV": 20.0, "map": "float64 array (64, 64)", "gain": "nan", "raw": "ok"}'
     """
-    return json.dumps(_plain(tree), ensure_ascii=False)
+    return json.dumps(_plain(tree, math.inf if longest is None else longest), ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, longest: float = _LONGEST) -> Any:
     if isinstance(value, Mapping):
-        return {_text(key): _plain(entry) for key, entry in value.items()}
+        # HyperSpy marks signals within a tree so, and would try to build one of what JSON keeps of it
+        kept = {_text(key): entry for key, entry in value.items() if not _text(key).startswith(SIGNAL_MARK)}
+        return {key: _plain(entry, longest) for key, entry in kept.items()}
     if hasattr(value, "dtype") and value.ndim:
-        small = value.size <= _LONGEST and isinstance(value, np.ndarray)
-        return _plain(value.tolist()) if small else f"{value.dtype} array {value.shape}"
+        small = value.size <= longest and isinstance(value, np.ndarray)
+        return _plain(value.tolist(), longest) if small else f"{value.dtype} array {value.shape}"
     if isinstance(value, np.generic):
         return _plain(value.item())
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value] if len(value) <= _LONGEST else f"list of {len(value)}"
+        return [_plain(entry, longest) for entry in value] if len(value) <= longest else f"list of {len(value)}"
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if isinstance(value, (bool, int)) or value is None else _text(value)

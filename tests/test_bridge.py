@@ -1,16 +1,23 @@
 """HyperSpy and back: classes, axes, laziness, and nothing lost."""
 
+import importlib
+import json
+
 import dask.array as da
+import hyperspy.api as hs
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import fusion
 import spectra
 from fusion import Affine, Axis
+from fusion import measured as registry
 from fusion.conventions import SIGNAL
+from spectra import readers
+from spectra.bridge import register_exspy
 
 UNITS = {
     "energy": ("eV", "keV"), "energy_loss": ("eV",), "raman_shift": ("cm-1",), "wavelength": ("nm", "um", "Å"),
@@ -233,3 +240,214 @@ def test_a_known_voxel_is_at_its_known_place_in_hyperspy_and_back():
     assert signal.axes_manager["z"].index2value(1) == 7.5
     again = spectra.from_hyperspy(signal)
     np.testing.assert_array_equal(again["intensity"].sel(z=7.5, y=0.6, x=-0.2, method="nearest"), 124.0)
+
+
+def classes():
+    """Every signal class that HyperSpy and its extensions register."""
+    from hyperspy.extensions import ALL_EXTENSIONS
+
+    register_exspy()
+    return sorted(ALL_EXTENSIONS["signals"].items())
+
+
+NAMES = {"EELS": ("Energy loss", "eV"), "DielectricFunction": ("Energy", "eV"), "EDS_TEM": ("Energy", "eV"),
+         "EDS_SEM": ("X-ray energy", "keV")}  # fmt: skip
+
+
+def signal_of(name, entry, shape, axes, dtype=np.float64):
+    """Return a signal of a class with the values 0, 1, 2, ... and metadata of every plain kind."""
+    values = np.arange(np.prod(shape)).reshape(shape).astype(np.complex64 if entry["dtype"] == "complex" else dtype)
+    cls = getattr(importlib.import_module(entry["module"]), name)
+    signal = cls(da.from_array(values, chunks=2) if entry["lazy"] else values, axes=axes)
+    signal.metadata.General.title = "map"
+    signal.metadata.set_item("Sample.elements", ["Fe", "O"])
+    signal.metadata.set_item("Acquisition_instrument.odd", {"list": list(range(300)), "text": "µm", "number": 1.5})
+    signal.original_metadata.set_item("Deep.down.there", list(np.arange(1000.0)))
+    return signal
+
+
+def assert_signals_equal(first, second):
+    assert type(first) is type(second)
+    assert first.data.dtype == second.data.dtype
+    np.testing.assert_array_equal(np.asarray(first.data), np.asarray(second.data))
+    for one, two in zip(first.axes_manager._axes, second.axes_manager._axes, strict=True):
+        np.testing.assert_equal(one.get_axis_dictionary(), two.get_axis_dictionary())
+    for tree in ("metadata", "original_metadata"):
+        one, two = (getattr(signal, tree).as_dictionary() for signal in (first, second))
+        for record in (one, two):
+            record.pop("_HyperSpy", None)
+            record.pop("conspectus", None)
+        assert one == two
+
+
+@pytest.mark.parametrize(("name", "entry"), classes(), ids=[name for name, _ in classes()])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@given(data=st.data())
+def test_every_class_of_signal_comes_back(name, entry, data):
+    dims = data.draw(st.sampled_from([("x",), ("y", "x"), ("z", "y", "x")]))
+    flat = max(entry["signal_dimension"], 0)
+    axes = [{"name": dim, "units": data.draw(st.sampled_from(["nm", "um"]))} for dim in dims]
+    if flat != 2:
+        label, unit = NAMES.get(entry["signal_type"], ("Wavelength", "nm"))
+        axes.append({"name": label, "units": unit})
+    elif len(axes) < 2:
+        return
+    for index, axis in enumerate(axes):
+        axis["size"] = data.draw(st.integers(1, 4))
+        axis["navigate"] = index < len(axes) - (flat or data.draw(st.integers(1, len(axes))))
+        axis["is_binned"] = data.draw(st.booleans())
+        if data.draw(st.booleans()):
+            axis |= {"scale": data.draw(steps), "offset": data.draw(finite)}
+        else:
+            axis["axis"] = sorted(
+                data.draw(st.lists(finite, min_size=axis["size"], max_size=axis["size"], unique=True))
+            )
+    shape = tuple(axis["size"] for axis in axes)
+    signal = signal_of(name, entry, shape, axes, data.draw(st.sampled_from(["uint8", "int32", "float32", "float64"])))
+    signal.set_signal_type(entry["signal_type"])  # the class that HyperSpy itself gives to what it is
+    ds = spectra.from_hyperspy(signal)
+    array = next(iter(ds.data_vars.values()))
+    assert (array.chunks is not None) == entry["lazy"]
+    for axis in signal.axes_manager._axes:
+        dim = array.dims[axis.index_in_array]
+        factor = fusion.units.convert_factor(axis.units, ds[dim].attrs["units"])
+        np.testing.assert_allclose(ds[dim], np.asarray(axis.axis) * factor, rtol=1e-12, atol=1e-9)
+    again = spectra.to_hyperspy(ds)
+    assert_signals_equal(again, signal)
+    assert_returns(ds)
+
+
+def test_file_in_between_changes_nothing(tmp_path):
+    axes = [{"name": "x", "size": 3, "scale": 7.3, "units": "nm"}, {"name": "Energy", "size": 4, "scale": 10.1,
+            "offset": -95.0, "units": "eV", "is_binned": True}]  # fmt: skip
+    signal = signal_of(*next(pair for pair in classes() if pair[0] == "EDSTEMSpectrum"), (3, 4), axes)
+    signal.original_metadata.set_item("Long", "µ" * 100_000)
+    ds = spectra.from_hyperspy(signal)
+    fusion.save(ds, tmp_path / "map.nc")
+    assert_signals_equal(spectra.to_hyperspy(fusion.load(tmp_path / "map.nc")), signal)
+    xr.testing.assert_identical(plain(spectra.from_hyperspy(spectra.to_hyperspy(fusion.load(tmp_path / "map.nc")))),
+                                plain(ds))  # fmt: skip
+
+
+def test_axis_that_was_cut_keeps_its_name_and_tells_where_it_lies():
+    axes = [{"name": "x", "size": 3, "units": "nm"}, {"name": "Energy", "size": 5, "scale": 10.0, "units": "eV"}]
+    signal = hs.signals.Signal1D(np.ones((3, 5)), axes=axes)
+    cut = spectra.to_hyperspy(spectra.crop(spectra.from_hyperspy(signal), energy=(0.01, 0.03)))
+    energy = cut.axes_manager["Energy"]
+    assert (energy.size, energy.offset, energy.units) == (3, 0.01, "keV")
+    assert type(cut) is type(signal)
+
+
+def test_functional_axis_becomes_its_values():
+    rule = {"size": 4, "expression": "x ** 2", "x": {"size": 4, "scale": 1.0, "offset": 1.0}, "name": "Wavelength",
+            "units": "nm"}  # fmt: skip
+    ds = spectra.from_hyperspy(
+        hs.signals.Signal1D(np.ones((2, 4)), axes=[{"name": "x", "size": 2, "units": "nm"}, rule])
+    )
+    np.testing.assert_array_equal(ds["wavelength"], [1.0, 4.0, 9.0, 16.0])
+    np.testing.assert_array_equal(spectra.to_hyperspy(ds).axes_manager["Wavelength"].axis, [1.0, 4.0, 9.0, 16.0])
+
+
+def test_navigation_only_and_signal_only():
+    axes = [{"name": "y", "size": 2, "units": "nm"}, {"name": "x", "size": 3, "units": "nm"}]
+    image = hs.signals.Signal2D(np.arange(6.0).reshape(2, 3), axes=axes)
+    for signal in (image, image.T, hs.signals.BaseSignal(np.ones(3), axes=axes[1:])):
+        again = spectra.to_hyperspy(spectra.from_hyperspy(signal))
+        assert again.axes_manager.navigation_dimension == signal.axes_manager.navigation_dimension
+        np.testing.assert_array_equal(again.data, signal.data)
+
+
+def test_ragged_signal_is_refused():
+    ragged = hs.signals.BaseSignal(np.array([np.arange(2), np.arange(3)], dtype=object), ragged=True)
+    with pytest.raises(fusion.DataError, match=r"ragged signal .* no common axis; bring them to one length"):
+        spectra.from_hyperspy(ragged)
+
+
+def test_descending_axis_is_turned_with_its_data():
+    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "Wavelength", "size": 3, "scale": -1.0, "units": "nm"}]
+    ds = spectra.from_hyperspy(hs.signals.Signal1D(np.arange(6.0).reshape(2, 3), axes=axes))
+    np.testing.assert_array_equal(ds["wavelength"], [-2.0, -1.0, 0.0])
+    np.testing.assert_array_equal(spectra.to_hyperspy(ds).data, [[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]])
+
+
+def test_metadata_changed_in_hyperspy_comes_back_changed():
+    ds = map_of(beam_energy=15.0, instrument="SEM one")
+    signal = spectra.to_hyperspy(ds)
+    signal.add_elements(["Fe", "O"])
+    back = spectra.from_hyperspy(signal)
+    assert list(back.attrs["elements"]) == ["Fe", "O"]
+    assert back.attrs["instrument"] == "SEM one"
+    assert spectra.to_hyperspy(back).metadata.Sample.elements == ["Fe", "O"]
+
+
+def test_values_of_a_non_uniform_axis_changed_in_hyperspy_come_back():
+    ds = map_of().isel(energy=[0, 1, 3])
+    signal = spectra.to_hyperspy(ds)
+    signal.axes_manager["energy"].axis = signal.axes_manager["energy"].axis + 0.125
+    np.testing.assert_array_equal(spectra.from_hyperspy(signal)["energy"], ds["energy"] + 0.125)
+
+
+def test_standard_error_is_the_noise_variance():
+    ds = map_of()
+    error = np.sqrt(ds["counts"]).assign_attrs(ds["counts"].attrs, long_name="standard error of counts")
+    both = ds.assign(counts=ds["counts"].assign_attrs(ancillary_variables="counts_stderr"), counts_stderr=error)
+    signal = spectra.to_hyperspy(both)
+    np.testing.assert_allclose(signal.metadata.Signal.Noise_properties.variance.data, ds["counts"], rtol=1e-6)
+    back = spectra.from_hyperspy(signal)
+    np.testing.assert_allclose(back["counts_stderr"], error, rtol=1e-6)
+    assert back["counts"].attrs["ancillary_variables"] == "counts_stderr"
+    assert back["counts_stderr"].dims == ds["counts"].dims
+
+
+def test_what_is_left_out_is_noted():
+    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "Wavelength", "size": 9, "units": "nm"}]
+    signal = hs.signals.Signal1D(np.ones((2, 9)), axes=axes)
+    signal.create_model().store("fit")
+    signal.metadata.set_item("Sample.reference", hs.signals.Signal1D(np.ones(3)))
+    step = fusion.provenance.read(spectra.from_hyperspy(signal))["steps"][-1]
+    assert step["parameters"]["left_out"] == ["model fit", "Sample._sig_reference"]
+
+
+EXTENSIONS = (*readers.extensions(), ".h5", ".hf5")
+SPECTRAL = sorted(name for name in registry.entries() if name.endswith(EXTENSIONS) and "_haadf_chem" not in name)
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_every_measured_file_comes_back(measured, name):
+    path = measured(name)
+    for item in spectra.contents(path):
+        if item.technique == "unreadable":
+            continue
+        ds = spectra.open(path, name=item.name)
+        small = ds.isel({dim: slice(0, 12) for dim in ("y", "x", "z") if dim in ds.dims})
+        assert_returns(small)
+        signal = spectra.to_hyperspy(ds)
+        assert_returns(spectra.from_hyperspy(spectra.to_hyperspy(small)))
+        array = next(iter(ds.data_vars.values()))
+        for axis in signal.axes_manager._axes:
+            if ds[axis.name].dtype.kind == "f":
+                np.testing.assert_allclose(axis.axis, ds[axis.name], rtol=1e-9, atol=1e-9)
+            assert axis.size == array.sizes[axis.name]
+
+
+@pytest.mark.parametrize("name", ["edx/test_TEM.bcf", "eels/EELS_SI.dm4", "raman/renishaw_test_zscan.wdf"])
+def test_axes_are_those_of_hyperspy(measured, name):
+    theirs = hs.load(measured(name), lazy=name.endswith("bcf"))
+    theirs = next(s for s in theirs if s.axes_manager.signal_dimension == 1) if isinstance(theirs, list) else theirs
+    ours = spectra.to_hyperspy(spectra.open(measured(name)))
+    for one, two in zip(ours.axes_manager._axes, theirs.axes_manager._axes, strict=True):
+        factor = fusion.units.convert_factor(two.units, one.units)
+        np.testing.assert_allclose(one.axis, np.sort(two.axis) * factor, rtol=1e-9, atol=1e-9)
+
+
+def test_whole_metadata_of_a_signal_is_kept():
+    axes = [{"name": "Wavelength", "size": 3, "units": "nm"}]
+    signal = hs.signals.Signal1D(np.ones(3), axes=axes, original_metadata={"lamp": np.arange(500.0)})
+    assert json.loads(spectra.from_hyperspy(signal).attrs["original_metadata"])["lamp"] == list(np.arange(500.0))
+
+
+def test_dielectric_function_lies_over_energy_loss():
+    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "Energy", "size": 3, "units": "eV"}]
+    signal = hs.signals.Signal1D(np.ones((2, 3), complex), axes=axes)
+    signal.set_signal_type("DielectricFunction")
+    assert spectra.from_hyperspy(signal)["intensity"].dims == ("x", "energy_loss")

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import fusion
+import spectra
 from conspectus import recipe
 from conspectus.errors import RecipeError
+from conspectus.project import Project
 
 GOOD = """
 title = "t"
@@ -70,3 +74,20 @@ def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(Path(__file__).parent.parent.glob("recipes/*.toml")), ids=lambda p: p.stem)
 def test_every_recipe_of_the_project_is_valid(path: Path) -> None:
     assert recipe.read(path).step
+
+
+def test_a_chain_of_cleaning_steps(tmp_path: Path) -> None:
+    chain = '[{step = "despike"}, {step = "crop", energy = [0.5, 3.0]}, {step = "smooth", sigma = 0.05}]'
+    text = f'title = "t"\n[[step]]\ndo = "clean"\nof = "map"\nchain = {chain}\n'
+    found = recipe.read(written(tmp_path, text))
+    project = Project(tmp_path)
+    axes = {"x": fusion.Axis("um", 1.0), "energy": fusion.Axis("keV", 0.1)}
+    flat = {"signal": (("x", "energy"), np.ones((2, 50)))}
+    project["map"] = fusion.dataset(flat, axes, name="map", cell_methods="mean")
+    found.step[0].run(project)
+    cleaned = spectra.cleaning_steps(project["map"])
+    assert [name for name, _ in cleaned] == ["despike", "crop", "smooth"]
+    assert float(project["map"]["energy"].max()) <= 3.0
+    broken = recipe.read(written(tmp_path, text.replace('{step = "despike"}', "{threshold = 3.0}")))
+    with pytest.raises(RecipeError, match="each link of the chain names its step"):
+        broken.step[0].run(project)
