@@ -20,6 +20,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -144,8 +145,7 @@ def _limit(memory: int, output: int) -> None:
 
 def _guard(readable: list[Path], spool: Path) -> Callable[[str, Any], None]:
     """Return an audit hook that lets a reader see its file's folder and the libraries, and write to `spool`."""
-    libraries = {sys.prefix, sys.base_prefix, *(entry for entry in sys.path if entry), "/proc", "/sys", "/dev", "/etc"}
-    open_to = tuple(os.path.realpath(place) for place in (*map(str, readable), str(spool), *libraries))
+    open_to = tuple(os.path.realpath(place) for place in (*map(str, readable), str(spool), *_libraries()))
     inside = os.path.realpath(spool)
 
     def hook(event: str, arguments: Any) -> None:
@@ -159,6 +159,28 @@ def _guard(readable: list[Path], spool: Path) -> Callable[[str, Any], None]:
                 raise PermissionError(f"{place} may not be {'written' if writes else 'read'} while a file is read")
 
     return hook
+
+
+def _libraries() -> list[str]:
+    """Return the folders of Python, its packages and the shared libraries, and what the system says of itself."""
+    packages = [str(Path(str(module.__file__)).parent) for module in list(sys.modules.values()) if _is_package(module)]
+    return [
+        sys.prefix,
+        sys.base_prefix,
+        *packages,
+        "/usr/lib",
+        "/lib",
+        "/proc/self",
+        "/proc/cpuinfo",
+        "/proc/meminfo",
+        "/sys/devices",
+        "/dev/null",
+        "/dev/urandom",
+    ]
+
+
+def _is_package(module: ModuleType) -> bool:
+    return bool(getattr(module, "__path__", None) and getattr(module, "__file__", None))
 
 
 def _trusted() -> bool:

@@ -264,7 +264,7 @@ class TestElectronMicroscopes:
         return {"data": data, "axes": axes, "metadata": {"General": {"title": title}}, "original_metadata": original}
 
     @pytest.mark.parametrize("key", ["Stage {}_um", "Stage_{}_um"])
-    def test_tia_fields_of_different_extents(self, monkeypatch, tmp_path, key):
+    def test_tia_fields_of_different_extents(self, monkeypatch, direct, tmp_path, key):
         said = {key.format(dim): value for dim, value in (("X", 10.0), ("Y", 20.0), ("Z", -3.0))}
         said |= {key.replace("um", "deg").format("A"): 15.0}
         original = {"ObjectInfo": {"ExperimentalDescription": said}}
@@ -276,7 +276,7 @@ class TestElectronMicroscopes:
         at = fusion.between(small, image)([0.0, float(small["y"][0]), float(small["x"][0])])
         np.testing.assert_allclose(at, [0.0, 0.055, 0.055], atol=1e-12)
 
-    def test_bruker_image_of_another_field_is_not_placed(self, monkeypatch, tmp_path):
+    def test_bruker_image_of_another_field_is_not_placed(self, monkeypatch, direct, tmp_path):
         original = {"Stage": {"X": 1000.0, "Y": 2000.0, "Z": 30.0, "Rotation": 0.0, "Tilt": 0.0}}
         raws = [self.raw("fine", 8, 5.0, original), self.raw("wide", 9, 9.0, original),
                 self.raw("EDX", 4, 10.0, original, energy=True)]  # fmt: skip
@@ -296,13 +296,13 @@ class TestElectronMicroscopes:
             {"Stage": {"X": "not read", "Y": float("nan")}},
         ],
     )
-    def test_a_stage_of_zeros_is_unknown(self, monkeypatch, tmp_path, original):
+    def test_a_stage_of_zeros_is_unknown(self, monkeypatch, direct, tmp_path, original):
         path = self.made(monkeypatch, tmp_path, "bruker", ".bcf", [self.raw("EDX", 4, 10.0, original, energy=True)])
         pose, frame = fusion.get_pose(spectra.open(path))
         np.testing.assert_array_equal(pose.matrix, np.eye(4))
         assert frame.startswith("a.bcf ")
 
-    def test_without_a_pixel_size_there_is_no_place(self, monkeypatch, tmp_path):
+    def test_without_a_pixel_size_there_is_no_place(self, monkeypatch, direct, tmp_path):
         raw = self.raw("EDX", 4, 10.0, {"Stage": {"X": 5.0}}, energy=True)
         for axis in raw["axes"][:2]:
             axis["units"] = None

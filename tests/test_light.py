@@ -234,7 +234,7 @@ class TestCzi:
         with pytest.raises(FileReadError, match="it holds 3 of its 4 planes"):
             volumes.open(path)
 
-    def test_large_files_stay_lazy(self, tmp_path, monkeypatch):
+    def test_large_files_stay_lazy(self, tmp_path, monkeypatch, direct):
         monkeypatch.setattr(planes, "LAZY_ABOVE", 100)
         data = values(2, 3, 2, 5, 7)
         ds = volumes.open(write_czi(tmp_path / "large.czi", data), voxel={"time": "1 s"})
@@ -291,7 +291,7 @@ class TestLif:
         ds = volumes.open(path, dims=("channel", "y", "x"), voxel="1 um")
         np.testing.assert_array_equal(ds["image"].transpose("channel", "y", "x"), data)
 
-    def test_large_files_stay_lazy(self, tmp_path, monkeypatch):
+    def test_large_files_stay_lazy(self, tmp_path, monkeypatch, direct):
         monkeypatch.setattr(planes, "LAZY_ABOVE", 100)
         data = values(3, 2, 5, 7)
         ds = volumes.open(write_lif(tmp_path / "project.lif", lif_image("cell", data, "zcyx", LENGTHS)))
@@ -366,7 +366,7 @@ class TestNd2:
         with pytest.raises(FileReadError, match="1 of its 3 frames are missing"):
             volumes.open(write_nd2(tmp_path / "stopped.nd2", values(2, 5, 7, 1), loops=[STACK]))
 
-    def test_large_files_stay_lazy(self, tmp_path, monkeypatch):
+    def test_large_files_stay_lazy(self, tmp_path, monkeypatch, direct):
         monkeypatch.setattr(planes, "LAZY_ABOVE", 100)
         data = values(3, 5, 7, 2)
         ds = volumes.open(write_nd2(tmp_path / "large.nd2", data, loops=[STACK], channels=("a", "b")))
@@ -416,7 +416,7 @@ def test_flipped_bytes_do_no_more_than_raise(tmp_path, kind):
 
 
 @pytest.mark.parametrize(("kind", "library"), [("czi", "pylibCZIrw"), ("lif", "liffile"), ("nd2", "nd2")])
-def test_a_missing_library_is_named(tmp_path, monkeypatch, kind, library):
+def test_a_missing_library_is_named(tmp_path, monkeypatch, direct, kind, library):
     path = WRITERS[kind](tmp_path / f"whole.{kind}")
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(FileReadError, match=rf"read by {library}, .* pip install conspectus\[lm\]"):
