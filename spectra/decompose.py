@@ -247,7 +247,7 @@ def _found(matrix: Problem, components: int, method: str, seed: int, closure: bo
         spectra = _first(matrix, components, seed, closure) if start is None else start[:, matrix.channels]
         return _Found(alternating(matrix.matrix, spectra / (1.0 if start is None else matrix.by_channel), total))
     chosen = corners(matrix, components, method, seed, closure)
-    spectra = matrix.spectra(chosen)
+    spectra = _of_pixels(matrix, chosen)
     scores = nnls(spectra @ spectra.T, matrix.matrix @ spectra.T, total)
     return _Found(Factors(scores, spectra), chosen)
 
@@ -263,7 +263,12 @@ def _first(matrix: Problem, components: int, seed: int, closure: bool) -> Array:
     """Return spectra to begin with: those of extreme pixels, or the mean where there is one component."""
     if components == 1:
         return np.abs(singular(matrix.matrix, 1, seed).factors)
-    return np.maximum(matrix.spectra(corners(matrix, components, "vca", seed, closure)), 0.0)
+    return np.maximum(_of_pixels(matrix, corners(matrix, components, "vca", seed, closure)), 0.0)
+
+
+def _of_pixels(matrix: Problem, chosen: Indices) -> Array:
+    """Return the spectra of pixels in the scale of the map, divided by the weights of the channels only."""
+    return matrix.spectra(chosen) * matrix.by_pixel[chosen][:, None]
 
 
 def _errors(scores: Array, spectra: Array, matrix: Problem, method: str, corner: Indices | None) -> Errors | None:

@@ -137,7 +137,9 @@ def independent(scores: Array, factors: Array, seed: int) -> Factors:
     spread = np.linalg.svd(scores - scores.mean(axis=0), compute_uv=False)
     if spread[-1] <= _SAME * spread[0]:
         rank = int((spread > _SAME * spread[0]).sum())
-        raise DataError(f"{scores.shape[1]} independent components asked of a map of rank {rank}; ask for {rank}")
+        raise DataError(
+            f"{scores.shape[1]} independent components asked of pixels that differ in {rank} ways only; ask for {rank}"
+        )
     engine = FastICA(whiten="unit-variance", random_state=seed, max_iter=_ICA_ROUNDS, tol=_ICA_TOLERANCE)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="FastICA did not converge")

@@ -14,7 +14,7 @@ from spectra.sparse import Array, Matrix, entries
 Mask = npt.NDArray[np.bool_]
 
 _ROUNDS: Final = 2000
-_TOLERANCE: Final = 1e-8
+_TOLERANCE: Final = 1e-6
 """Share of the residual by which a round must lower it."""
 _ROUNDING: Final = 1e-12
 
@@ -107,7 +107,7 @@ def alternating(
         scores = nnls(factors @ factors.T, right, total)
         inner = scores.T @ scores
         residual = square - 2 * (scores * right).sum() + (inner * (factors @ factors.T)).sum()
-        if last - residual <= tolerance * max(residual, _ROUNDING * square):
+        if last - residual <= tolerance * residual + _ROUNDING * square:
             return Factors(scores, factors)
         last = residual
         factors = nnls(inner, matrix.T @ scores).T

@@ -43,8 +43,8 @@ def corners(matrix: Problem, components: int, method: str, seed: int, closure: b
         if len(candidates) < components:
             raise DataError(f"{len(candidates)} pixels have a positive sum; {components} are needed to be endmembers")
         scores = scores[candidates] / total[candidates, None]
-    search = {"nfindr": nfindr, "vca": vca}[method]
-    return candidates[search(affine(scores), np.random.default_rng(seed))]
+    search = nfindr if method == "nfindr" else vca
+    return np.asarray(candidates[search(affine(scores), np.random.default_rng(seed))])
 
 
 def affine(points: Array) -> Array:

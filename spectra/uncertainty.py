@@ -179,7 +179,7 @@ def _linear(other: Array, weight: Array) -> tuple[Array, Array]:
     weighted = other / weight
     inverse = np.linalg.pinv(weighted @ other.T, hermitian=True)
     estimator = inverse @ weighted
-    return inverse, np.stack([(estimator * part) @ estimator.T for part in other])
+    return np.asarray(inverse), np.stack([(estimator * part) @ estimator.T for part in other])
 
 
 def _turns(count: int) -> tuple[Array, Array]:
