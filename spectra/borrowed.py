@@ -70,7 +70,7 @@ def _run(dense: Array, components: int, algorithm: str, seed: int) -> tuple[Arra
     signal = Signal1D(dense.T if turned else dense)
     rank = max(components, 2) if algorithm in _SEARCHED else components
     options: dict[str, Any] = {} if algorithm in _UNSEEDED else {"random_state": seed}
-    with warnings.catch_warnings(), quiet("hyperspy"):
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"), quiet("hyperspy"):
         warnings.filterwarnings("ignore", message=".*(Maximum number of iterations|did not converge)")
         if algorithm in _SOURCES:
             signal.decomposition(algorithm="SVD", output_dimension=rank, print_info=False, svd_solver="full")

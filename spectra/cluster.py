@@ -14,7 +14,7 @@ from fusion import provenance
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra.factors import singular
-from spectra.problem import Weighting, labelled, problem, require_components, restored
+from spectra.problem import Problem, Weighting, labelled, problem, require_components, restored
 from spectra.sparse import Array
 from spectra.variables import main_variable
 
@@ -23,8 +23,6 @@ Clustering: TypeAlias = Literal["kmeans", "mixture"]
 _METHODS: Final = ("kmeans", "mixture")
 _STARTS: Final = 10
 _ROUNDS: Final = 500
-EMPTY: Final = -1
-"""The label of a pixel without signal."""
 
 
 def cluster(
@@ -59,8 +57,9 @@ def cluster(
     -------
     Dataset
         ``cluster(z, y, x)``: labels 0, 1, ... from the largest cluster to the smallest, with ``flag_values`` and
-        ``flag_meanings``; −1, ``empty``, where a pixel has no signal. ``mean_spectrum(component, signal)`` in the
-        units of the map and ``pixels(component)``, one for each cluster. Attribute ``converged``.
+        ``flag_meanings``; the number after the last, ``empty``, where a pixel has no signal.
+        ``mean_spectrum(component, signal)`` in the units of the map and ``pixels(component)``, one for each cluster.
+        Attribute ``converged``.
 
     Raises
     ------
@@ -82,41 +81,50 @@ def cluster(
     ...                     name="map", cell_methods="sum")
     >>> found = cluster(ds, 2)
     >>> found["cluster"].values, found["mean_spectrum"].values[1]
-    (array([ 0,  1, -1,  0,  0]), array([0., 2., 8.]))
+    (array([0, 1, 2, 0, 0]), array([0., 2., 8.]))
     """
     array = main_variable(fusion.check(ds))
     if method not in _METHODS:
         raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}")
     matrix = problem(array, weighting, stream=True)
-    if isinstance(clusters, bool) or not isinstance(clusters, (int, np.integer)):
-        raise DataError(f"clusters is a whole number; received {clusters!r}")
-    if not 2 <= clusters <= matrix.matrix.shape[0]:
-        raise DataError(f"clusters is from 2 to the {matrix.matrix.shape[0]} pixels with signal; received {clusters}")
-    axes = min(clusters, *matrix.matrix.shape) if components is None else components
-    require_components(axes, matrix.matrix)
-    scores = singular(matrix.matrix, axes, seed).scores
-    found, converged = _sorted_by_size(*{"kmeans": _kmeans, "mixture": _mixture}[method](scores, int(clusters), seed))
-    sizes = np.bincount(found, minlength=clusters)
-    member = (found[:, None] == np.arange(clusters)) / np.maximum(sizes, 1)
-    spectra = matrix.turned(member * matrix.by_pixel[:, None]).T * matrix.by_channel
-    labels = np.full(matrix.pixels.size, EMPTY)
-    labels[matrix.pixels] = found
-    names = ["empty", *(f"cluster_{index}" for index in range(clusters))]
-    flags = {"flag_values": np.arange(EMPTY, clusters), "flag_meanings": " ".join(names)}
-    variables: dict[str, Any] = {
-        "cluster": (("pixel",), labels, flags),
-        "mean_spectrum": (
-            ("component", signal_dim(array)),
-            restored(spectra, matrix.channels, axis=1),
-            {"units": array.attrs.get("units", "1")},
-        ),
-        "pixels": (("component",), sizes, {}),
-    }
-    how = {"clustering": method, "weighting": weighting or "none", "converged": "yes" if converged else "no"}
+    scores = _scores(matrix, clusters, components, seed)
+    found, converged = (_kmeans if method == "kmeans" else _mixture)(scores, int(clusters), seed)
+    result = labelled(_variables(_by_size(found), matrix, array, int(clusters)), ds, array, clusters, {
+        "clustering": method, "weighting": weighting or "none", "converged": "yes" if converged else "no"
+    })  # fmt: skip
     parameters = {
         "clusters": clusters, "method": method, "components": components, "weighting": weighting, "seed": seed
     }  # fmt: skip
-    return provenance.record(labelled(variables, ds, array, clusters, how), "spectra.cluster", parameters)
+    return provenance.record(result, "spectra.cluster", parameters)
+
+
+def _scores(matrix: Problem, clusters: int, components: int | None, seed: int) -> Array:
+    """Return what the pixels are sorted by, once the numbers are known to fit the map."""
+    pixels = matrix.matrix.shape[0]
+    if isinstance(clusters, bool) or not isinstance(clusters, (int, np.integer)):
+        raise DataError(f"clusters is a whole number; received {clusters!r}")
+    if not 2 <= clusters <= pixels:
+        raise DataError(f"clusters is from 2 to the {pixels} pixels with signal; received {clusters}")
+    axes = min(clusters, *matrix.matrix.shape) if components is None else components
+    require_components(axes, matrix.matrix)
+    return singular(matrix.matrix, axes, seed).scores
+
+
+def _variables(found: Labels, matrix: Problem, array: xr.DataArray, clusters: int) -> dict[str, Any]:
+    """Return the labels with their names, and the mean spectrum and the size of each cluster."""
+    sizes = np.bincount(found, minlength=clusters)
+    member = (found[:, None] == np.arange(clusters)) / np.maximum(sizes, 1)
+    means = restored(matrix.turned(member * matrix.by_pixel[:, None]).T * matrix.by_channel, matrix.channels, axis=1)
+    # the number of an empty pixel is not −1, which means outside where a map of labels is resampled
+    labels = np.full(matrix.pixels.size, clusters)
+    labels[matrix.pixels] = found
+    names = [*(f"cluster_{index}" for index in range(clusters)), "empty"]
+    flags = {"flag_values": np.arange(clusters + 1), "flag_meanings": " ".join(names)}
+    return {
+        "cluster": (("pixel",), labels, flags),
+        "mean_spectrum": (("component", signal_dim(array)), means, {"units": array.attrs.get("units", "1")}),
+        "pixels": (("component",), sizes, {}),
+    }
 
 
 def _kmeans(scores: Array, clusters: int, seed: int) -> tuple[Labels, bool]:
@@ -141,10 +149,10 @@ def _mixture(scores: Array, clusters: int, seed: int) -> tuple[Labels, bool]:
     return labels, bool(engine.converged_)
 
 
-def _sorted_by_size(labels: Labels, converged: bool) -> tuple[Labels, bool]:
+def _by_size(labels: Labels) -> Labels:
     """Give the clusters numbers from the largest on; of equal ones the first in the map comes first."""
     names, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     order = names[np.lexsort((first, -sizes))]
     rank = np.empty(names.max() + 1, np.int64)
     rank[order] = np.arange(order.size)
-    return rank[labels], converged
+    return rank[labels]

@@ -119,7 +119,7 @@ def decompose(
 
     The errors are those of the Poisson noise, of both factors jointly, with the rotations that the zeros determine;
     1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
-    without the one and channels without the other (`benchmarks/coverage.py`). No noise says how far a decomposition
+    without the one and channels without the other (`benchmarks/intervals.py`). No noise says how far a decomposition
     is off that the data do not determine. Where nothing at all holds a rotation, errors are infinite. `bootstrap`
     finds them by refitting, `unmix` fits spectra that are known.
 
@@ -223,7 +223,7 @@ def on_axis(endmember: xr.DataArray, array: xr.DataArray) -> Array:
     """
     signal = signal_dim(array)
     if not isinstance(endmember, xr.DataArray) or set(endmember.dims) != {"component", signal}:
-        dims = getattr(endmember, "dims", type(endmember).__name__)
+        dims = endmember.dims if isinstance(endmember, xr.DataArray) else f"a {type(endmember).__name__}"
         raise DataError(f"spectra are a DataArray with dims ('component', '{signal}'); received {dims}")
     if signal not in endmember.coords or not np.array_equal(endmember[signal].values, array[signal].values):
         raise DataError(f"spectra are not on the {signal} axis of the map; interpolate them onto it first")

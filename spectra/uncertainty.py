@@ -195,28 +195,37 @@ def _turns(count: int) -> tuple[Array, Array]:
     return pixel, channel
 
 
-def _rotations(*sides: _Side) -> tuple[Array, Array]:
-    """Return the covariance of the rotations, and the directions (Δ, k) that nothing holds."""
-    size = sides[0].turn.shape[2]
-    curvature, noise = np.zeros((2, size, size))
-    for side in sides:
+def _rotations(pixel: _Side, channel: _Side) -> tuple[Array, Array]:
+    """Return the covariance of the rotations, and the directions (Δ, k) that nothing holds.
+
+    An abundance k that is held at zero is turned away from it by Σ a_l Δ_lk, an endmember by Σ Δ_kl e_l.
+    """
+    count = len(pixel.inverse)
+    curvature, noise = np.zeros((2, count, count, count, count))
+    every = np.ones(count, bool)
+    for side, order in ((pixel, "lamb"), (channel, "albm")):
         for held, rows in patterns(side.values == 0.0):
             if not held.any():
                 continue
-            values, weight = side.values[rows], side.weight[rows, None]
             metric = np.linalg.pinv(side.inverse[np.ix_(held, held)], hermitian=True)
-            turn = side.turn[:, held]
-            pulled = np.einsum("lap,ab->lbp", turn, metric)
-            own = side.covariance[:, held][:, :, held]
-            products = (values[:, :, None] * values[:, None, :]).reshape(len(rows), -1)
-            second = ((values / weight).T @ values).reshape(len(turn), len(turn))
-            third = ((values / weight**2).T @ products).reshape(len(turn), len(turn), len(turn))
-            curvature += np.einsum("lm,lap,maq->pq", second, pulled, turn, optimize=True)
-            noise += np.einsum("clm,lap,cab,mbq->pq", third, pulled, own, pulled, optimize=True)
+            own = metric @ side.covariance[:, held][:, :, held] @ metric
+            second, third = _moments(side.values[rows], side.weight[rows, None])
+            place = np.ix_(*(held if axis in "ab" else every for axis in order))
+            curvature[place] += np.einsum(f"lm,ab->{order}", second, metric)
+            noise[place] += np.einsum(f"clm,cab->{order}", third, own)
+    pairs = np.flatnonzero(~np.eye(count, dtype=bool))
+    curvature, noise = (one.reshape(count**2, -1)[np.ix_(pairs, pairs)] for one in (curvature, noise))
     strength, directions = np.linalg.eigh(curvature)
     known = strength > _FREE * max(strength.max(initial=0.0), np.finfo(float).tiny)
     inverse = (directions[:, known] / strength[known]) @ directions[:, known].T
     return inverse @ noise @ inverse, directions[:, ~known]
+
+
+def _moments(values: Array, weight: Array) -> tuple[Array, Array]:
+    """Return Σ v v / w and Σ v v v / w² over rows."""
+    count = values.shape[1]
+    products = (values[:, :, None] * values[:, None, :]).reshape(len(values), -1)
+    return (values / weight).T @ values, ((values / weight**2).T @ products).reshape(count, count, count)
 
 
 def _turned(side: _Side, covariance: Array, free: Array) -> Array:

@@ -32,11 +32,11 @@ def test_phases_are_found_largest_first(method, weighting):
     ds, where = phases()
     found = spectra.cluster(ds, 3, method=method, weighting=weighting, seed=2)
     expected = where.copy()
-    expected[2, 3] = expected[7, 12] = -1
+    expected[2, 3] = expected[7, 12] = 3
     assert_array_equal(found["cluster"], expected)
     assert_array_equal(found["pixels"], [54, 35, 26])
-    assert_array_equal(found["cluster"].attrs["flag_values"], [-1, 0, 1, 2])
-    assert found["cluster"].attrs["flag_meanings"] == "empty cluster_0 cluster_1 cluster_2"
+    assert_array_equal(found["cluster"].attrs["flag_values"], [0, 1, 2, 3])
+    assert found["cluster"].attrs["flag_meanings"] == "cluster_0 cluster_1 cluster_2 empty"
     for index in range(3):
         mean = ds["counts"].values[expected == index].mean(axis=0)
         assert_allclose(found["mean_spectrum"][index], mean, atol=1e-9)
@@ -46,6 +46,18 @@ def test_phases_are_found_largest_first(method, weighting):
     xr.testing.assert_equal(
         found, spectra.cluster(ds.chunk({"y": 2, "energy": 7}), 3, method=method, weighting=weighting, seed=2)
     )
+
+
+def test_outside_and_empty_are_not_confused_when_resampled():
+    found = spectra.cluster(phases()[0], 3)
+    grid = fusion.dataset(
+        {"image": (("y", "x"), np.ones((11, 13)))}, {"y": Axis("um", 1.0), "x": Axis("um", 1.0)}, name="map",
+        cell_methods="mean",
+    )  # fmt: skip
+    placed = fusion.resample(found, grid, method="nearest")["cluster"]
+    assert_array_equal(placed[:9], found["cluster"])
+    assert (placed[9:] == -1).all()
+    assert placed.attrs["flag_meanings"].split() == ["cluster_0", "cluster_1", "cluster_2", "empty", "outside"]
 
 
 def test_labels_survive_the_file(tmp_path):
