@@ -244,8 +244,9 @@ def _found(matrix: Problem, components: int, method: str, seed: int, closure: bo
         return _Found(_independent(matrix, components, seed))
     total = 1.0 / matrix.by_pixel if closure else None
     if method == "mcr":
-        spectra = _first(matrix, components, seed, closure) if start is None else start[:, matrix.channels]
-        return _Found(alternating(matrix.matrix, spectra / (1.0 if start is None else matrix.by_channel), total))
+        given = None if start is None else start[:, matrix.channels] / matrix.by_channel
+        first = _first(matrix, components, seed, closure) if given is None else given
+        return _Found(alternating(matrix.matrix, first, total))
     chosen = corners(matrix, components, method, seed, closure)
     spectra = _of_pixels(matrix, chosen)
     scores = nnls(spectra @ spectra.T, matrix.matrix @ spectra.T, total)
