@@ -163,15 +163,16 @@ def pixel_errors(abundance: Array, endmember: Array, channel: Array, counts: Arr
 
     Examples
     --------
-    >>> pixel_errors(np.array([[100.0]]), np.array([[0.5, 0.5]]), np.ones(2), np.array([25.0])).endmember
-    array([[0.1, 0.1]])
+    >>> pixel_errors(np.array([[100.0]]), np.array([[0.5, 0.5]]), np.ones(2), np.array([96.0])).endmember.round(3)
+    array([[0.052, 0.052]])
     """
     covariance = _linear(endmember, channel)[1]
     diagonal = np.diagonal(covariance, axis1=1, axis2=2)
     # the covariance of a unit sum is (diag(e) − e eᵀ) / counts, and P e of the l-th is its unit vector
     passed_on = (diagonal - np.eye(len(counts))) / counts[:, None]
     variance = (abundance + _SCORE) @ diagonal + abundance**2 @ passed_on
-    return Errors(np.sqrt(np.maximum(variance, 0.0)), np.sqrt(endmember * (1 - endmember) / counts[:, None]))
+    own = (endmember * (1 - endmember) + _SCORE / counts[:, None]) / counts[:, None]
+    return Errors(np.sqrt(np.maximum(variance, 0.0)), np.sqrt(own))
 
 
 def _linear(other: Array, weight: Array) -> tuple[Array, Array]:
