@@ -1,6 +1,6 @@
 """A spectral map as a few endmembers and their abundances: Poisson-weighted NMF, principal components, pure pixels.
 
-The engines are ARPACK and scikit-learn, on a sparse matrix where most counts are zero. What is added: labels, a fixed
+The engines are ARPACK and coordinate descent, on a sparse matrix where most counts are zero. What is added: labels, a fixed
 order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard errors.
 """
 
@@ -16,7 +16,8 @@ from fusion import provenance
 from fusion.conventions import signal_dim, spatial_dims
 from fusion.errors import DataError
 from spectra.borrowed import HYPERSPY, by_hyperspy
-from spectra.factors import Factors, independent, nonnegative, singular
+from spectra.descent import nonnegative
+from spectra.factors import Factors, independent, singular
 from spectra.nonneg import alternating, nnls
 from spectra.problem import Problem, Weighting, labelled, negative, problem, require_components, restored
 from spectra.simplex import Indices, corners
@@ -99,7 +100,7 @@ def decompose(
         component over that of the data, both weighted and not centred; it is what the fit loses if the component
         is left out. For ``"pca"`` the shares add up, for ``"nmf"`` they overlap. Components are in descending
         share; the largest entry of each endmember is positive. Attribute ``converged`` is ``"no"`` where an
-        iteration was stopped, for NMF after 2000 rounds, as happens on a strong baseline.
+        iteration was stopped, for NMF after 2000 rounds.
         With ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"`` also ``abundance_stderr`` and
         ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also ``pure_pixel(component, axis)``, the
         position of the pixel that is the endmember.
