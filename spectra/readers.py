@@ -12,9 +12,10 @@ import h5py
 import xarray as xr
 
 from fusion import provenance, sandbox
+from fusion.contents import Content, listed
 from fusion.errors import FileReadError
 from spectra import delmic, geopixe, hdf5, items, mda, netcdf, nexus, nsid, secm, vendor, witec
-from spectra.items import Builders, Content
+from spectra.items import Builders
 
 _PLUGINS: Final = (
     "Bruker", "DigitalMicrograph", "DigitalSurf", "EDAX", "EMD", "Hamamatsu", "HSPY", "JEOL", "JobinYvon", "MSA",
@@ -81,7 +82,7 @@ def contents(path: str | PathLike[str]) -> list[Content]:
     Returns
     -------
     list of Content
-        Name, technique, dims, shape and units of each item; an item that cannot be opened says why.
+        Name, technique, dims, shape, dtype and units of each item; an item that cannot be opened says why.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def contents(path: str | PathLike[str]) -> list[Content]:
         If the file is missing, empty, damaged or of an unknown format.
     """
     place = _existing(path)
-    return items.listed(sandbox.run(_described, place, file=place, prepare=_prepare))
+    return listed(sandbox.run(_described, place, file=place, prepare=_prepare))
 
 
 def extensions() -> tuple[str, ...]:

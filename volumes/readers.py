@@ -11,11 +11,12 @@ from functools import cache
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import xarray as xr
 
 from fusion import provenance, sandbox, units
+from fusion.contents import Content, listed
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError, UnitError
 from fusion.model import Axis, dataset, length
@@ -50,20 +51,6 @@ _ACCEPTED: Final = (
 )
 
 
-class Content(NamedTuple):
-    """One array of a file, as `contents` lists it.
-
-    ``units`` are those of the array's axes as the file gives them, one for each dim: ``"px"`` where the file does
-    not say, ``"1"`` for axes without a unit. ``dims`` is empty where the file does not name its axes.
-    """
-
-    name: str
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: str
-    units: tuple[str, ...]
-
-
 def contents(path: PathArg) -> list[Content]:
     """List what a file holds, without reading the values.
 
@@ -75,6 +62,7 @@ def contents(path: PathArg) -> list[Content]:
     Returns
     -------
     list of Content
+        Name, technique, dims, shape, dtype and units of each array.
 
     Raises
     ------
@@ -87,11 +75,10 @@ def contents(path: PathArg) -> list[Content]:
     >>> path = Path(tempfile.mkdtemp()) / "sem.tif"
     >>> tifffile.imwrite(path, np.zeros((3, 4), np.uint8))
     >>> contents(path)
-    [Content(name='sem', dims=('y', 'x'), shape=(3, 4), dtype='uint8', units=('px', 'px'))]
+    [sem: image, y 3 (px), x 4 (px), uint8]
     """
     place = _existing(path)
-    rows = sandbox.run(_described, place, file=place, prepare=_prepare)
-    return [Content(name, tuple(dims), tuple(shape), dtype, tuple(units)) for name, dims, shape, dtype, units in rows]
+    return listed(sandbox.run(_described, place, file=place, prepare=_prepare))
 
 
 def open(
@@ -179,10 +166,13 @@ def _prepare() -> None:
 
 
 def _described(path: Path) -> list[Content]:
-    return [
-        Content(_listed(path, part), part.dims or (), part.shape, str(part.dtype), _axis_units(part))
-        for part in _parts(path)
-    ]
+    return [_content(path, part) for part in _parts(path)]
+
+
+def _content(path: Path, part: Part) -> Content:
+    technique = str(part.about.get("technique", "image"))
+    dims, units = part.dims or (), _axis_units(part)
+    return Content(_listed(path, part), technique, dims, part.shape, str(part.dtype), units)
 
 
 def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
