@@ -21,9 +21,9 @@ import xarray as xr
 import fusion
 from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.hdf5 import opened
 from fusion.model import Axis
 from spectra.axes import dim_name
-from spectra.hdf5 import opened
 from spectra.items import Builders, unique
 from spectra.metadata import as_json, technique
 from spectra.vendor import variable_of

@@ -13,6 +13,7 @@ import xarray as xr
 import fusion
 from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.hdf5 import opened
 from fusion.model import Axis
 from spectra.axes import dim_name
 from spectra.items import Builders, unique
@@ -35,7 +36,7 @@ def builders(path: Path) -> Builders:
     ----------
     path : Path
     """
-    with h5py.File(path) as file:
+    with opened(path) as file:
         places = _places(file)
     names = unique([place.rpartition("/")[2] for place in places])
     return {name: partial(_build, path, place, name) for name, place in zip(names, places, strict=True)}
@@ -53,7 +54,7 @@ def _places(file: h5py.File) -> list[str]:
 
 
 def _build(path: Path, place: str, name: str) -> xr.Dataset:
-    with h5py.File(path) as file:
+    with opened(path) as file:
         try:
             return _labelled(file[place], name, path.stem)
         except (ConventionError, UnitError) as error:

@@ -8,13 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-import h5py
 import xarray as xr
 
-from fusion import provenance, sandbox
+from fusion import hdf5, provenance, sandbox
 from fusion.contents import Content, listed
 from fusion.errors import FileReadError
-from spectra import delmic, geopixe, hdf5, items, mda, netcdf, nexus, nsid, secm, vendor, witec
+from spectra import delmic, geopixe, items, mda, netcdf, nexus, nsid, secm, vendor, witec
 from spectra.items import Builders
 
 _PLUGINS: Final = (
@@ -154,13 +153,14 @@ def _plugin(path: Path, extension: str) -> str:
     if extension == ".img" and _starts_with(path, b"IM"):
         return "hamamatsu"
     if plugin == "hspy":
-        _refuse_foreign_links(path)
+        with hdf5.opened(path) as file:
+            hdf5.refuse_foreign(file)
     return plugin
 
 
 def _hdf5_builders(path: Path) -> Builders:
-    _refuse_foreign_links(path)
     with hdf5.opened(path) as file:
+        hdf5.refuse_foreign(file)
         if delmic.is_delmic(file):
             return delmic.builders(path)
         if "Experiments" in file:
@@ -175,22 +175,6 @@ def _hdf5_builders(path: Path) -> Builders:
         f"an HDF5 file of unknown layout (it begins with the groups {found})",
         hint="Delmic (Odemis), NSID, NeXus and HyperSpy files are known; save others as NetCDF, axes with units",
     )
-
-
-def _refuse_foreign_links(path: Path) -> None:
-    """Refuse HDF5 files that point outside: they could pass any local file off as pixels."""
-    with hdf5.opened(path) as file:
-        links: list[str] = []
-        file.visititems_links(lambda name, link: links.append(name) if _leads_out(file, name, link) else None)
-    if links:
-        raise FileReadError(path, f"{links[0]!r} lies in another file", hint="only files complete in themselves")
-
-
-def _leads_out(file: h5py.File, name: str, link: object) -> bool:
-    if isinstance(link, h5py.ExternalLink):
-        return True
-    entry = file.get(name)
-    return isinstance(entry, h5py.Dataset) and bool(entry.external or entry.is_virtual)
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fusion import units
+from fusion import hdf5, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
 from fusion.model import Axis
@@ -94,7 +94,7 @@ def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
         if "XOffset" in dataset.parent:
             reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
             raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
-        if dataset.external or dataset.is_virtual:
+        if hdf5.is_borrowed(dataset):
             reason = f"the values of {name!r} lie in another file"
             raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
         return np.asarray(dataset[()]).reshape(shape)
