@@ -64,4 +64,7 @@ def listed(rows: Iterable[Sequence[Any]]) -> list[Content]:
     >>> listed([["EDX", "EDX", ["energy"], [2048], "uint32", ["keV"], ""]])
     [EDX: EDX, energy 2048 (keV), uint32]
     """
-    return [Content(*(tuple(part) if isinstance(part, (list, tuple)) else part for part in row)) for row in rows]
+    return [
+        Content(name, technique, tuple(dims), tuple(shape), dtype, tuple(units), fault)
+        for name, technique, dims, shape, dtype, units, fault in rows
+    ]

@@ -25,11 +25,13 @@ import xarray as xr
 import fusion
 from fusion import units
 from fusion.errors import ConventionError, FileReadError, TruncatedFileWarning, UnitError
+from fusion.lazy import by_rows
+from fusion.metadata import as_json
 from fusion.model import Axis
+from fusion.stage import STAGE
 from spectra.axes import dim_name, number
 from spectra.items import Builders, unique
-from spectra.lazy import by_rows
-from spectra.metadata import as_json, technique
+from spectra.metadata import technique
 from spectra.vendor import variable_of
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -37,7 +39,6 @@ Array: TypeAlias = npt.NDArray[Any]
 _AGAIN: Final = "copy it again"
 _DEEPEST: Final = 4
 _VERSIONS: Final = (1.2, 1.3, 1.4)
-_FRAME: Final = "stage"
 _TEXT: Final = 0
 _NUMBERS: Final = {29: ">i4", 30: ">f4", 32: ">i4", 33: ">i4", 34: ">f8"}  # DBR_CTRL_SHORT, FLOAT, CHAR, LONG, DOUBLE
 _LETTER: Final = re.compile(r"(?<![a-z])[xyz](?![a-z])")
@@ -238,7 +239,7 @@ def _labelled(scan: _Measured, name: str, level: int, index: int) -> xr.Dataset:
     said = {"units": "count" if counted else _unit(detector.unit), "long_name": detector.description or name}
     return fusion.dataset(
         {variable: (dims, scan.values(level, index), said)},
-        axes, name=name, cell_methods=method, frame=_FRAME, attrs=attrs,
+        axes, name=name, cell_methods=method, frame=STAGE, attrs=attrs,
     )  # fmt: skip
 
 

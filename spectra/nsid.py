@@ -14,6 +14,7 @@ import fusion
 from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.hdf5 import opened
+from fusion.metadata import text
 from fusion.model import Axis
 from spectra.axes import dim_name
 from spectra.items import Builders, unique
@@ -107,8 +108,7 @@ def _position(scale: h5py.Dataset) -> xr.Variable:
 
 
 def _text(entry: h5py.Dataset, key: str) -> str:
-    value = entry.attrs.get(key, "")
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text(entry.attrs.get(key, ""))
 
 
 def _bare(text: str) -> str:

@@ -19,7 +19,7 @@ import fusion
 import volumes
 from fusion import provenance
 from fusion.errors import ConventionError, FileReadError, UnitError
-from volumes import tiff
+from volumes import planes
 
 SECTIONS = {"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}
 
@@ -218,7 +218,7 @@ class TestTiff:
     def test_large_files_are_lazy(self, tmp_path, monkeypatch, direct):
         path = tmp_path / "stack.tif"
         tifffile.imwrite(path, ramp(3, 4, 5), photometric="minisblack")
-        monkeypatch.setattr(tiff, "LAZY_ABOVE", 10)
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 10)
         ds = volumes.open(path)
         assert ds["image"].chunks is not None
         np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fusion import units
 from fusion.errors import FileReadError
 from volumes import probe
-from volumes.part import Part
+from volumes.part import Part, missing
 
 HEAD: Final = b"GWYPGwyContainer\0"
 _CHANNEL: Final = re.compile(r"^/(\d+)/data$")
@@ -36,8 +36,7 @@ def _container(path: Path) -> Any:
     try:
         import gwyfile
     except ImportError as error:
-        reason = "gwyfile is needed for Gwyddion files"
-        raise FileReadError(path, reason, hint="pip install conspectus[afm]") from error
+        raise missing(path, "gwyfile", "afm") from error
     with path.open("rb") as stream:
         head = stream.read(len(HEAD) + 4)
     needed = len(head) + int.from_bytes(head[len(HEAD) :], "little")

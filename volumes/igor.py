@@ -19,7 +19,7 @@ from fusion import units
 from fusion.errors import FileReadError
 from fusion.frames import Affine
 from volumes import probe
-from volumes.part import Part
+from volumes.part import Part, missing
 
 _HEADER: Final = 384
 _AGAIN: Final = "copy it again from the microscope"
@@ -70,8 +70,7 @@ def _wave(path: Path) -> tuple[dict[str, Any], npt.NDArray[Any]]:
     try:
         from igor2 import binarywave
     except ImportError as error:
-        reason = "igor2 is needed for Igor binary waves"
-        raise FileReadError(path, reason, hint="pip install conspectus[afm]") from error
+        raise missing(path, "igor2", "afm") from error
     loaded = binarywave.load(str(path))
     _require_whole(path, loaded["wave"]["bin_header"])
     return loaded["wave"], loaded["wave"]["wData"]

@@ -92,9 +92,7 @@ def _part(path: Path, name: str, array: xr.DataArray) -> Part:
         axes=_axes(array),
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
         attrs=_attrs(array),
-        metadata={
-            str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in array.attrs.items()
-        },
+        metadata=dict(array.attrs),
     )
 
 

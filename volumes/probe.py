@@ -19,6 +19,7 @@ from fusion import units
 from fusion.errors import UnitError
 from fusion.frames import Affine
 from fusion.model import Axis
+from fusion.stage import STAGE
 from volumes.part import IMAGE, Part
 
 Array = npt.NDArray[np.float64]
@@ -98,7 +99,7 @@ def channel(name: str, said: str, unit: str | None, frame: Frame, read: Callable
         attrs=attrs,
         about=frame.about,
         pose=frame.pose,
-        frame="stage" if frame.pose else "",
+        frame=STAGE if frame.pose else "",
         metadata=frame.metadata,
         variable=name,
     )
