@@ -4,8 +4,8 @@ from fusion.contents import Content as Content
 from volumes.interference import height_from_interference as height_from_interference
 from volumes.mesh import from_pyvista as from_pyvista
 from volumes.mesh import to_pyvista as to_pyvista
-from volumes.picture import Picture as Picture
-from volumes.picture import picture as picture
+from volumes.pictures import Picture as Picture
+from volumes.pictures import picture as picture
 from volumes.points import density as density
 from volumes.readers import contents as contents
 from volumes.readers import open as open
