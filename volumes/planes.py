@@ -23,7 +23,7 @@ Planes = Callable[[Sequence[Index]], Sequence[Any]]
 
 def is_large(shape: tuple[int, ...], dtype: Any) -> bool:
     """Whether an array stays lazy: above 256 MB."""
-    return prod(shape) * np.dtype(dtype).itemsize > LAZY_ABOVE
+    return bool(prod(shape) * np.dtype(dtype).itemsize > LAZY_ABOVE)
 
 
 def stacked(read: Planes, outer: Index, plane: Index, dtype: Any) -> Any:
