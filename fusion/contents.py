@@ -1,4 +1,4 @@
-"""What a file holds: the rows that `spectra.contents` and `volumes.contents` list."""
+"""What a file holds: the rows that `spectra.contents` and `volumes.contents` list, each by a name of its own."""
 
 from __future__ import annotations
 
@@ -68,3 +68,19 @@ def listed(rows: Iterable[Sequence[Any]]) -> list[Content]:
         Content(name, technique, tuple(dims), tuple(shape), dtype, tuple(units), fault)
         for name, technique, dims, shape, dtype, units, fault in rows
     ]
+
+
+def unique(names: Iterable[str], join: str = " ") -> list[str]:
+    """Return the names, the second of one kind with the number 2, and so on.
+
+    Examples
+    --------
+    >>> unique(["HAADF", "EDS", "HAADF"]), unique(["height", "height"], "_")
+    (['HAADF', 'EDS', 'HAADF 2'], ['height', 'height_2'])
+    """
+    counts: dict[str, int] = {}
+    found = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        found.append(name if counts[name] == 1 else f"{name}{join}{counts[name]}")
+    return found

@@ -18,11 +18,12 @@ import numpy as np
 import xarray as xr
 
 import fusion
+from fusion.contents import unique
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.hdf5 import opened
 from fusion.model import Axis
 from fusion.stage import STAGE
-from spectra.items import Builders, unique
+from spectra.items import Builders
 from spectra.metadata import flat_attrs
 from spectra.vendor import variable_of
 

@@ -49,22 +49,6 @@ def is_spectral(ds: xr.Dataset) -> bool:
     return any(dim in dims for dim in SIGNAL if dim not in _NOT_SPECTRAL and not (dim == "channel" and coloured))
 
 
-def unique(names: list[str]) -> list[str]:
-    """Return the names with a number where one repeats.
-
-    Examples
-    --------
-    >>> unique(["HAADF", "EDS", "HAADF"])
-    ['HAADF', 'EDS', 'HAADF 2']
-    """
-    seen: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        numbered.append(name if seen[name] == 1 else f"{name} {seen[name]}")
-    return numbered
-
-
 def _content(name: str, build: Callable[[], xr.Dataset]) -> Content:
     try:
         ds = build()

@@ -19,6 +19,7 @@ import xarray as xr
 
 import fusion
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import ConventionError, FileReadError, TruncatedFileWarning, UnitError
 from fusion.lazy import by_rows
 from fusion.metadata import as_json
@@ -26,7 +27,7 @@ from fusion.model import Axis
 from fusion.stage import STAGE
 from spectra import sscan
 from spectra.axes import dim_name, number
-from spectra.items import Builders, unique
+from spectra.items import Builders
 from spectra.metadata import technique
 from spectra.vendor import variable_of
 

@@ -12,12 +12,13 @@ import xarray as xr
 
 import fusion
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.hdf5 import opened
 from fusion.metadata import text
 from fusion.model import Axis
 from spectra.axes import dim_name
-from spectra.items import Builders, unique
+from spectra.items import Builders
 from spectra.metadata import flat_attrs
 from spectra.vendor import variable_of
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from volumes import probe
 from volumes.part import Part, missing
@@ -28,7 +29,7 @@ def parts(path: Path) -> list[Part]:
     container = _container(path)
     numbers = sorted(int(found[1]) for found in map(_CHANNEL.match, container) if found)
     titles = [str(container.get(f"/{number}/data/title", f"channel {number}")) for number in numbers]
-    names = probe.unique([probe.variable_name(title) for title in titles])
+    names = unique([probe.variable_name(title) for title in titles], "_")
     return [_part(container, number, name, title) for number, name, title in zip(numbers, names, titles, strict=True)]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from fusion.frames import Affine
 from volumes import probe
@@ -50,7 +51,7 @@ def parts(path: Path) -> list[Part]:
     said = _note(wave["note"])
     frame = _frame(path, wave, values.shape, said)
     labels = _labels(wave, 1 if values.ndim == 2 else values.shape[2])
-    names = probe.unique([probe.variable_name(label) for label in labels])
+    names = unique([probe.variable_name(label) for label in labels], "_")
     return [
         probe.channel(name, label, _unit(name, wave, said), frame, partial(_turned, image))
         for name, label, image in zip(names, labels, _layers(values), strict=True)

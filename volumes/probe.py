@@ -120,22 +120,6 @@ def variable_name(said: str) -> str:
     return f"{_HEIGHTS.get(base, base)}{suffix}"
 
 
-def unique(names: list[str]) -> list[str]:
-    """Return the names, the second of one kind with the number 2, and so on.
-
-    Examples
-    --------
-    >>> unique(["height", "phase", "height"])
-    ['height', 'phase', 'height_2']
-    """
-    counts: dict[str, int] = {}
-    found = []
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-        found.append(name if counts[name] == 1 else f"{name}_{counts[name]}")
-    return found
-
-
 def imaging_mode(said: str) -> dict[str, str]:
     """Return the attribute that tells contact from tapping; what the file says where it is neither."""
     known = next((mode for mode, words in _MODES if words.search(said)), said.strip().lower())
