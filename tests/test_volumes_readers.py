@@ -13,11 +13,12 @@ import xarray as xr
 from PIL import Image
 
 import fusion
+import spectra
 import volumes
 from fusion import provenance
 from fusion.errors import ConventionError, FileReadError, UnitError
 from tests.images import quiet_mrcfile, ramp, steps
-from volumes import planes
+from volumes import formats, planes
 
 
 class TestTiff:
@@ -446,6 +447,36 @@ def test_a_right_head_on_a_wrong_body_is_refused(tmp_path, head, tail):
     path.write_bytes(head + tail)
     with pytest.raises(FileReadError):
         volumes.open(path)
+
+
+@pytest.mark.parametrize("wing", [spectra, volumes])
+@pytest.mark.parametrize("way", ["link", "values"])
+def test_netcdf_that_points_elsewhere_is_refused_by_both_wings(tmp_path, wing, way):
+    (tmp_path / "secret").write_bytes(bytes(range(20)))
+    path = tmp_path / "a.nc"
+    with h5py.File(path, "w") as file:
+        if way == "link":
+            file["image"] = h5py.ExternalLink("secret", "/image")
+        else:
+            file.create_dataset("image", (4, 5), np.uint8, external=[("secret", 0, 20)])
+    for read in (wing.open, wing.contents):
+        with pytest.raises(FileReadError, match="'image' lies in another file"):
+            read(path)
+
+
+def test_both_wings_list_one_file_alike(tmp_path):
+    ds = fusion.dataset({"image": (("y", "x"), ramp(4, 5))}, dict.fromkeys("yx", fusion.Axis("nm", 250.0)),
+                        name="sem", cell_methods="mean")  # fmt: skip
+    path = fusion.save(ds, tmp_path / "sem.nc")
+    (seen,), (listed,) = volumes.contents(path), spectra.contents(path)
+    assert seen[1:] == listed[1:] == ("image", ("y", "x"), (4, 5), "uint16", ("um", "um"), "")
+
+
+def test_each_format_of_the_table_is_known_before_one_of_which_it_is_a_kind():
+    places = {known.name: place for place, known in enumerate(formats.FORMATS)}
+    assert len(places) == len(formats.FORMATS)
+    for kind, broader in (("JPK", "TIFF"), ("SMAP", "MATLAB 7.3"), ("Picasso", "HDF5"), ("NetCDF 4", "HDF5")):
+        assert places[kind] < places[broader]
 
 
 def test_xarray_knows_the_engine(tmp_path):
