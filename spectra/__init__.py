@@ -2,6 +2,7 @@
 
 from fusion.contents import Content as Content
 from spectra.baselines import baseline as baseline
+from spectra.bootstrap import bootstrap as bootstrap
 from spectra.bridge import from_hyperspy as from_hyperspy
 from spectra.bridge import learning_results as learning_results
 from spectra.bridge import to_hyperspy as to_hyperspy
@@ -11,6 +12,7 @@ from spectra.chain import cleaning_steps as cleaning_steps
 from spectra.channels import faulty_channels as faulty_channels
 from spectra.channels import fill_channels as fill_channels
 from spectra.channels import mask_channels as mask_channels
+from spectra.cluster import cluster as cluster
 from spectra.decompose import Method as Method
 from spectra.decompose import decompose as decompose
 from spectra.elements import Element as Element
@@ -21,6 +23,8 @@ from spectra.lines import Candidate as Candidate
 from spectra.lines import identify as identify
 from spectra.maps import band_map as band_map
 from spectra.maps import line_map as line_map
+from spectra.pictures import scree as scree
+from spectra.pictures import similarities as similarities
 from spectra.quantify import quantify as quantify
 from spectra.rank import count_components as count_components
 from spectra.readers import contents as contents
@@ -31,3 +35,5 @@ from spectra.scaling import clip as clip
 from spectra.scaling import normalise as normalise
 from spectra.smoothing import smooth as smooth
 from spectra.spikes import despike as despike
+from spectra.stability import stability as stability
+from spectra.unmix import unmix as unmix

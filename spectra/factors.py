@@ -7,13 +7,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fusion.errors import DataError
 from spectra.sparse import Array, Matrix
-
-HYPERSPY: Final = ("SVD", "NMF", "RPCA")
-"""Algorithms of HyperSpy, by its names."""
+from spectra.stream import Streamed
 
 _NMF_ROUNDS: Final = 2000
 _NMF_TOLERANCE: Final = 1e-6
+_ICA_ROUNDS: Final = 1000
+_ICA_TOLERANCE: Final = 1e-8
 _SAME: Final = 1e-9
 """Share of the largest singular value by which two may differ through rounding alone."""
 _CHECK_TOLERANCE: Final = 1e-2
@@ -44,7 +45,9 @@ def singular(matrix: Matrix, components: int, seed: int) -> Factors:
 
     Parameters
     ----------
-    matrix : array or csr_array, (row, column)
+    matrix : array, csr_array or Streamed, (row, column)
+        Of one that is read block by block the channels' Gram matrix is decomposed, which squares the rounding: values
+        below 1e-7 of the largest are noise.
     components : int
         At most the smaller side.
     seed : int
@@ -60,6 +63,8 @@ def singular(matrix: Matrix, components: int, seed: int) -> Factors:
     >>> np.linalg.norm(found.scores, axis=0).round(6)
     array([5., 3.])
     """
+    if isinstance(matrix, Streamed):
+        return _from_gram(matrix, components)
     if components >= min(matrix.shape) // 2:
         found = _full(matrix, components)
     else:
@@ -70,8 +75,8 @@ def singular(matrix: Matrix, components: int, seed: int) -> Factors:
     return Factors(found.left * found.values, found.right)
 
 
-def nonnegative(matrix: Matrix, components: int, seed: int) -> Factors:
-    """Return the non-negative factors of a matrix, by coordinate descent from a start by singular vectors.
+def nonnegative(matrix: Matrix, components: int, seed: int, start: str = "nndsvda") -> Factors:
+    """Return the non-negative factors of a matrix, by coordinate descent.
 
     Parameters
     ----------
@@ -79,6 +84,8 @@ def nonnegative(matrix: Matrix, components: int, seed: int) -> Factors:
         Not negative.
     components : int
     seed : int
+    start : {"nndsvda", "random"}
+        From the singular vectors, or from anywhere.
 
     Examples
     --------
@@ -91,42 +98,53 @@ def nonnegative(matrix: Matrix, components: int, seed: int) -> Factors:
     from sklearn.decomposition import NMF
 
     # scikit-learn's own tolerance of 1e-4 stops while neighbouring pixels still have nothing in common
-    engine = NMF(int(components), init="nndsvda", random_state=seed, max_iter=_NMF_ROUNDS, tol=_NMF_TOLERANCE)
+    engine = NMF(int(components), init=start, random_state=seed, max_iter=_NMF_ROUNDS, tol=_NMF_TOLERANCE)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Maximum number of iterations")
         scores = engine.fit_transform(matrix)
     return Factors(scores, engine.components_, bool(engine.n_iter_ < _NMF_ROUNDS))
 
 
-def by_hyperspy(matrix: Matrix, components: int, algorithm: str, seed: int) -> Factors:
-    """Return the factors that an algorithm of HyperSpy finds; the matrix is made dense for it.
+def independent(scores: Array, factors: Array, seed: int) -> Factors:
+    """Return the same model turned so that the scores are as independent of each other as can be (FastICA).
 
     Parameters
     ----------
-    matrix : array or csr_array, (row, column)
-    components : int
-    algorithm : str
-        One of `HYPERSPY`.
+    scores : array, (row, component)
+    factors : array, (component, column)
     seed : int
-        Of the random numbers that some of them draw.
+        Of the start.
+
+    Raises
+    ------
+    DataError
+        If the scores have a smaller rank than there are components.
+
+    References
+    ----------
+    A. Hyvärinen and E. Oja, Neural Netw. 13, 411 (2000).
 
     Examples
     --------
-    >>> found = by_hyperspy(np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0]) + np.eye(4, 3), 2, "SVD", seed=0)
-    >>> found.scores.shape, found.factors.shape
-    ((4, 2), (2, 3))
+    >>> sources = np.random.default_rng(0).uniform(size=(500, 2))
+    >>> mixed = sources @ np.array([[2.0, 1.0], [1.0, 1.0]])
+    >>> found = independent(mixed, np.eye(2), seed=0)
+    >>> (abs(np.corrcoef(found.scores.T, sources.T)[:2, 2:]) > 0.99).sum(axis=0)
+    array([1, 1])
     """
-    from hyperspy.signals import Signal1D
+    from sklearn.decomposition import FastICA
 
-    signal = Signal1D(np.array(matrix if isinstance(matrix, np.ndarray) else matrix.toarray()))
-    options = {"svd_solver": "full"} if algorithm == "SVD" else {"random_state": seed}
+    spread = np.linalg.svd(scores - scores.mean(axis=0), compute_uv=False)
+    if spread[-1] <= _SAME * spread[0]:
+        rank = int((spread > _SAME * spread[0]).sum())
+        raise DataError(
+            f"{scores.shape[1]} independent components asked of pixels that differ in {rank} ways only; ask for {rank}"
+        )
+    engine = FastICA(whiten="unit-variance", random_state=seed, max_iter=_ICA_ROUNDS, tol=_ICA_TOLERANCE)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Maximum number of iterations")
-        # HyperSpy's search for an elbow fails on a single singular value
-        rank = max(int(components), 2)
-        signal.decomposition(algorithm=algorithm, output_dimension=rank, print_info=False, **options)
-    found = signal.learning_results
-    return Factors(found.loadings[:, :components], found.factors.T[:components])
+        warnings.filterwarnings("ignore", message="FastICA did not converge")
+        engine.fit(scores)
+    return Factors(scores @ engine.components_.T, engine.mixing_.T @ factors, bool(engine.n_iter_ < _ICA_ROUNDS))
 
 
 def _full(matrix: Matrix, components: int) -> _Triplets:
@@ -141,6 +159,14 @@ def _lanczos(matrix: Any, components: int, random: np.random.Generator) -> _Trip
 
     left, values, right = svds(matrix, int(components), v0=random.standard_normal(min(matrix.shape)))
     return _Triplets(left[:, ::-1], values[::-1], right[::-1])
+
+
+def _from_gram(matrix: Streamed, components: int) -> Factors:
+    from scipy.linalg import eigh
+
+    last = len(matrix.gram) - 1
+    factors = eigh(matrix.gram, subset_by_index=[last + 1 - components, last])[1].T[::-1]
+    return Factors(matrix @ factors.T, factors)
 
 
 def _left_out(matrix: Matrix, found: _Triplets, random: np.random.Generator) -> bool:

@@ -56,9 +56,17 @@ def pixel_matrix(array: xr.DataArray, signal: str) -> Matrix:
     >>> matrix.shape, matrix.nnz, matrix.sum(axis=1)
     ((4, 4), 3, array([3., 0., 2., 1.]))
     """
+    return matrix_of_at_most(math.inf, array, signal)
+
+
+def matrix_of_at_most(most: float, array: xr.DataArray, signal: str) -> Matrix | None:
+    """Return `pixel_matrix`, or None for a lazy map of more values than `most` of which any block is dense."""
     ordered = array.transpose(*spatial_dims(array), signal)
     shape = math.prod(ordered.shape[:-1]), ordered.shape[-1]
-    blocks = list(_lazy_blocks(ordered) if ordered.chunks else _slabs(ordered.values.reshape(shape)))
+    keep = ordered.size <= most
+    blocks = list(_lazy_blocks(ordered, keep) if ordered.chunks else _slabs(ordered.values.reshape(shape)))
+    if any(values is None for *_, values in blocks):
+        return None
     found = sum(len(values.values) if isinstance(values, Rows) else np.count_nonzero(values) for *_, values in blocks)
     return _joined(blocks, shape) if found < _SPARSE_BELOW * math.prod(shape) else _filled(blocks, shape)
 
@@ -101,7 +109,7 @@ def _slabs(matrix: npt.NDArray[Any]) -> Iterator[Block]:
         yield np.arange(start, start + len(slab)), 0, _packed(slab)
 
 
-def _lazy_blocks(ordered: xr.DataArray) -> list[Block]:
+def _lazy_blocks(ordered: xr.DataArray, keep: bool) -> list[Block]:
     """Pack every chunk where it is computed; all in one graph, so that what chunks share is computed once."""
     from dask.base import compute
     from dask.delayed import delayed
@@ -111,7 +119,7 @@ def _lazy_blocks(ordered: xr.DataArray) -> list[Block]:
     for index, block in np.ndenumerate(ordered.data.to_delayed()):
         *space, channels = (_span(sizes, i) for sizes, i in zip(ordered.data.chunks, index, strict=True))
         places.append((pixels[tuple(space)].ravel(), channels.start))
-        packed.append(delayed(_packed)(block))
+        packed.append(delayed(_packed)(block, keep))
     return [(*place, values) for place, values in zip(places, compute(*packed), strict=True)]
 
 
@@ -120,12 +128,12 @@ def _span(sizes: Sequence[int], index: int) -> slice:
     return slice(start, start + sizes[index])
 
 
-def _packed(block: npt.NDArray[Any]) -> Rows | npt.NDArray[Any]:
-    """Return the non-zeros of a block (..., channel), or the block itself if they are many."""
+def _packed(block: npt.NDArray[Any], keep: bool = True) -> Rows | npt.NDArray[Any] | None:
+    """Return the non-zeros of a block (..., channel); if they are many, the block itself, or None."""
     matrix = np.asarray(block).reshape(-1, block.shape[-1])
     found = np.flatnonzero(matrix != 0)
     if found.size >= _SPARSE_BELOW * matrix.size:
-        return matrix
+        return matrix if keep else None
     starts = np.searchsorted(found, np.arange(len(matrix) + 1) * matrix.shape[1])
     values = matrix.ravel()[found]
     found -= np.repeat(np.arange(len(matrix)) * matrix.shape[1], np.diff(starts))

@@ -10,7 +10,7 @@ from scipy.linalg import subspace_angles
 import fusion
 import spectra
 from fusion import Affine, Axis, DataError, provenance
-from spectra.decompose import abundance_error
+from spectra.uncertainty import abundance_error
 
 RNG = np.random.default_rng(20)
 
@@ -229,7 +229,7 @@ def hurt(change):
         (hurt(lambda c: None), 0, {}, "at least 1; received 0"),
         (hurt(lambda c: None), 2.5, {}, "received 2.5"),
         (hurt(lambda c: None), 7, {}, "7 components asked of 20 pixels and 6 channels with signal; at most 6"),
-        (hurt(lambda c: None), 2, {"method": "ica"}, "unknown method 'ica'; accepted are 'nmf', 'pca'"),
+        (hurt(lambda c: None), 2, {"method": "JADE"}, "unknown method 'JADE'; accepted are 'nmf', 'pca'.*to_hyperspy"),
         (hurt(lambda c: None), 2, {"weighting": "gauss"}, "unknown weighting 'gauss'"),
         (as_map(np.ones((4, 5, 1))), 1, {}, "20 pixels and 1 channels with signal; at least 2"),
         (as_map(np.ones((1, 1, 6))), 1, {}, "1 pixels and 6 channels with signal; at least 2"),

@@ -41,7 +41,7 @@ def test_a_good_recipe_is_read(tmp_path: Path) -> None:
         (GOOD.replace('"decompose"', '"decompse"'), ["'decompse' is no step", "allowed are open"]),
         (GOOD.replace("components = 3", ""), ["step 2 (decompose)", "'components' is missing"]),
         (GOOD.replace("= 3", "= 0"), ["components = 0", "greater than or equal to 1"]),
-        (GOOD.replace("= 3", '= 3\nmethod = "nfm"'), ["method = 'nfm'", "should be 'nmf', 'pca', 'SVD'"]),
+        (GOOD.replace("= 3", '= 3\nmethod = "nfm"'), ["method = 'nfm'", "should be 'nmf', 'pca', 'ica'"]),
         (GOOD + "[[stp]]\n", ["recipe", "'stp' is not a key", "did you mean 'step'"]),
         (GOOD.replace('"t"', "t"), ["not valid TOML", "line 2"]),
         ('title = "t"\n', ["'step' is missing"]),
