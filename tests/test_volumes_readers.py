@@ -74,6 +74,22 @@ class TestTiff:
         assert ds["image"].chunks is not None
         np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))
 
+    def test_large_mrc_and_hdf5_files_are_lazy_too(self, tmp_path, monkeypatch, direct):
+        with quiet_mrcfile(), mrcfile.new(tmp_path / "stack.mrc") as mrc:
+            mrc.set_data(ramp(3, 4, 5))
+            mrc.set_volume()
+        with h5py.File(tmp_path / "stack.h5", "w") as file:
+            file.create_dataset("plain", data=ramp(3, 4, 5)[None])
+            file.create_dataset("chunked", data=ramp(3, 4, 5)[None], chunks=(1, 2, 2, 5))
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 10)
+        for path, name in [("stack.mrc", None), ("stack.h5", "plain"), ("stack.h5", "chunked")]:
+            dims = None if name is None else ("time", "z", "y", "x")
+            ds = volumes.open(
+                tmp_path / path, name=name, dims=dims, voxel={"time": "1 s", "z": 1, "y": 1, "x": 1} if name else None
+            )
+            assert ds["image"].chunks is not None
+            np.testing.assert_array_equal(ds["image"].transpose(..., "z", "y", "x").squeeze(), ramp(3, 4, 5))
+
     @pytest.mark.parametrize("compression", [None, "zlib"])
     @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
     def test_a_truncated_file_is_refused(self, tmp_path, compression, kept):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
 from fusion.metadata import text
 from fusion.model import Axis
+from volumes import planes
 from volumes.part import Part, image_dims
 
 _LETTERS = {"c": "channel", "t": "time"}
@@ -98,7 +100,34 @@ def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
         if hdf5.is_borrowed(dataset):
             reason = f"the values of {name!r} lie in another file"
             raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
-        return np.asarray(dataset[()]).reshape(shape)
+        if not planes.is_large(shape, dataset.dtype) or len(shape) < 3:
+            return np.asarray(dataset[()]).reshape(shape)
+        import dask.array as da
+
+        chunks = dataset.chunks or "auto"
+        stored = _Stored(path, name, dataset.shape, dataset.dtype)
+    return da.from_array(stored, chunks=chunks, name=False, asarray=False).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array of a file that is opened for each block, so that no handle outlives the dataset."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> Any:
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            return file[self.name][index]
 
 
 def _text(value: Any) -> str | None:

@@ -96,10 +96,10 @@ def open(
         ``image`` or ``labels``; the file's own names where it holds several arrays or is NetCDF, and of a probe
         ``height`` (um), ``phase``, ``current``, ..., those of the way back with ``_retrace``. Coordinates are pixel
         centres in um, or in px where no size is known. The file's other metadata is JSON in
-        ``attrs["original_metadata"]``. Folders, NetCDF and, above 256 MB, TIFF, CZI, ND2 and LIF files stay lazy.
-        Localisations have the dim ``point``, along which lie their coordinates and all else. All that one file holds
-        leads to one frame, "stage" where it tells its place on one (`fusion.stage`). What `fusion.save` wrote comes
-        back as it was; `voxel`, `units`, `dims` and `labels` are refused for it.
+        ``attrs["original_metadata"]``. Folders, NetCDF and, above 256 MB, TIFF, MRC, HDF5, CZI, ND2 and LIF
+        files stay lazy. Localisations have the dim ``point``, along which lie their coordinates and all else.
+        All that one file holds leads to one frame, "stage" where it tells its place on one (`fusion.stage`). What
+        `fusion.save` wrote comes back as it was; `voxel`, `units`, `dims` and `labels` are refused for it.
 
     Raises
     ------
