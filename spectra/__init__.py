@@ -1,5 +1,6 @@
 """spectra: everything with a spectral axis. Files, HyperSpy, cleaning, decomposition, lines, composition."""
 
+from fusion.contents import Content as Content
 from spectra.baselines import baseline as baseline
 from spectra.bootstrap import bootstrap as bootstrap
 from spectra.bridge import from_hyperspy as from_hyperspy
@@ -17,7 +18,6 @@ from spectra.decompose import decompose as decompose
 from spectra.elements import Element as Element
 from spectra.elements import find_elements as find_elements
 from spectra.fit import fit_lines as fit_lines
-from spectra.items import Content as Content
 from spectra.joint import decompose_jointly as decompose_jointly
 from spectra.lines import Candidate as Candidate
 from spectra.lines import identify as identify

@@ -14,8 +14,8 @@ from fusion import provenance
 from fusion.conventions import spatial_dims
 from fusion.errors import DataError
 from fusion.model import require_data
-from spectra.decompose import abundance_error
 from spectra.sparse import Matrix, entries, pixel_matrix
+from spectra.uncertainty import abundance_error
 from spectra.variables import main_variable
 from spectra.xrays import (
     FAMILIES,

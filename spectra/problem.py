@@ -14,7 +14,7 @@ from fusion.conventions import SPATIAL, signal_dim, spatial_dims
 from fusion.errors import DataError
 from fusion.frames import get_pose
 from fusion.model import Axis, require_data
-from spectra.sparse import Array, Matrix, divided, entries, live, pixel_matrix
+from spectra.sparse import Array, Matrix, divided, entries, live, matrix_of_at_most
 from spectra.stream import MOST_VALUES, Streamed, rows_of, survey
 
 Weighting: TypeAlias = Literal["poisson"]
@@ -76,7 +76,7 @@ def problem(array: xr.DataArray, weighting: str | None, *, stream: bool = False)
     if weighting not in ("poisson", None):
         raise DataError(f"unknown weighting {weighting!r}; accepted are 'poisson' and None")
     signal = signal_dim(array)
-    matrix = pixel_matrix(array, signal, MOST_VALUES if stream else np.inf)
+    matrix = matrix_of_at_most(MOST_VALUES if stream else np.inf, array, signal)
     found = _streamed(array, signal, weighting) if matrix is None else _gathered(array, matrix, weighting)
     if min(found.matrix.shape) < 2:
         pixels, channels = found.matrix.shape

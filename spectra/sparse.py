@@ -33,7 +33,7 @@ Block: TypeAlias = tuple[npt.NDArray[np.int64], int, Any]
 """The pixels that the rows of a block are, its first channel, and its values."""
 
 
-def pixel_matrix(array: xr.DataArray, signal: str, most: float = math.inf) -> Matrix | None:
+def pixel_matrix(array: xr.DataArray, signal: str) -> Matrix:
     """Return a map as pixels by channels, read block by block where it is lazy.
 
     Parameters
@@ -42,15 +42,12 @@ def pixel_matrix(array: xr.DataArray, signal: str, most: float = math.inf) -> Ma
         Dims (z, y, x, signal), those that exist, in any order; in memory or lazy, in chunks of any shape.
     signal : str
         The dim of the channels.
-    most : float
-        Values of a lazy map beyond which it is not gathered if any block of it is dense.
 
     Returns
     -------
-    csr_array or array, (pixel, channel), or None
-        None if it was not gathered. float64. Sparse if less than 30 % of the values are not zero; no dense array of
-        the size of the map is made then, and a lazy map is dense in as many blocks at a time as dask has threads. The
-        same for any chunks.
+    csr_array or array, (pixel, channel)
+        float64. Sparse if less than 30 % of the values are not zero; no dense array of the size of the map is made
+        then, and a lazy map is dense in as many blocks at a time as dask has threads. The same for any chunks.
 
     Examples
     --------
@@ -59,6 +56,11 @@ def pixel_matrix(array: xr.DataArray, signal: str, most: float = math.inf) -> Ma
     >>> matrix.shape, matrix.nnz, matrix.sum(axis=1)
     ((4, 4), 3, array([3., 0., 2., 1.]))
     """
+    return matrix_of_at_most(math.inf, array, signal)
+
+
+def matrix_of_at_most(most: float, array: xr.DataArray, signal: str) -> Matrix | None:
+    """Return `pixel_matrix`, or None for a lazy map of more values than `most` of which any block is dense."""
     ordered = array.transpose(*spatial_dims(array), signal)
     shape = math.prod(ordered.shape[:-1]), ordered.shape[-1]
     keep = ordered.size <= most

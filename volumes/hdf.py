@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fusion import units
+from fusion import hdf5, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
+from fusion.metadata import text
 from fusion.model import Axis
 from volumes.part import Part, image_dims
 
@@ -64,7 +65,7 @@ def _part(path: Path, name: str, dataset: Any) -> Part:
         load=partial(_load, path, name, shape),
         axes=_axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {},
         attrs=_attrs(dataset),
-        metadata={key: _plain(value) for key, value in dataset.attrs.items()},
+        metadata=dict(dataset.attrs),
     )
 
 
@@ -94,19 +95,11 @@ def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
         if "XOffset" in dataset.parent:
             reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
             raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
-        if dataset.external or dataset.is_virtual:
+        if hdf5.is_borrowed(dataset):
             reason = f"the values of {name!r} lie in another file"
             raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
         return np.asarray(dataset[()]).reshape(shape)
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iufU" else str(value)
+    return text(value) if isinstance(value, (bytes, str)) else None
