@@ -126,7 +126,7 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     if STDERR in here:
         # an error that is infinite says nothing where its component has no signal, and inf · 0 is NaN
         variance = (here[STDERR] ** 2 * endmember**2).where(endmember != 0, 0.0).sum("component", skipna=False)
-        error = np.sqrt(variance).transpose(*values.dims)
+        error = (variance**0.5).transpose(*values.dims)
         error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
         values = values.assign_coords(spectrum_stderr=error)
         values.attrs["ancillary_variables"] = "spectrum_stderr"

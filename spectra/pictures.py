@@ -293,7 +293,7 @@ def _map_width(values: xr.DataArray) -> float:
 
 def _edges(centres: Array) -> Array:
     if centres.size == 1:
-        return centres + np.array([-0.5, 0.5])
+        return np.asarray(centres + np.array([-0.5, 0.5]))
     middle = (centres[1:] + centres[:-1]) / 2.0
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
