@@ -23,6 +23,7 @@ from spectra.lines import Candidate as Candidate
 from spectra.lines import identify as identify
 from spectra.maps import band_map as band_map
 from spectra.maps import line_map as line_map
+from spectra.pictures import plot as plot
 from spectra.pictures import scree as scree
 from spectra.pictures import similarities as similarities
 from spectra.quantify import quantify as quantify
