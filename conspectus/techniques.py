@@ -9,9 +9,10 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.table import Table
 
+from fusion.chart import chart
 from fusion.compatibility import CAVEATS, OBSTACLES, compatible
 from fusion.errors import DataError
-from fusion.techniques import HARM, NEEDS, Quantity, Technique, chart, references, table
+from fusion.techniques import HARM, NEEDS, Quantity, Technique, references, table
 
 _LENGTHS = ("lateral", "axial", "field", "depth")
 _HEAD = """# Techniques

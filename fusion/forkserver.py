@@ -133,12 +133,9 @@ def _block(array: Any, index: list[list[int]]) -> np.ndarray[Any, Any]:
 
 
 def _limit(memory: int, output: int) -> None:
-    in_use = (
-        int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        if sys.platform == "linux"
-        else 0
-    )
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + memory,) * 2)
+    # not the address space: a file that is mapped and larger than memory takes none
+    statm = Path("/proc/self/statm").read_text().split() if sys.platform == "linux" else ["0"] * 6
+    resource.setrlimit(resource.RLIMIT_DATA, (int(statm[5]) * os.sysconf("SC_PAGE_SIZE") + memory,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (output, output))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -124,7 +124,9 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     unit = fused[ABUNDANCE].attrs.get("units", "1")
     values.attrs = {"long_name": "spectrum", "units": unit}
     if STDERR in here:
-        error = np.sqrt(xr.dot(here[STDERR] ** 2, endmember**2, dim="component"))
+        # an error that is infinite says nothing where its component has no signal, and inf · 0 is NaN
+        variance = (here[STDERR] ** 2 * endmember**2).where(endmember != 0, 0.0).sum("component", skipna=False)
+        error = (variance**0.5).transpose(*values.dims)
         error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
         values = values.assign_coords(spectrum_stderr=error)
         values.attrs["ancillary_variables"] = "spectrum_stderr"

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from fusion import hdf5
 from fusion.conventions import SPATIAL, check
 from fusion.errors import ConventionError, FileReadError, StoreError
 from fusion.frames import POSE
@@ -102,11 +103,14 @@ def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
     ConventionError
         If its contents break the conventions.
     """
+    import h5py
+
     source = Path(path)
     if not source.is_file():
         raise FileReadError(source, "no such file")
     try:
-        _refuse_foreign(source)
+        with h5py.File(source) as file:
+            hdf5.refuse_foreign(file)
         groups = xr.open_groups(source, engine=_ENGINE, chunks=chunks, **_PLAIN)
         read = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
     except FileReadError:
@@ -120,22 +124,6 @@ def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
     if not nodes:
         raise FileReadError(source, "the file holds no dataset")
     return check(nodes[ROOT] if set(nodes) == {ROOT} else xr.DataTree.from_dict(nodes))
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse a file that takes its pixels from other files: HDF5 would hand out any file of this machine."""
-    import h5py
-
-    def borrowed(name: str, entry: Any) -> str | None:
-        return name if isinstance(entry, h5py.Dataset) and (entry.external or entry.is_virtual) else None
-
-    def linked(name: str, link: Any) -> str | None:
-        return name if isinstance(link, h5py.ExternalLink) else None
-
-    with h5py.File(path) as file:
-        found = file.visititems_links(linked) or file.visititems(borrowed)
-    if found:
-        raise FileReadError(path, f"{found} lies in another file", hint="ask for a file that holds its own values")
 
 
 def wrote(path: str | PathLike[str]) -> bool:

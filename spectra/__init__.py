@@ -1,5 +1,6 @@
 """spectra: everything with a spectral axis. Files, HyperSpy, cleaning, decomposition, lines, composition."""
 
+from fusion.contents import Content as Content
 from spectra.baselines import baseline as baseline
 from spectra.bootstrap import bootstrap as bootstrap
 from spectra.bridge import from_hyperspy as from_hyperspy
@@ -17,12 +18,12 @@ from spectra.decompose import decompose as decompose
 from spectra.elements import Element as Element
 from spectra.elements import find_elements as find_elements
 from spectra.fit import fit_lines as fit_lines
-from spectra.items import Content as Content
 from spectra.joint import decompose_jointly as decompose_jointly
 from spectra.lines import Candidate as Candidate
 from spectra.lines import identify as identify
 from spectra.maps import band_map as band_map
 from spectra.maps import line_map as line_map
+from spectra.pictures import plot as plot
 from spectra.pictures import scree as scree
 from spectra.pictures import similarities as similarities
 from spectra.quantify import quantify as quantify

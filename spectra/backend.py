@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from spectra import readers
+from spectra import formats, readers
 
 
 class SpectraBackend(BackendEntrypoint):
@@ -27,4 +27,4 @@ class SpectraBackend(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether the extension is that of a vendor of spectrometers or spectral microscopes."""
-        return isinstance(filename_or_obj, (str, Path)) and Path(filename_or_obj).suffix.lower() in readers.extensions()
+        return isinstance(filename_or_obj, (str, Path)) and Path(filename_or_obj).suffix.lower() in formats.extensions()

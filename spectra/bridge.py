@@ -14,8 +14,9 @@ import fusion
 from fusion import provenance
 from fusion.conventions import SPATIAL, spatial_dims, stderr_name
 from fusion.errors import DataError
+from fusion.metadata import SIGNAL_MARK, as_json
 from spectra import learning
-from spectra.metadata import SIGNAL_MARK, as_json, flat_attrs, lookup
+from spectra.metadata import flat_attrs, lookup
 from spectra.quiet import quiet
 from spectra.signal_axes import NODE, axes_of, axis_out, converted, coordinate, dims_of, record
 from spectra.variables import main_variable

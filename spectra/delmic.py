@@ -18,10 +18,12 @@ import numpy as np
 import xarray as xr
 
 import fusion
+from fusion.contents import unique
 from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.hdf5 import opened
 from fusion.model import Axis
 from fusion.stage import STAGE
-from spectra.items import Builders, unique
+from spectra.items import Builders
 from spectra.metadata import flat_attrs
 from spectra.vendor import variable_of
 
@@ -48,14 +50,14 @@ def builders(path: Path) -> Builders:
     FileReadError
         If the file cannot be opened.
     """
-    with h5py.File(path) as file:
+    with opened(path) as file:
         groups = [name for name in file if name.startswith("Acquisition") and "ImageData/Image" in file[name]]
         titles = unique([_title(file[name]) for name in groups])
     return {title: partial(_build, path, group, title) for title, group in zip(titles, groups, strict=True)}
 
 
 def _build(path: Path, group: str, title: str) -> xr.Dataset:
-    with h5py.File(path) as file:
+    with opened(path) as file:
         try:
             return _labelled(file[group], title)
         except (ConventionError, UnitError, KeyError) as error:

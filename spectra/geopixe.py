@@ -20,10 +20,10 @@ import xarray as xr
 
 import fusion
 from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.lazy import by_rows
+from fusion.metadata import as_json
 from fusion.model import Axis
 from spectra.items import Builders
-from spectra.lazy import by_rows
-from spectra.metadata import as_json
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -84,9 +84,9 @@ def decompose_jointly(
         ``abundance`` · ``endmember`` is the model of a modality. Abundances are scaled so that for ``"nmf"`` they sum
         to about 1 in a pixel with the mean total of all modalities, and for ``"pca"`` so that the endmembers, each
         over the root mean square of its map's spectra, have unit norm on average. Components are in descending
-        share. For ``"nmf"`` also ``abundance_stderr``. Pixels with a value in any modality that is not finite, as
-        `fusion.resample` leaves them outside a map, take no part and are NaN; the attribute ``pixels_left_out``
-        counts them.
+        share. For ``"nmf"`` also ``abundance_stderr``, with the endmembers held fixed. Pixels with a value in any
+        modality that is not finite, as `fusion.resample` leaves them outside a map, take no part and are NaN; the
+        attribute ``pixels_left_out`` counts them.
 
     Raises
     ------

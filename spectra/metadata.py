@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import numpy as np
+from fusion.metadata import as_json, plain, text
 
-SIGNAL_MARK: Final = "_sig_"
-_LONGEST: Final = 256
 _TECHNIQUES: Final[Mapping[str, str]] = {
     "EDS_TEM": "EDX", "EDS_SEM": "EDX", "EELS": "EELS", "CL": "CL", "CL_SEM": "CL", "CL_STEM": "CL",
     "LumiTransient": "time-resolved luminescence", "LumiTransientSpectrum": "time-resolved luminescence",
@@ -103,48 +100,9 @@ def lookup(tree: Any, *keys: str) -> Any:
     return tree
 
 
-def as_json(tree: Any, *, longest: int | None = _LONGEST) -> str:
-    """Return JSON text of any tree; what JSON does not know is kept as text, and signals are left out.
-
-    Parameters
-    ----------
-    tree : mapping
-    longest : int, optional
-        Arrays and lists longer than this are described by their shape; None keeps all.
-
-    Examples
-    --------
-    >>> as_json({"kV": np.float32(20), "map": np.zeros((64, 64)), "gain": float("nan"), "raw": b"ok"})
-    '{"kV": 20.0, "map": "float64 array (64, 64)", "gain": "nan", "raw": "ok"}'
-    """
-    return json.dumps(_plain(tree, math.inf if longest is None else longest), ensure_ascii=False)
-
-
-def _plain(value: Any, longest: float = _LONGEST) -> Any:
-    if isinstance(value, Mapping):
-        # HyperSpy marks signals within a tree so, and would try to build one of what JSON keeps of it
-        kept = {_text(key): entry for key, entry in value.items() if not _text(key).startswith(SIGNAL_MARK)}
-        return {key: _plain(entry, longest) for key, entry in kept.items()}
-    if hasattr(value, "dtype") and value.ndim:
-        small = value.size <= longest and isinstance(value, np.ndarray)
-        return _plain(value.tolist(), longest) if small else f"{value.dtype} array {value.shape}"
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry, longest) for entry in value] if len(value) <= longest else f"list of {len(value)}"
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if isinstance(value, (bool, int)) or value is None else _text(value)
-
-
-def _text(value: Any) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.replace("\x00", "")
-
-
 def _converted(value: Any, convert: Callable[[Any], Any] | None) -> Any:
     try:
-        return _plain(convert(value) if convert else value)
+        return plain(convert(value) if convert else value)
     except Exception:  # a vendor's odd entry must not hide the data
         return None
 
@@ -173,7 +131,7 @@ def _instrument(metadata: Mapping[str, Any], original: Mapping[str, Any]) -> str
         (original, ("Instrument", "Name")),
         (original, ("Instrument", "InstrumentClass")),
     )
-    return next((_text(value) for value in (lookup(tree, *keys) for tree, keys in places) if value), None)
+    return next((text(value) for value in (lookup(tree, *keys) for tree, keys in places) if value), None)
 
 
 def _acquisition_time(metadata: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ import fusion
 from fusion.conventions import LABELS, SIGNAL, SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
-from fusion.store import load, wrote
+from fusion.netcdf import opened, saved
 from spectra.items import Builders
 from spectra.metadata import technique
 
@@ -30,30 +30,11 @@ def builders(path: Path) -> Builders:
     FileReadError
         If the file cannot be opened.
     """
-    if wrote(path):
-        return {name: partial(_same, ds) for name, ds in _own(path).items()}
-    group = _opened(path)
+    own = saved(path)
+    if own:
+        return {name or str(ds.attrs.get("title", path.stem)): partial(_same, ds) for name, ds in own.items()}
+    group = opened(path)
     return {str(key): partial(_plain, group, str(key), path) for key in group.data_vars}
-
-
-def _opened(path: Path) -> xr.Dataset:
-    with path.open("rb") as stream:
-        engine = "scipy" if stream.read(3) == b"CDF" else "h5netcdf"
-    try:
-        return xr.open_dataset(path, engine=engine, decode_times=False, chunks={})
-    except Exception as error:  # backends fail with errors of every class on damaged files
-        raise FileReadError(path, f"not a readable NetCDF file ({error})", hint="copy it again") from error
-
-
-def _own(path: Path) -> dict[str, xr.Dataset]:
-    """Return the datasets that `fusion.save` wrote, by title or by node."""
-    try:
-        found = load(path, chunks={})
-    except ConventionError as error:
-        raise FileReadError(path, str(error), hint="write it with fusion.save") from error
-    if isinstance(found, xr.Dataset):
-        return {str(found.attrs.get("title", path.stem)): found}
-    return {node.path.strip("/"): node.to_dataset() for node in found.subtree if node.has_data}
 
 
 def _same(ds: xr.Dataset) -> xr.Dataset:

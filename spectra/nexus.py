@@ -20,12 +20,14 @@ import xarray as xr
 
 import fusion
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.hdf5 import opened
+from fusion.metadata import as_json, text
 from fusion.model import Axis
 from spectra.axes import dim_name
-from spectra.hdf5 import opened
-from spectra.items import Builders, unique
-from spectra.metadata import as_json, technique
+from spectra.items import Builders
+from spectra.metadata import technique
 from spectra.vendor import variable_of
 
 _TECHNIQUES: Final = {"NXxas": "XANES", "NXxasproc": "XANES", "NXfluo": "XRF", "NXxrf": "XRF"}
@@ -233,7 +235,7 @@ def _unit(field: h5py.Dataset) -> str | None:
 
 def _text(value: Any) -> str:
     value = np.asarray(value).reshape(-1)[0] if np.size(value) == 1 else value
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text(value)
 
 
 def _texts(value: Any) -> list[str]:

@@ -12,10 +12,13 @@ import xarray as xr
 
 import fusion
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.hdf5 import opened
+from fusion.metadata import text
 from fusion.model import Axis
 from spectra.axes import dim_name
-from spectra.items import Builders, unique
+from spectra.items import Builders
 from spectra.metadata import flat_attrs
 from spectra.vendor import variable_of
 
@@ -35,7 +38,7 @@ def builders(path: Path) -> Builders:
     ----------
     path : Path
     """
-    with h5py.File(path) as file:
+    with opened(path) as file:
         places = _places(file)
     names = unique([place.rpartition("/")[2] for place in places])
     return {name: partial(_build, path, place, name) for name, place in zip(names, places, strict=True)}
@@ -53,7 +56,7 @@ def _places(file: h5py.File) -> list[str]:
 
 
 def _build(path: Path, place: str, name: str) -> xr.Dataset:
-    with h5py.File(path) as file:
+    with opened(path) as file:
         try:
             return _labelled(file[place], name, path.stem)
         except (ConventionError, UnitError) as error:
@@ -106,8 +109,7 @@ def _position(scale: h5py.Dataset) -> xr.Variable:
 
 
 def _text(entry: h5py.Dataset, key: str) -> str:
-    value = entry.attrs.get(key, "")
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text(entry.attrs.get(key, ""))
 
 
 def _bare(text: str) -> str:

@@ -13,6 +13,7 @@ import xarray as xr
 
 import fusion
 from fusion import units
+from fusion.contents import unique
 from fusion.conventions import SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
@@ -20,7 +21,7 @@ from fusion.stage import STAGE, stage_pose
 from spectra import renishaw, stage
 from spectra.axes import as_axis, dim_name
 from spectra.entities import refuse_entities
-from spectra.items import Builders, unique
+from spectra.items import Builders
 from spectra.metadata import flat_attrs, lookup, mapped, technique
 from spectra.optical import labspec, trivista
 from spectra.quiet import quiet

@@ -90,6 +90,22 @@ def volume(lazy: bool) -> xr.Dataset:
     return fusion.dataset({"image": (("z", "y", "x"), data)}, axes, name="v", cell_methods="mean", attrs=attrs)
 
 
+def mapped(path: str) -> xr.Dataset:
+    import dask.array as da
+
+    values = np.memmap(path, np.uint8, "r", shape=(2**13, 2**10, 2**10))
+    axes = {dim: Axis("nm", step=20.0) for dim in "zyx"}
+
+    def slab(
+        block_info: dict[None, dict[str, list[tuple[int, int]]]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        start, stop = block_info[None]["array-location"][0]
+        return np.array(values[start:stop])
+
+    data = da.map_blocks(slab, chunks=((2**6,) * 2**7, (2**10,), (2**10,)), dtype=np.uint8)
+    return fusion.dataset({"image": (("z", "y", "x"), data)}, axes, name="v", cell_methods="mean")
+
+
 def volume_then_crash() -> xr.Dataset:
     import dask.array as da
 

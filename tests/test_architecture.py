@@ -162,6 +162,17 @@ def test_no_file_is_longer_than_500_lines(path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+def test_the_map_of_the_house_names_each_file_once(package: str) -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = page.partition(f"\n## {package}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(
+        path.stem for path in sources(package) if path.stem.strip("_") not in ("init", "main")
+    )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_each_package_is_the_one_of_this_repository(package: str) -> None:
     """`spectra` and `fusion` are names of other projects too."""
     file = importlib.import_module(package).__file__

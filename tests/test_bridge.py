@@ -16,7 +16,7 @@ import spectra
 from fusion import Affine, Axis
 from fusion import measured as registry
 from fusion.conventions import SIGNAL
-from spectra import readers
+from spectra import formats
 from spectra.bridge import register_exspy
 
 UNITS = {
@@ -408,7 +408,7 @@ def test_what_is_left_out_is_noted():
     assert step["parameters"]["left_out"] == ["model fit", "Sample._sig_reference"]
 
 
-EXTENSIONS = (*readers.extensions(), ".h5", ".hf5")
+EXTENSIONS = (*formats.extensions(), ".h5", ".hf5")
 SPECTRAL = sorted(name for name in registry.entries() if name.endswith(EXTENSIONS) and "_haadf_chem" not in name)
 
 

@@ -55,7 +55,7 @@ def test_measured_axes(measured):
     assert (ds.attrs["technique"], ds["counts"].attrs["units"]) == ("XRF", "count")
     assert json.loads(ds.attrs["original_metadata"])["X-ray Source"]["KV"] == 50.0
     assert repr(spectra.contents(measured(GEOPIXE))[0]).endswith(
-        "y 10 (um), x 20 (um), channel 2 (1), energy 4096 (keV)"
+        "y 10 (um), x 20 (um), channel 2 (1), energy 4096 (keV), uint16"
     )
     assert fusion.check(ds) is ds
 

@@ -140,7 +140,7 @@ def test_measured_scalers_are_images_in_the_frame_of_the_spectra(measured):
 def test_measured_contents(measured):
     found = spectra.contents(measured(MDA))
     assert len(found) == 69 + 4
-    assert repr(found[-1]) == "dxpXMAP2xfm3:mca4: spectroscopy, y 11 (um), x 11 (um), channel 2000 (1)"
+    assert repr(found[-1]) == "dxpXMAP2xfm3:mca4: spectroscopy, y 11 (um), x 11 (um), channel 2000 (1), float32"
     assert {item.technique for item in found} == {"image", "spectroscopy"}
     with pytest.raises(FileReadError, match="4 of its 73 items are spectral; say which"):
         spectra.open(measured(MDA))

@@ -90,7 +90,7 @@ class TestThunderStorm:
         ds = volumes.open(thunderstorm(tmp_path, *ROWS[:rows]))
         assert ds.sizes == {"point": rows}
         assert volumes.contents(tmp_path / "dna.csv")[1] == volumes.Content(
-            "frame_number", ("point",), (rows,), "float64", ("1",)
+            "frame_number", "SMLM", ("point",), (rows,), "float64", ("1",)
         )
 
     def test_bytes_of_other_programs(self, tmp_path):

@@ -13,8 +13,8 @@ import fusion
 import volumes
 from fusion.errors import DataError, StoreError
 from volumes import blend, furniture, opengl
-from volumes.picture import flat
-from volumes.render import selected
+from volumes.look import selected
+from volumes.pictures import flat
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_WINDOW = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkOSOpenGLRenderWindow"}

@@ -149,6 +149,19 @@ def test_a_lazy_dataset_that_is_sent_elsewhere_opens_its_file_again():
     assert float(again["image"][2, 3, 4]) == 234.0
 
 
+def test_a_file_larger_than_the_memory_stays_lazy(tmp_path):
+    path = tmp_path / "large.raw"
+    with path.open("wb") as stream:
+        stream.seek(5000 * 2**20 + 3 * 2**10 + 4)
+        stream.write(b"\7")
+        stream.truncate(2**33)
+    with fusion.limits(memory=2**28):
+        arrived = sandbox.run(misbehaving.mapped, str(path), file=path)
+        assert arrived["image"].nbytes == 2**33
+        assert int(arrived["image"][5000, 3, 4]) == 7
+        assert int(arrived["image"][4999:5002].sum()) == 7
+
+
 def test_a_crash_while_a_block_is_read_is_an_error_and_other_blocks_can_still_be_read():
     arrived = sandbox.run(misbehaving.volume_then_crash, file="map.bcf")
     assert float(arrived["image"][0, 3, 4]) == 34.0

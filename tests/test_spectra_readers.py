@@ -234,7 +234,7 @@ def test_what_the_file_says_is_kept(measured):
 
 def test_contents_lists_every_item(measured):
     bse, se, edx = spectra.contents(measured("edx/P45_the_default_job.bcf"))
-    assert repr(edx) == "EDX: EDX, y 75 (um), x 100 (um), energy 2048 (keV)"
+    assert repr(edx) == "EDX: EDX, y 75 (um), x 100 (um), energy 2048 (keV), uint8"
     assert (bse.name, se.name, bse.technique) == ("BSE", "SE", "image")
     assert [item.name for item in spectra.contents(measured(CL))] == ["SEM CL", "Spectrum", "SEM survey"]
 

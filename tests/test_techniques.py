@@ -13,9 +13,10 @@ import fusion
 from conspectus import cli
 from conspectus import techniques as page
 from fusion import compatible
+from fusion.chart import chart
 from fusion.compatibility import rank
 from fusion.conventions import SIGNAL
-from fusion.techniques import COLORS, HARM, NEEDS, Quantity, Technique, chart, find, length, one, references, table
+from fusion.techniques import COLORS, HARM, NEEDS, Quantity, Technique, find, length, one, references, table
 from spectra import metadata
 
 ROOT = Path(__file__).parents[1]

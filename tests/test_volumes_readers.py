@@ -1,9 +1,6 @@
-"""volumes.open against the reference readers, on measured files and on files made here."""
+"""volumes.open against the reference readers, on files made here."""
 
 import contextlib
-import json
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -16,158 +13,12 @@ import xarray as xr
 from PIL import Image
 
 import fusion
+import spectra
 import volumes
 from fusion import provenance
 from fusion.errors import ConventionError, FileReadError, UnitError
-from volumes import tiff
-
-SECTIONS = {"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}
-
-
-@contextlib.contextmanager
-def quiet_mrcfile() -> Iterator[None]:
-    """Mrcfile sets the dtype of its header, which NumPy 2.5 deprecates."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Setting the dtype", DeprecationWarning)
-        yield
-
-
-def steps(ds):
-    return {dim: (float(ds[dim][1] - ds[dim][0]), ds[dim].attrs["units"]) for dim in "zyx" if dim in ds.dims}
-
-
-def ramp(*shape, dtype=np.uint16):
-    """Values that say where they are: 100 first + 10 second + third index."""
-    grids = np.indices(shape)
-    weights = 10 ** np.arange(len(shape))[::-1]
-    return np.tensordot(weights, grids, axes=1).astype(dtype)
-
-
-class TestMeasured:
-    def test_imagej_stack(self, measured):
-        path = measured("confocal/colocsample1b-red.tif")
-        ds = volumes.open(path)
-        np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
-        assert ds["image"].dims == ("z", "y", "x")
-        assert steps(ds) == {dim: (pytest.approx(size), "um") for dim, size in
-                             {"z": 0.64609375, "y": 1e6 / 3046781, "x": 1e6 / 3046781}.items()}  # fmt: skip
-        assert json.loads(ds.attrs["original_metadata"])["ImageJ"] == "1.44d"
-
-    @pytest.mark.parametrize(
-        ("name", "size"),
-        [
-            ("correlative_secm_sem/Al-AR.tif", 0.0620117),
-            ("sem_tem/tfs_example.tif", 0.269792),
-            ("sem_tem/zeiss_example_sem.tif", 0.5933),
-            ("fluorescence/odemis_FOV1_green_fluorescence.tif", 1e6 / 12923076),
-        ],
-    )
-    def test_pixel_size_of_the_microscope(self, measured, name, size):
-        path = measured(name)
-        ds = volumes.open(path)
-        np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
-        assert steps(ds) == {"y": (pytest.approx(size), "um"), "x": (pytest.approx(size), "um")}
-
-    def test_colour_planes_become_channels(self, measured):
-        path = measured("fluorescence/hela-cells_3ch.tif")
-        ds = volumes.open(path)
-        assert ds["image"].dims == ("y", "x", "channel")
-        assert ds["channel"].values.tolist() == ["red", "green", "blue"]
-        np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
-
-    def test_a_stack_without_a_size_is_in_px(self, measured):
-        ds = volumes.open(measured("confocal/colloidoscope_katherine.tiff"))
-        assert steps(ds) == dict.fromkeys("zyx", (1.0, "px"))
-        assert ds.sizes == {"z": 64, "y": 128, "x": 128}
-
-    def test_spacing_beside_a_unit(self, measured):
-        ds = volumes.open(measured("synthetic_reference/clem_3dct_phantom/small_cf.tif"))
-        assert steps(ds) == {dim: (pytest.approx(0.16), "um") for dim in "zyx"}
-        bare = volumes.open(measured("synthetic_reference/clem_3dct_phantom/small_cf_transformed.tif"))
-        assert steps(bare) == dict.fromkeys("zyx", (1.0, "px"))
-
-    def test_stem_scan_in_mrc(self, measured):
-        path = measured("sem_tem/HAADFscan.mrc")
-        ds = volumes.open(path)
-        with quiet_mrcfile(), mrcfile.open(path) as mrc:
-            np.testing.assert_array_equal(ds["image"].values, mrc.data)
-        assert ds["image"].values[0, 0] == 5715
-        assert steps(ds) == {dim: (pytest.approx(908.661 / 16 * 1e-4), "um") for dim in "yx"}
-
-    def test_sections_stay_lazy(self, measured):
-        folder = measured("sstem_volume/vnc_stack1_raw/00.tif").parent
-        ds = volumes.open(folder, voxel=SECTIONS)
-        assert ds["image"].chunks == ((1,) * 20, (1024,), (1024,))
-        np.testing.assert_array_equal(ds["image"][7].values, tifffile.imread(folder / "07.tif"))
-        assert steps(ds) == {"z": (pytest.approx(0.045), "um"), **{d: (pytest.approx(0.0046), "um") for d in "yx"}}
-
-    def test_mitochondria_are_labels(self, measured):
-        folder = measured("sstem_volume/vnc_stack1_mitochondria/00.png").parent
-        ds = volumes.open(folder, voxel=SECTIONS, labels={"background": 0, "mitochondria": 255})
-        stored = np.asarray(Image.open(folder / "03.png"))
-        np.testing.assert_array_equal(ds["labels"][3].values, np.where(stored >= 128, 255, 0))
-        assert ds["labels"].attrs["flag_values"].tolist() == [0, 255]
-        assert ds["labels"].attrs["flag_meanings"] == "background mitochondria"
-        with pytest.raises(FileReadError, match="different values are too many for labels"):
-            volumes.open(folder, labels=True)
-
-    def test_maps_of_one_hdf5_file(self, measured):
-        path = measured("correlative_haadf_chem/Co3O4_Mn3O4.h5")
-        assert [item.name for item in volumes.contents(path)] == ["Co", "HAADF", "Mn", "O"]
-        ds = volumes.open(path)
-        with h5py.File(path) as file:
-            for name in ("Co", "HAADF", "Mn", "O"):
-                np.testing.assert_array_equal(ds[name].values, file[name][()])
-        one = volumes.open(path, name="Mn", voxel="1 nm")
-        xr.testing.assert_equal(one["image"].drop_vars(["y", "x"]), ds["Mn"].drop_vars(["y", "x"]))
-
-    def test_maps_of_one_file_share_its_frame(self, measured):
-        path = measured("correlative_haadf_chem/Co3O4_Mn3O4.h5")
-        frames = {fusion.get_pose(volumes.open(path, name=name))[1] for name in (None, "Co", "HAADF")}
-        assert len(frames) == 1
-
-    def test_matlab_needs_names_for_three_axes(self, measured):
-        path = measured("correlative_edx_tomo/bispl_nanorod/HAADF_STEM_ground_truth.mat")
-        with pytest.raises(FileReadError, match=r"does not name the axes of label \(255, 256, 256\)"):
-            volumes.open(path)
-        ds = volumes.open(path, dims=("x", "z", "y"), voxel="2 nm")
-        reference = scipy.io.loadmat(path)["label"]
-        assert ds.sizes == {"z": 256, "y": 256, "x": 255}
-        np.testing.assert_array_equal(ds["image"].values, reference.transpose(1, 2, 0))
-
-    def test_projections_need_a_tilt_step(self, measured):
-        path = measured("correlative_edx_tomo/bispl_nanorod/STEM_EDX_input.mat")
-        with pytest.raises(FileReadError, match="does not give the step along 'tilt'"):
-            volumes.open(path, dims=("y", "x", "tilt"), voxel={"y": "2 nm", "x": "2 nm"})
-        ds = volumes.open(path, dims=("y", "x", "tilt"), voxel={"y": "2 nm", "x": "2 nm", "tilt": "10 degree"})
-        assert ds["tilt"].values.tolist() == list(range(0, 130, 10))
-        assert ds["tilt"].attrs["units"] == "degree"
-
-    def test_foreign_netcdf_is_brought_to_order(self, measured):
-        path = measured("electron_tomography/needle_fbp_128.nc")
-        ds = volumes.open(path)
-        assert ds["haadf"].dims == ("z", "y", "x")
-        assert steps(ds) == {dim: (pytest.approx(0.00672), "um") for dim in "zyx"}
-        with xr.open_dataset(path, engine="h5netcdf") as foreign:
-            assert foreign["haadf"].dims == ("x", "z", "y")
-            np.testing.assert_array_equal(ds["haadf"].values, foreign["haadf"].values.transpose(1, 2, 0))
-
-    @pytest.mark.parametrize(
-        ("name", "reason"),
-        [
-            ("raman/chondro.nc", "spectra.open"),
-            ("edx/P45_the_default_job.bcf", "unknown format"),
-            ("correlative_cl_sem/odemis_spectrum_fitting.h5", "arrays of several shapes"),
-        ],
-    )
-    def test_refused(self, measured, name, reason):
-        with pytest.raises(FileReadError, match=reason):
-            volumes.open(measured(name))
-
-    def test_a_place_on_the_stage_is_not_lost(self, measured):
-        path = measured("correlative_cl_sem/odemis_spectrum_fitting.h5")
-        with pytest.raises(FileReadError, match=r"open it with spectra\.open"):
-            volumes.open(path, name="Acquisition2/ImageData/Image")
+from tests.images import quiet_mrcfile, ramp, steps
+from volumes import formats, planes
 
 
 class TestTiff:
@@ -218,10 +69,26 @@ class TestTiff:
     def test_large_files_are_lazy(self, tmp_path, monkeypatch, direct):
         path = tmp_path / "stack.tif"
         tifffile.imwrite(path, ramp(3, 4, 5), photometric="minisblack")
-        monkeypatch.setattr(tiff, "LAZY_ABOVE", 10)
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 10)
         ds = volumes.open(path)
         assert ds["image"].chunks is not None
         np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))
+
+    def test_large_mrc_and_hdf5_files_are_lazy_too(self, tmp_path, monkeypatch, direct):
+        with quiet_mrcfile(), mrcfile.new(tmp_path / "stack.mrc") as mrc:
+            mrc.set_data(ramp(3, 4, 5))
+            mrc.set_volume()
+        with h5py.File(tmp_path / "stack.h5", "w") as file:
+            file.create_dataset("plain", data=ramp(3, 4, 5)[None])
+            file.create_dataset("chunked", data=ramp(3, 4, 5)[None], chunks=(1, 2, 2, 5))
+        monkeypatch.setattr(planes, "LAZY_ABOVE", 10)
+        for path, name in [("stack.mrc", None), ("stack.h5", "plain"), ("stack.h5", "chunked")]:
+            dims = None if name is None else ("time", "z", "y", "x")
+            ds = volumes.open(
+                tmp_path / path, name=name, dims=dims, voxel={"time": "1 s", "z": 1, "y": 1, "x": 1} if name else None
+            )
+            assert ds["image"].chunks is not None
+            np.testing.assert_array_equal(ds["image"].transpose(..., "z", "y", "x").squeeze(), ramp(3, 4, 5))
 
     @pytest.mark.parametrize("compression", [None, "zlib"])
     @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
@@ -596,6 +463,36 @@ def test_a_right_head_on_a_wrong_body_is_refused(tmp_path, head, tail):
     path.write_bytes(head + tail)
     with pytest.raises(FileReadError):
         volumes.open(path)
+
+
+@pytest.mark.parametrize("wing", [spectra, volumes])
+@pytest.mark.parametrize("way", ["link", "values"])
+def test_netcdf_that_points_elsewhere_is_refused_by_both_wings(tmp_path, wing, way):
+    (tmp_path / "secret").write_bytes(bytes(range(20)))
+    path = tmp_path / "a.nc"
+    with h5py.File(path, "w") as file:
+        if way == "link":
+            file["image"] = h5py.ExternalLink("secret", "/image")
+        else:
+            file.create_dataset("image", (4, 5), np.uint8, external=[("secret", 0, 20)])
+    for read in (wing.open, wing.contents):
+        with pytest.raises(FileReadError, match="'image' lies in another file"):
+            read(path)
+
+
+def test_both_wings_list_one_file_alike(tmp_path):
+    ds = fusion.dataset({"image": (("y", "x"), ramp(4, 5))}, dict.fromkeys("yx", fusion.Axis("nm", 250.0)),
+                        name="sem", cell_methods="mean")  # fmt: skip
+    path = fusion.save(ds, tmp_path / "sem.nc")
+    (seen,), (listed,) = volumes.contents(path), spectra.contents(path)
+    assert seen[1:] == listed[1:] == ("image", ("y", "x"), (4, 5), "uint16", ("um", "um"), "")
+
+
+def test_each_format_of_the_table_is_known_before_one_of_which_it_is_a_kind():
+    places = {known.name: place for place, known in enumerate(formats.FORMATS)}
+    assert len(places) == len(formats.FORMATS)
+    for kind, broader in (("JPK", "TIFF"), ("SMAP", "MATLAB 7.3"), ("Picasso", "HDF5"), ("NetCDF 4", "HDF5")):
+        assert places[kind] < places[broader]
 
 
 def test_xarray_knows_the_engine(tmp_path):

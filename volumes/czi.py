@@ -15,8 +15,9 @@ import numpy as np
 from fusion.errors import FileReadError
 from fusion.frames import Affine
 from fusion.model import Axis
+from fusion.stage import STAGE
 from volumes import planes
-from volumes.part import IMAGE, Part
+from volumes.part import IMAGE, Part, missing
 
 _OUTER: Final = {"T": "time", "Z": "z", "C": "channel"}
 _TYPES: Final = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}
@@ -59,7 +60,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         from pylibCZIrw import czi
     except ImportError as error:
-        raise planes.missing(path, "pylibCZIrw") from error
+        raise missing(path, "pylibCZIrw", "lm") from error
     with czi.open_czi(str(path)) as document:
         yield document
 
@@ -105,7 +106,7 @@ def _part(
         labels={"channel": ("red", "green", "blue")} if color else {"channel": names} if names else {},
         about=planes.technique([channel.findtext("AcquisitionMode") for channel in channels]),
         pose=pose,
-        frame="stage" if pose else "",
+        frame=STAGE if pose else "",
         metadata={"czi": ElementTree.tostring(root, encoding="unicode")},
     )
 

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from volumes import probe
-from volumes.part import Part
+from volumes.part import Part, missing
 
 HEAD: Final = b"GWYPGwyContainer\0"
 _CHANNEL: Final = re.compile(r"^/(\d+)/data$")
@@ -28,7 +29,7 @@ def parts(path: Path) -> list[Part]:
     container = _container(path)
     numbers = sorted(int(found[1]) for found in map(_CHANNEL.match, container) if found)
     titles = [str(container.get(f"/{number}/data/title", f"channel {number}")) for number in numbers]
-    names = probe.unique([probe.variable_name(title) for title in titles])
+    names = unique([probe.variable_name(title) for title in titles], "_")
     return [_part(container, number, name, title) for number, name, title in zip(numbers, names, titles, strict=True)]
 
 
@@ -36,8 +37,7 @@ def _container(path: Path) -> Any:
     try:
         import gwyfile
     except ImportError as error:
-        reason = "gwyfile is needed for Gwyddion files"
-        raise FileReadError(path, reason, hint="pip install conspectus[afm]") from error
+        raise missing(path, "gwyfile", "afm") from error
     with path.open("rb") as stream:
         head = stream.read(len(HEAD) + 4)
     needed = len(head) + int.from_bytes(head[len(HEAD) :], "little")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fusion import units
+from fusion import hdf5, units
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
+from fusion.metadata import text
 from fusion.model import Axis
+from volumes import planes
 from volumes.part import Part, image_dims
 
 _LETTERS = {"c": "channel", "t": "time"}
@@ -64,7 +67,7 @@ def _part(path: Path, name: str, dataset: Any) -> Part:
         load=partial(_load, path, name, shape),
         axes=_axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {},
         attrs=_attrs(dataset),
-        metadata={key: _plain(value) for key, value in dataset.attrs.items()},
+        metadata=dict(dataset.attrs),
     )
 
 
@@ -94,19 +97,38 @@ def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
         if "XOffset" in dataset.parent:
             reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
             raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
-        if dataset.external or dataset.is_virtual:
+        if hdf5.is_borrowed(dataset):
             reason = f"the values of {name!r} lie in another file"
             raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
-        return np.asarray(dataset[()]).reshape(shape)
+        if not planes.is_large(shape, dataset.dtype) or len(shape) < 3:
+            return np.asarray(dataset[()]).reshape(shape)
+        import dask.array as da
+
+        chunks = dataset.chunks or "auto"
+        stored = _Stored(path, name, dataset.shape, dataset.dtype)
+    return da.from_array(stored, chunks=chunks, name=False, asarray=False).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array of a file that is opened for each block, so that no handle outlives the dataset."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> Any:
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            return file[self.name][index]
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iufU" else str(value)
+    return text(value) if isinstance(value, (bytes, str)) else None

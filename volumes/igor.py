@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from fusion.frames import Affine
 from volumes import probe
-from volumes.part import Part
+from volumes.part import Part, missing
 
 _HEADER: Final = 384
 _AGAIN: Final = "copy it again from the microscope"
@@ -50,7 +51,7 @@ def parts(path: Path) -> list[Part]:
     said = _note(wave["note"])
     frame = _frame(path, wave, values.shape, said)
     labels = _labels(wave, 1 if values.ndim == 2 else values.shape[2])
-    names = probe.unique([probe.variable_name(label) for label in labels])
+    names = unique([probe.variable_name(label) for label in labels], "_")
     return [
         probe.channel(name, label, _unit(name, wave, said), frame, partial(_turned, image))
         for name, label, image in zip(names, labels, _layers(values), strict=True)
@@ -70,8 +71,7 @@ def _wave(path: Path) -> tuple[dict[str, Any], npt.NDArray[Any]]:
     try:
         from igor2 import binarywave
     except ImportError as error:
-        reason = "igor2 is needed for Igor binary waves"
-        raise FileReadError(path, reason, hint="pip install conspectus[afm]") from error
+        raise missing(path, "igor2", "afm") from error
     loaded = binarywave.load(str(path))
     _require_whole(path, loaded["wave"]["bin_header"])
     return loaded["wave"], loaded["wave"]["wData"]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from volumes import probe, tiff
 from volumes.part import Part
@@ -47,7 +48,7 @@ def parts(path: Path) -> list[Part]:
         tags = [_tags(page) for page in pages]
         shapes = [page.shape for page in pages]
     found = [index for index, said in enumerate(tags) if _CHANNEL in said or _FANCY in said]
-    names = probe.unique([_name(tags[index]) for index in found])
+    names = unique([_name(tags[index]) for index in found], "_")
     return [_part(path, name, index, shapes[index], tags) for name, index in zip(names, found, strict=True)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -13,7 +12,7 @@ from xml.etree import ElementTree
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from volumes import planes
-from volumes.part import Part
+from volumes.part import Part, missing
 
 _DIMS: Final = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel", "S": "channel"}
 _NUMBERED: Final = {"1": "x", "2": "y", "3": "z", "4": "time"}
@@ -39,7 +38,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         import liffile
     except ImportError as error:
-        raise planes.missing(path, "liffile") from error
+        raise missing(path, "liffile", "lm") from error
     with liffile.LifFile(path) as file:
         yield file
 
@@ -73,7 +72,7 @@ def _part(path: Path, image: Any, index: int, several: bool) -> Part:
 def _load(path: Path, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
     with _opened(path) as file:
         image = file.images[index]
-        if prod(shape) * dtype.itemsize <= planes.LAZY_ABOVE:
+        if not planes.is_large(shape, dtype):
             return image.asarray()
         frame = image.frames.frame_shape
     return planes.stacked(partial(_frames, path, index), shape[: len(shape) - len(frame)], frame, dtype)

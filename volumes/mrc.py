@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from fusion.errors import FileReadError
+from fusion.lazy import by_rows
 from fusion.model import Axis
+from volumes import planes
 from volumes.part import Part
 from volumes.tilts import angles
 
@@ -44,19 +46,29 @@ def parts(path: Path) -> list[Part]:
         dims = _dims(path, header, len(shape))
         axes = _axes(header, voxel)
         tilts = angles(path, mrc, shape[0]) if len(shape) == 3 else None
-        load = partial(_load, path)
+        load = partial(_load, path, tuple(shape), dtype)
         if tilts is not None:
             order = np.argsort(tilts)
-            dims, load = ("tilt", "y", "x"), partial(_load, path, order)
+            dims, load = ("tilt", "y", "x"), partial(_load, path, tuple(shape), dtype, order)
             axes = {**axes, "tilt": Axis("degree", values=tilts[order])}
         metadata = {key: header[key].tolist() for key in header.dtype.names if header[key].dtype.kind in "iuf"}
         metadata["label"] = [text.decode("latin-1").strip() for text in header.label[: int(header.nlabl)].tolist()]
     return [Part("", dims, tuple(shape), dtype, load, axes=_along(axes, dims), metadata=metadata)]
 
 
-def _load(path: Path, order: Any = None) -> Any:
+def _load(path: Path, shape: tuple[int, ...], dtype: Any, order: Any = None) -> Any:
+    if planes.is_large(shape, dtype) and len(shape) > 2:
+        values = by_rows(partial(_section, path), shape[0], shape[1:], dtype)
+        return values if order is None else values[order]
     with _opened(path) as mrc:
         return mrc.data.copy() if order is None else mrc.data[order]
+
+
+def _section(path: Path, index: int) -> Any:
+    import mrcfile
+
+    with mrcfile.mmap(path, mode="r") as mrc:
+        return np.array(mrc.data[index])
 
 
 def _along(axes: dict[str, Axis], dims: tuple[str, ...] | None) -> dict[str, Axis]:

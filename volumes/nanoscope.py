@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from fusion.model import length
 from volumes import probe
@@ -35,7 +36,7 @@ def parts(path: Path) -> list[Part]:
     sections = _sections(path, content)
     images = [said for kind, said in sections if kind == "Ciao image list"]
     scan = {key: value for kind, said in sections if kind != "Ciao image list" for key, value in said.items()}
-    named = dict(zip(probe.unique([_name(said) for said in images]), images, strict=True))
+    named = dict(zip(unique([_name(said) for said in images], "_"), images, strict=True))
     metadata = {"scan": scan, "images": named}
     return [_part(path, len(content), name, metadata) for name in named]
 

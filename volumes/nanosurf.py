@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.contents import unique
 from fusion.errors import FileReadError
 from fusion.frames import Affine
 from volumes import probe
@@ -40,7 +41,7 @@ def parts(path: Path) -> list[Part]:
     if not names or ends[-1] > len(content):
         raise FileReadError(path, "the file is cut short within its images", hint=_AGAIN)
     images = {name: int(end) for name, end in zip(names, ends, strict=True) if _is_image(sections[name])}
-    titles = probe.unique([_title(sections[name]) for name in images])
+    titles = unique([_title(sections[name]) for name in images], "_")
     return [
         _part(path, title, sections, name, end - _bytes(path, sections[name]))
         for title, (name, end) in zip(titles, images.items(), strict=True)

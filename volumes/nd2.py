@@ -15,8 +15,9 @@ import numpy as np
 from fusion.errors import FileReadError
 from fusion.frames import Affine
 from fusion.model import Axis
+from fusion.stage import STAGE
 from volumes import planes
-from volumes.part import Part
+from volumes.part import Part, missing
 
 _DIMS: Final = {"T": "time", "Z": "z", "C": "channel", "Y": "y", "X": "x", "S": "channel"}
 _LOOPS: Final = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
@@ -49,7 +50,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         import nd2
     except ImportError as error:
-        raise planes.missing(path, "nd2") from error
+        raise missing(path, "nd2", "lm") from error
     with nd2.ND2File(path) as file:
         yield file
 
@@ -78,7 +79,7 @@ def _part(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, A
         labels={"channel": ("red", "green", "blue")} if "S" in sizes else {"channel": names} if names else {},
         about=_about(channels),
         pose=pose,
-        frame="stage" if pose else "",
+        frame=STAGE if pose else "",
         metadata={"nd2": {"text": dict(file.text_info), "attributes": file.attributes._asdict()}},
     )
 

@@ -12,7 +12,7 @@ from fusion import units
 from fusion.conventions import SIGNAL, SPATIAL, spatial_dims
 from fusion.errors import FileReadError
 from fusion.model import Axis
-from fusion.store import load, wrote
+from fusion.netcdf import opened, saved
 from volumes.part import Part
 
 _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
@@ -20,8 +20,9 @@ _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
 
 def parts(path: Path) -> list[Part]:
     """List the variables that have a y or an x axis; those of every dataset if `fusion.save` wrote the file."""
-    if wrote(path):
-        return own_parts(path)
+    own = saved(path)
+    if own:
+        return [_own_part(name, array) for name, array in _own_arrays(own).items()]
     with opened(path) as ds:
         return [_part(path, str(key), ds[key]) for key in ds.data_vars if {"y", "x"} & set(ds[key].dims)]
 
@@ -29,7 +30,7 @@ def parts(path: Path) -> list[Part]:
 def own(path: Path, name: str | None = None) -> xr.Dataset | None:
     """Return a dataset that `fusion.save` wrote, lazily; None if another program wrote the file.
 
-    A name is that of a dataset of the project, or of a variable as `own_arrays` lists it, which then comes with the
+    A name is that of a dataset of the project, or of a variable as `parts` lists it, which then comes with the
     variables that it names in ``ancillary_variables``.
 
     Raises
@@ -37,9 +38,9 @@ def own(path: Path, name: str | None = None) -> xr.Dataset | None:
     FileReadError
         If the file is a project with several datasets and no name is given, or if it has none of that name.
     """
-    if not wrote(path):
+    nodes = saved(path)
+    if not nodes:
         return None
-    nodes = _nodes(path)
     arrays = _own_arrays(nodes)
     if name in nodes:
         return nodes[name]
@@ -54,23 +55,8 @@ def own(path: Path, name: str | None = None) -> xr.Dataset | None:
     raise FileReadError(path, f"it holds no {name!r}", hint=f"name one of {available}")
 
 
-def own_parts(path: Path) -> list[Part]:
-    """List the images and volumes that `fusion.save` wrote, as ``dataset/variable`` where there are several datasets.
-
-    Spectra are left out.
-    """
-    return [_own_part(name, array) for name, array in _own_arrays(_nodes(path)).items()]
-
-
-def _nodes(path: Path) -> dict[str, xr.Dataset]:
-    """Return the datasets of a project by name; a single one has none."""
-    stored: xr.Dataset | xr.DataTree = load(path, chunks={})
-    if isinstance(stored, xr.Dataset):
-        return {"": stored}
-    return {node.path.strip("/"): node.to_dataset() for node in stored.subtree if node.has_data}
-
-
 def _own_arrays(nodes: dict[str, xr.Dataset]) -> dict[str, xr.DataArray]:
+    """Return the images and volumes, as ``dataset/variable`` where there are several datasets; spectra are left out."""
     return {
         f"{node}/{key}" if node else str(key): array
         for node, ds in nodes.items()
@@ -90,13 +76,6 @@ def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
     return ds[list(dict.fromkeys([variable, *(name for name in linked if name in ds.data_vars)]))]
 
 
-def opened(path: Path) -> xr.Dataset:
-    """Open a NetCDF file lazily: version 4 by h5netcdf, because netCDF-C dies on a damaged one; version 3 by scipy."""
-    with path.open("rb") as stream:
-        engine = "scipy" if stream.read(3) == b"CDF" else "h5netcdf"
-    return xr.open_dataset(path, engine=engine, decode_times=False)
-
-
 def _part(path: Path, name: str, array: xr.DataArray) -> Part:
     dims = tuple(str(dim) for dim in array.dims)
     spectral = sorted(_SPECTRAL & set(dims))
@@ -113,9 +92,7 @@ def _part(path: Path, name: str, array: xr.DataArray) -> Part:
         axes=_axes(array),
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
         attrs=_attrs(array),
-        metadata={
-            str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in array.attrs.items()
-        },
+        metadata=dict(array.attrs),
     )
 
 
@@ -137,4 +114,4 @@ def _attrs(array: xr.DataArray) -> dict[str, Any]:
 
 
 def _load(path: Path, name: str) -> Any:
-    return opened(path).chunk()[name].data
+    return opened(path)[name].data

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
+from fusion.errors import FileReadError
 from fusion.frames import Affine
 from fusion.model import Axis
 
 PathArg: TypeAlias = str | PathLike[str]
 IMAGE = ("y", "x")
+POINT = ("point",)
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,9 @@ class Part:
 def image_dims(ndim: int) -> tuple[str, ...] | None:
     """Return the axes of an array that comes without names: y, x for an image, unknown for anything else."""
     return IMAGE if ndim == 2 else None
+
+
+def missing(path: Path, library: str, extra: str) -> FileReadError:
+    """Return the error that says which optional library reads a file, and with which extra it comes."""
+    reason = f"this format is read by {library}, which is not installed"
+    return FileReadError(path, reason, hint=f"pip install conspectus[{extra}]")

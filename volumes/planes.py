@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from fusion.errors import FileReadError
+from fusion.lazy import by_rows
 
 LAZY_ABOVE: Final = 256 * 2**20
 _TECHNIQUES: Final = {
@@ -22,10 +21,9 @@ Index = tuple[int, ...]
 Planes = Callable[[Sequence[Index]], Sequence[Any]]
 
 
-def missing(path: Path, library: str) -> FileReadError:
-    """Return the error that says which optional library reads a file."""
-    hint = "pip install conspectus[lm]"
-    return FileReadError(path, f"this format is read by {library}, which is not installed", hint=hint)
+def is_large(shape: tuple[int, ...], dtype: Any) -> bool:
+    """Whether an array stays lazy: above 256 MB."""
+    return bool(prod(shape) * np.dtype(dtype).itemsize > LAZY_ABOVE)
 
 
 def stacked(read: Planes, outer: Index, plane: Index, dtype: Any) -> Any:
@@ -34,16 +32,10 @@ def stacked(read: Planes, outer: Index, plane: Index, dtype: Any) -> Any:
     `read` takes the indices of planes, opens the file, and closes it again.
     """
     indices = list(np.ndindex(*outer))
-    if prod(outer + plane) * np.dtype(dtype).itemsize <= LAZY_ABOVE:
+    if not is_large(outer + plane, dtype):
         return np.stack([np.asarray(values) for values in read(indices)]).reshape(outer + plane)
-    import dask.array as da
-    from dask.delayed import delayed
-
-    def one(index: Index) -> Any:
-        return np.asarray(read([index])[0])
-
-    lazy = [da.from_delayed(delayed(one)(index), plane, dtype) for index in indices]
-    return da.stack(lazy).reshape(outer + plane)
+    lazy = by_rows(lambda row: np.asarray(read([indices[row]])[0]), len(indices), plane, dtype)
+    return lazy.reshape(outer + plane)
 
 
 def distinct(names: Sequence[str]) -> Sequence[str] | None:

@@ -19,6 +19,7 @@ from fusion import units
 from fusion.errors import UnitError
 from fusion.frames import Affine
 from fusion.model import Axis
+from fusion.stage import STAGE
 from volumes.part import IMAGE, Part
 
 Array = npt.NDArray[np.float64]
@@ -98,7 +99,7 @@ def channel(name: str, said: str, unit: str | None, frame: Frame, read: Callable
         attrs=attrs,
         about=frame.about,
         pose=frame.pose,
-        frame="stage" if frame.pose else "",
+        frame=STAGE if frame.pose else "",
         metadata=frame.metadata,
         variable=name,
     )
@@ -117,22 +118,6 @@ def variable_name(said: str) -> str:
     base = _RETRACE.sub("", re.sub(r"_(trace|forward)$", "", plain))
     suffix = "_retrace" if _RETRACE.search(plain) else ""
     return f"{_HEIGHTS.get(base, base)}{suffix}"
-
-
-def unique(names: list[str]) -> list[str]:
-    """Return the names, the second of one kind with the number 2, and so on.
-
-    Examples
-    --------
-    >>> unique(["height", "phase", "height"])
-    ['height', 'phase', 'height_2']
-    """
-    counts: dict[str, int] = {}
-    found = []
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-        found.append(name if counts[name] == 1 else f"{name}_{counts[name]}")
-    return found
 
 
 def imaging_mode(said: str) -> dict[str, str]:

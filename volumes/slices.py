@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fusion.errors import FileReadError
 from fusion.frames import Affine
+from fusion.lazy import by_rows
 from fusion.model import Axis
 from fusion.units import LENGTH
 from volumes import tiff
@@ -139,14 +140,8 @@ def _slice(path: Path) -> Part:
 
 
 def _stack(files: list[Path], slices: list[Part]) -> Any:
-    import dask.array as da
-    from dask.delayed import delayed
-
-    lazy = [
-        da.from_delayed(delayed(_checked)(file, part), shape=part.shape, dtype=part.dtype)
-        for file, part in zip(files, slices, strict=True)
-    ]
-    return da.stack(lazy)
+    first = slices[0]
+    return by_rows(lambda row: _checked(files[row], slices[row]), len(files), first.shape, first.dtype)
 
 
 def _checked(path: Path, part: Part) -> Any:

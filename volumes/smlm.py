@@ -22,9 +22,8 @@ from fusion import units
 from fusion.conventions import SPATIAL
 from fusion.errors import FileReadError
 from fusion.model import Axis, length
-from volumes.part import Part
+from volumes.part import POINT, Part
 
-POINT: Final = ("point",)
 Array = npt.NDArray[np.float64]
 Named = tuple[str, str]
 _HEADER: Final = re.compile(rb'(\xef\xbb\xbf)?("?[^",\r\n]+"?,)*"?[xyz] \[')

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fusion import units
 from fusion.errors import FileReadError
+from fusion.lazy import by_rows
 from fusion.model import Axis
 from fusion.stage import STAGE
 from volumes import ome, planes, sem
@@ -21,7 +21,6 @@ from volumes.part import Part
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-LAZY_ABOVE: Final = planes.LAZY_ABOVE
 _AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
 _RGB: Final = ("red", "green", "blue", "alpha")
 
@@ -141,14 +140,10 @@ def _dims(path: Path, series: TiffPageSeries) -> tuple[str, ...]:
 
 
 def _load(path: Path, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    if prod(shape) * dtype.itemsize <= LAZY_ABOVE or len(shape) < 3:
-        with opened(path) as tif:
-            return tif.series[index].asarray()
-    import dask.array as da
-    from dask.delayed import delayed
-
-    read = delayed(_load_one)
-    return da.stack([da.from_delayed(read(path, index, i), shape[1:], dtype) for i in range(shape[0])])
+    if planes.is_large(shape, dtype) and len(shape) > 2:
+        return by_rows(partial(_load_one, path, index), shape[0], shape[1:], dtype)
+    with opened(path) as tif:
+        return tif.series[index].asarray()
 
 
 def _load_one(path: Path, index: int, first: int) -> Any:

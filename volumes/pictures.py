@@ -13,15 +13,15 @@ import xarray as xr
 from fusion.conventions import spacing, spatial_dims
 from fusion.errors import StoreError
 from volumes import blend, furniture, opengl
+from volumes.look import BACKGROUND, INK, LINE, Look, drawable, selected
 from volumes.part import PathArg
-from volumes.render import BACKGROUND, INK, drawable, refuse_options, render, selected
+from volumes.render import render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _DPI: Final = 100
-_LINE: Final = 0.042
 Plane = tuple[str, str]
 
 
@@ -72,43 +72,38 @@ def picture(ds: xr.Dataset, path: PathArg, **options: Any) -> Picture:
     return Picture(place, False, f"drawn flat: {opengl.ADVICE}")
 
 
-def flat(
-    ds: xr.Dataset,
-    *,
-    variable: str | None = None,
-    style: str = "slices",
-    components: Sequence[str | int] | None = None,
-    colors: Sequence[str] | None = None,
-    cmap: str = "gray",
-    opacity: float = 0.5,
-    off_screen: bool | None = None,
-    scale_bar: bool = True,
-    axes: bool = True,
-    window_size: tuple[int, int] = (1200, 900),
-) -> Figure:
-    """Draw three planes of a dataset without OpenGL; the options are those of `render`.
+def flat(ds: xr.Dataset, **options: Any) -> Figure:
+    """Draw three planes of a dataset without OpenGL.
 
-    `style`, `opacity` and `off_screen` have no meaning here.
+    Parameters
+    ----------
+    ds : Dataset
+    **options
+        Those of `volumes.render`; ``style``, ``opacity`` and ``off_screen`` have no meaning here.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to draw.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    ds = drawable(ds)
-    refuse_options(style, cmap, opacity, window_size)
-    grey, found = selected(ds, variable, components, colors)
+    look, ds = Look(**options), drawable(ds)
+    grey, found = selected(ds, look.variable, look.components, look.colors)
     legend = _legend(grey, found)
-    layout = ConstrainedLayoutEngine(compress=True, rect=(0.01, 0.01, 0.98, 0.96 - _LINE * len(legend)))
-    size = window_size[0] / _DPI, window_size[1] / _DPI
+    layout = ConstrainedLayoutEngine(compress=True, rect=(0.01, 0.01, 0.98, 0.96 - LINE * len(legend)))
+    size = look.window_size[0] / _DPI, look.window_size[1] / _DPI
     figure = Figure(figsize=size, facecolor=BACKGROUND, layout=layout)
     panels = _panels(figure, ds)
     middle = {dim: ds.sizes[dim] // 2 for dim in spatial_dims(ds)} | (blend.focus(found) if found else {})
     for pair, panel in panels.items():
-        _draw(panel, ds, grey, found, pair, cmap, middle)
-        _label(panel, ds, pair, axes)
-    if scale_bar:
+        _draw(panel, ds, grey, found, pair, look.cmap, middle)
+        _label(panel, ds, pair, look.axes)
+    if look.scale_bar:
         _add_scale_bar(next(iter(panels.values())), ds)
     for i, (text, color) in enumerate(legend):
-        figure.text(0.02, 0.98 - _LINE * i, text, color=color, fontsize=15, va="top")
+        figure.text(0.02, 0.98 - LINE * i, text, color=color, fontsize=15, va="top")
     return figure
 
 

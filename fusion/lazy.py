@@ -1,4 +1,4 @@
-"""Arrays that are read when they are asked for, row by row, by readers of our own."""
+"""Arrays that are read when they are asked for: row by row, or plane by plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def by_rows(read: Callable[[int], np.ndarray[Any, Any]], rows: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return a dask array of `rows` rows, each of them read by ``read(row)`` when it is needed.
+    """Return a dask array of `rows` rows, planes or blocks, each of them read by ``read(row)`` when it is needed.
 
     Parameters
     ----------
