@@ -12,7 +12,7 @@ import h5py
 import xarray as xr
 
 from fusion import provenance, sandbox
-from fusion.errors import FileReadError
+from fusion.errors import ConspectusError, FileReadError
 from spectra import delmic, geopixe, hdf5, items, mda, netcdf, nexus, nsid, secm, vendor, witec
 from spectra.items import Builders, Content
 
@@ -106,8 +106,12 @@ def _prepare() -> None:
 
 
 def _opened(path: Path, name: str | None) -> xr.Dataset:
-    builders = _builders(path)
-    ds = items.choose(path, builders, name or _default(path))
+    try:
+        ds = items.choose(path, _builders(path), name or _default(path))
+    except FileReadError:
+        raise
+    except ConspectusError as error:
+        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
     return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
 
 

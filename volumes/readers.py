@@ -198,7 +198,7 @@ def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
     chosen = [_renamed(place, part, said.get("dims")) for part in chosen]
     _require_one_shape(place, chosen)
     steps = _steps(voxel, said.get("units"), chosen[0])
-    ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels))
+    ds = _guarded(place, lambda: _assembled(place, chosen, steps, title, labels), asked=bool(said.keys() - {"name"}))
     return provenance.opened(ds, "volumes.open", said, place)
 
 
@@ -279,12 +279,19 @@ def _probe_family(path: Path, head: bytes) -> Callable[[Path], list[Part]]:
     raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=_ACCEPTED)
 
 
-def _guarded(path: Path, read: Callable[[], Read]) -> Read:
-    """Call a reader of another library and turn whatever it raises into one readable error."""
+def _guarded(path: Path, read: Callable[[], Read], *, asked: bool = False) -> Read:
+    """Call a reader and turn whatever it raises into one readable error that names the file.
+
+    Where the user asked for something, such as a voxel size, an error of this project may be about that and stays.
+    """
     try:
         return read()
-    except ConspectusError:
+    except FileReadError:
         raise
+    except ConspectusError as error:
+        if asked:
+            raise
+        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
     except Exception as error:  # the libraries raise anything from struct.error to AxisError for a damaged file
         raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
 
