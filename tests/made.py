@@ -117,7 +117,8 @@ def _tiff(compression: str) -> Callable[[Path], Path]:
         import tifffile
 
         path = folder / "stack.tif"
-        tifffile.imwrite(path, np.arange(20 * 30 * 3, dtype=np.uint16).reshape(3, 20, 30), compression=compression)
+        values = np.arange(20 * 30 * 3, dtype=np.uint16).reshape(3, 20, 30)
+        tifffile.imwrite(path, values, photometric="minisblack", compression=compression)
         return path
 
     return write
