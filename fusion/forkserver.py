@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -62,16 +63,20 @@ def serve(control: int) -> None:
 
 def _forked(channel: socket.socket, connection: int, status: int) -> None:
     with Connection(connection) as requests, open(status, "wb") as report, suppress(EOFError):
-        for prepare in pickle.loads(requests.recv_bytes()):
+        preparations, spool = pickle.loads(requests.recv_bytes())
+        for prepare in preparations:
             prepare()
         _libraries(len(sys.modules))
         if os.fork() == 0:
             channel.close()
-            _watch(requests, report)
+            _watch(requests, report, spool)
 
 
-def _watch(requests: Connection, report: Any) -> NoReturn:
-    """Start the worker and write how it ended: only its parent learns which signal killed it."""
+def _watch(requests: Connection, report: Any, spool: str) -> NoReturn:
+    """Start the worker, write how it ended, which only its parent learns, and remove what it left.
+
+    The worker ends with the last process that holds the other end, however that ends.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     worker = os.fork()
     if worker == 0:
@@ -81,9 +86,10 @@ def _watch(requests: Connection, report: Any) -> NoReturn:
     report.write(f"{worker}\n".encode())
     report.flush()
     _, outcome = os.waitpid(worker, 0)
-    if os.WIFSIGNALED(outcome):
-        report.write(signal.Signals(os.WTERMSIG(outcome)).name.encode())
-        report.flush()
+    with suppress(OSError), report:
+        if os.WIFSIGNALED(outcome):
+            report.write(signal.Signals(os.WTERMSIG(outcome)).name.encode())
+    shutil.rmtree(spool, ignore_errors=True)
     os._exit(0)
 
 
@@ -100,7 +106,7 @@ def _work(requests: Connection) -> NoReturn:
         sys.addaudithook(_guard([file.resolve(), file if file.is_dir() else file.parent], spool))
         lazy: dict[str, Any] = {}
         _answer(requests, partial(function, *arguments), spool, lazy, limits["seconds"])
-        while lazy:
+        while True:
             key, index = json.loads(requests.recv_bytes())
             _answer(requests, partial(_block, lazy[key], index), spool, {}, limits["seconds"])
     except (EOFError, OSError):

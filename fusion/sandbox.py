@@ -183,12 +183,13 @@ class _Worker:
         self.close()
         try:
             self.spool, self.allowed["output"] = _room(self.allowed["memory"])
-            self.close = weakref.finalize(self, _close, self.spool, os.getpid())
-            self.requests, self.status = _server().fork(self.preparations)
-            self.close = weakref.finalize(self, _close, self.spool, os.getpid(), self.requests, self.status)
+            self.requests, self.status = _server().fork(self.preparations, self.spool)
+            self.close = weakref.finalize(self, _close, self.requests, self.status)
             self.process, self.owner = int(self.status.readline()), os.getpid()
             self.requests.send_bytes(pickle.dumps((*self.job, {**self.allowed, "spool": str(self.spool)})))
         except (OSError, ValueError) as error:
+            if hasattr(self, "spool"):
+                shutil.rmtree(self.spool, ignore_errors=True)
             reason = f"no process could be started to read it ({error or type(error).__name__})"
             hint = "too many lazy files may be open at once, or the folder for temporary files be full"
             raise FileReadError(self.job[2], reason, hint=hint) from error
@@ -234,12 +235,10 @@ class _Worker:
         self.owner = 0
 
 
-def _close(spool: Path, owner: int, *handles: Connection | BinaryIO) -> None:
-    """End a worker, which waits for requests, and remove what it left; a fork of this process leaves that alone."""
-    for handle in handles:
-        handle.close()
-    if owner == os.getpid():
-        shutil.rmtree(spool, ignore_errors=True)
+def _close(requests: Connection, status: BinaryIO) -> None:
+    """End a worker, which waits for requests."""
+    requests.close()
+    status.close()
 
 
 class _Server:
@@ -248,18 +247,20 @@ class _Server:
     def __init__(self) -> None:
         self.owner, self.lock = os.getpid(), threading.Lock()
         self.control, theirs = socket.socketpair()
+        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         with theirs:
             code = f"from fusion.forkserver import serve; serve({theirs.fileno()})"
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code],
+                # -P: else a numpy.py in the working directory, beside the data, would be imported there
+                [sys.executable, "-P", "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
                 # an interrupt from the keyboard is for this process, which stops its workers itself
                 start_new_session=True,
             )
 
-    def fork(self, preparations: Preparations) -> tuple[Connection, BinaryIO]:
+    def fork(self, preparations: Preparations, spool: Path) -> tuple[Connection, BinaryIO]:
         """Return the connection to a new worker, and the pipe that tells its number and how it ended."""
         ours, theirs = socket.socketpair()
         status, report = os.pipe()
@@ -267,7 +268,7 @@ class _Server:
             socket.send_fds(self.control, [b"+"], [theirs.fileno(), report])
             os.close(report)
         connection = Connection(ours.detach())
-        connection.send_bytes(pickle.dumps(preparations))
+        connection.send_bytes(pickle.dumps((preparations, str(spool))))
         return connection, os.fdopen(status, "rb")
 
     def close(self) -> None:

@@ -274,7 +274,8 @@ def test_the_server_ends_with_the_program_even_if_that_is_killed():
 def test_a_script_without_a_guard_of_its_main_part_can_open_files(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text("import fusion.sandbox as s\nprint(s.run(divmod, 7, 3, file='x'))\n")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
     assert done.stdout == "[2, 1]\n"
 
 
@@ -282,3 +283,19 @@ def test_reading_directly_is_possible_for_finding_faults():
     with fusion.limits(direct=True):
         assert sandbox.run(misbehaving.process, file="map.bcf") == os.getpid()
     assert sandbox.run(misbehaving.process, file="map.bcf") != os.getpid()
+
+
+def test_nothing_stays_behind_of_a_program_that_was_killed(tmp_path):
+    code = (
+        "import os, fusion.sandbox as s; from tests import misbehaving;"
+        "ds = s.run(misbehaving.volume, True, file='x'); parts = ds['image'].data.dask.values();"
+        "print(*(v.worker.spool for v in parts if hasattr(v, 'worker')), flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    place = Path(done.stdout.split()[0])
+    assert place.name.startswith("conspectus-")
+    deadline = time.monotonic() + 20
+    while place.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not place.exists()
