@@ -1,7 +1,8 @@
 """A spectral map as a few endmembers and their abundances: Poisson-weighted NMF, principal components, pure pixels.
 
-The engines are ARPACK and coordinate descent, on a sparse matrix where most counts are zero. What is added: labels, a fixed
-order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard errors.
+The engines are ARPACK and coordinate descent, on a sparse matrix where most counts are zero. What is added: labels,
+a fixed order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard
+errors.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def normalise(ds: xr.Dataset, *, by: Literal["area", "max", "norm"] | Sequence[f
     -------
     Dataset
         The same dataset with intensities, in ``1`` or, for areas, in the inverse unit of the axis; lazy if it was.
-        A spectrum whose divisor is not positive or not finite becomes NaN. Counts become intensities. The standard error, of
-        counts that of Poisson, is carried through the division, the error of the divisor included:
+        A spectrum whose divisor is not positive or not finite becomes NaN. Counts become intensities. The standard
+        error, of counts that of Poisson, is carried through the division, the error of the divisor included:
         σ²(aᵢ/S) = [σᵢ² (1 − 2 rᵢ gᵢ) + rᵢ² Σ gⱼ² σⱼ²] / S² with r = a/S and g = ∂S/∂a, to first order and for
         channels that are independent.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -15,6 +16,7 @@ _PTS: Final = b"PTTDFILE"
 _WDF: Final = b"WDF1"
 _SPD: Final = b"MAPSPECTRA_DATA"
 _IMAGE: Final = (52).to_bytes(4, "little")
+_RIPPLE: Final = ("width", "height", "depth", "data-length")
 _ASW_PTS: Final = "*/*/*.pts"
 _BLOCK: Final = struct.Struct("<4sIQ")
 
@@ -30,12 +32,12 @@ class Block(NamedTuple):
 def require_whole(path: Path, plugin: str) -> None:
     """Refuse a file that is shorter than it says itself.
 
-    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map) or Renishaw (wdf). The compiled
-    reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays, that of dm4 files does
-    not miss what lies behind the values, and maps of EDAX are mapped into memory, where a missing end is only noticed
-    when it is asked for. Other
-    formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its blocks
-    cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
+    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), MSA, Renishaw (wdf), or Ripple with
+    the values beside it. The compiled reader of bcf files crashes on the first missing byte, that of pts files counts
+    fewer X-rays, that of dm4 files does not miss what lies behind the values, that of msa files takes the numbers that
+    are there, and maps of EDAX and Ripple are mapped into memory, where a missing end is only noticed when it is asked
+    for. Other formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its
+    blocks cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
 
     Parameters
     ----------
@@ -153,12 +155,40 @@ def _renishaw(path: Path) -> int:
     """Return where the last block ends; a block header that is cut itself promises at least its own length."""
     with path.open("rb") as stream:
         if stream.read(len(_WDF)) != _WDF:
-            return 0
+            # the plugin would look for it for ever
+            raise FileReadError(path, f"damaged: it does not begin with {_WDF.decode()}", hint=_AGAIN)
     end = max((block.start + block.size for block in blocks(path)), default=0)
     if end + _BLOCK.size <= path.stat().st_size:
         # the plugin would look for a block there for ever
         raise FileReadError(path, f"damaged: no block begins at byte {end}", hint=_AGAIN)
     return end + _BLOCK.size if end < path.stat().st_size else end
+
+
+def _msa(path: Path) -> int:
+    """Return one byte more than there are if the last keyword is missing, which the format requires (ISO 22029)."""
+    return 0 if b"#ENDOFDATA" in path.read_bytes().upper() else path.stat().st_size + 1
+
+
+def _ripple(path: Path) -> int:
+    """Return one byte more than there are if the last line has no end; refuse values that end too early.
+
+    The files of INCA, which begin with a bracket, have a syntax of their own and are left to the reader.
+    """
+    content = path.read_bytes()
+    if b"(" in content.partition(b"\n")[0]:
+        return 0
+    said = dict(line.split("\t")[:2] for line in content.decode("latin-1").splitlines() if "\t" in line)
+    values = next((file for end in ("raw", "RAW") if (file := path.with_name(path.name[:-3] + end)).is_file()), None)
+    if values is not None:
+        _require_length(values, lambda _: _ripple_values(path, said))
+    return 0 if content.endswith(b"\n") else len(content) + 1
+
+
+def _ripple_values(path: Path, said: Mapping[str, str]) -> int:
+    try:
+        return prod(int(said[key]) for key in _RIPPLE) + int(said["offset"])
+    except (KeyError, ValueError) as error:
+        raise FileReadError(path, f"damaged: it does not tell the number of values ({error})", hint=_AGAIN) from error
 
 
 def _at(stream: BinaryIO, place: int, count: int) -> bytes:
@@ -167,5 +197,6 @@ def _at(stream: BinaryIO, place: int, count: int) -> bytes:
 
 
 _PROMISES: Final[dict[str, Callable[[Path], int]]] = {
-    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "renishaw": _renishaw,
+    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "msa": _msa, "renishaw": _renishaw,
+    "ripple": _ripple,
 }  # fmt: skip
