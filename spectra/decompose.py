@@ -14,7 +14,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import signal_dim, spatial_dims
+from fusion.conventions import kind, signal_dim, spatial_dims
 from fusion.errors import DataError
 from spectra.borrowed import HYPERSPY, by_hyperspy
 from spectra.descent import nonnegative
@@ -102,9 +102,9 @@ def decompose(
         is left out. For ``"pca"`` the shares add up, for ``"nmf"`` they overlap. Components are in descending
         share; the largest entry of each endmember is positive. Attribute ``converged`` is ``"no"`` where an
         iteration was stopped, for NMF after 2000 rounds.
-        With ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"`` also ``abundance_stderr`` and
-        ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also ``pure_pixel(component, axis)``, the
-        position of the pixel that is the endmember.
+        Of counts (``cell_methods`` sum) under ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"``
+        also ``abundance_stderr`` and ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also
+        ``pure_pixel(component, axis)``, the position of the pixel that is the endmember.
 
     Raises
     ------
@@ -123,7 +123,8 @@ def decompose(
     1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
     without the one and channels without the other (`benchmarks/intervals.py`). No noise says how far a decomposition
     is off that the data do not determine. Where nothing at all holds a rotation, errors are infinite. `bootstrap`
-    finds them by refitting, `unmix` fits spectra that are known.
+    finds them by refitting, `unmix` fits spectra that are known. Intensities have no errors, since how much noise
+    they have is not known.
 
     References
     ----------
@@ -184,7 +185,7 @@ def labelled_factors(
     scores, spectra = scores[:, order], spectra[order]
     corner = None if corner is None else corner[order]
     errors = None
-    if weighting == "poisson" and not closure:
+    if weighting == "poisson" and kind(array) == "sum" and not closure:
         errors = _errors(scores, spectra, matrix, method, corner)
     found = _variables(scores, spectra, share[order], errors, matrix, array, closure)
     if corner is not None:

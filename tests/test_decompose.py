@@ -152,6 +152,19 @@ def test_standard_error_covers_the_truth():
     assert 0.92 < (np.abs(z) < 2.0).mean() < 0.98
 
 
+def test_intensities_have_no_standard_error():
+    """Their noise is not known: that of Poisson in other units would be wrong by the root of the gain."""
+    ds = as_map(np.random.default_rng(5).poisson(100.0, (4, 5, 6)) * 37.0, unit="1")
+    ds["counts"].attrs["cell_methods"] = "y: x: mean"
+    found = spectra.decompose(ds, 2)
+    known = spectra.unmix(ds, found["endmember"])
+    for result in (found, known):
+        assert not [name for name in result if "stderr" in name]
+        assert "ancillary_variables" not in result["abundance"].attrs
+    with pytest.raises(DataError, match="counts"):
+        spectra.bootstrap(found)
+
+
 def test_standard_error_of_a_fit_with_fixed_endmembers():
     pure, amount = truth(size=2)
     weight = (amount.reshape(-1, 3) @ pure).sum(axis=0)
