@@ -94,7 +94,7 @@ def row(seeds: range, dose: float, background: float = 0.0, draws: int = 0) -> A
 
 def table(title: str, maps: int, background: float = 0.0, draws: int = 0) -> Array:
     """Print one line for each dose and their mean."""
-    each = maps // len(DOSES)
+    each = max(maps // len(DOSES), 1)
     print(f"{title}, {each * len(DOSES)} maps\n{'counts':>8}{'absent':>8} | blind{'all':>7}{'present':>9}{'absent':>8}"
           f"{'endmembers':>12} | known{'all':>7}{'present':>9}")  # fmt: skip
     rows = []

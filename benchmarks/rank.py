@@ -64,7 +64,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Count the components of maps with a known number of them.")
     parser.add_argument("--maps", type=int, default=200)
-    each = parser.parse_args().maps // len(STRENGTHS)
+    each = max(parser.parse_args().maps // len(STRENGTHS), 1)
     rows = [row(range(i * each, (i + 1) * each), strength) for i, strength in enumerate(STRENGTHS)]
     print(f"right in {100 * np.mean(rows, axis=0)[0]:.1f} % of {each * len(STRENGTHS)} maps")
     row(range(each), 1.2)

@@ -26,7 +26,7 @@ _ROW, _SPECTRUM, _GAP, _LETTER, _LINE = 1.5, 5.6, 0.75, 0.068, 0.14
 
 
 def scree(counted: xr.Dataset) -> Figure:
-    """Draw the singular values of a map beside what noise reaches.
+    """Draw the singular values of a map beside what of them other counts show again.
 
     Parameters
     ----------
@@ -50,18 +50,23 @@ def scree(counted: xr.Dataset) -> Figure:
     >>> axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)}
     >>> ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
     >>> scree(count_components(ds, most=5)).axes[0].get_title()
-    '1 component above noise'
+    '1 component shows again'
     """
-    _require(counted, "count_components", "singular_value", "threshold", "components")
-    values, threshold, count = (counted[key].values for key in ("singular_value", "threshold", "components"))
+    _require(counted, "count_components", "singular_value", "cross_validated", "cross_validated_stderr", "components")
+    values, kept, error = (
+        counted[key].values for key in ("singular_value", "cross_validated", "cross_validated_stderr")
+    )
+    count = int(counted["components"])
     figure, axes = _figure()
     number = np.arange(1, values.size + 1)
-    axes.semilogy(number[:count], values[:count], "o", color="#1f6fb4", label="counted")
-    axes.semilogy(number[count:], values[count:], "o", color="#9aa5b1", label="not counted")
-    axes.axhline(threshold, color="#c0392b", linewidth=1.0, label="noise reaches")
-    axes.set(xlabel="component", ylabel="singular value", xticks=number)
-    axes.set_title(f"{count} component{'s' if count != 1 else ''} above noise")
-    axes.legend(frameon=False)
+    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.plot(number, values, "_", color="#4d4d4d", markersize=14, label="singular value")
+    for rows, color, label in ((slice(count), "#1f6fb4", "shown again"), (slice(count, None), "#9aa5b1", "not clear")):
+        axes.errorbar(number[rows], kept[rows], 2 * error[rows], fmt="o", color=color, capsize=3, label=label)
+    axes.set_yscale("symlog", linthresh=max(float(4 * np.median(error)), 1e-6), linscale=0.5)
+    axes.set(xlabel="component", ylabel="over the first", xticks=number, ylim=(min(0.0, (kept - 3 * error).min()), 1.5))
+    axes.set_title(f"{count} component{'s show' if count != 1 else ' shows'} again")
+    axes.legend(frameon=False, title="with two standard errors")
     return figure
 
 

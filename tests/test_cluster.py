@@ -107,12 +107,14 @@ def test_true_components_are_stable_and_surplus_ones_are_not():
         spectra.similarities(ds)
 
 
-def test_the_scree_shows_values_and_noise(tmp_path):
+def test_the_scree_shows_values_and_what_is_found_again(tmp_path):
     counted = spectra.count_components(phases(dose=50.0)[0], most=6)
     figure = spectra.scree(counted)
     figure.savefig(tmp_path / "scree.png")
-    drawn = np.concatenate([line.get_ydata() for line in figure.axes[0].lines[:2]])
-    assert_allclose(drawn, counted["singular_value"])
-    assert_allclose(figure.axes[0].lines[2].get_ydata(), float(counted["threshold"]))
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert_allclose(lines["singular value"], counted["singular_value"])
+    shown = [bars.lines[0].get_ydata() for bars in figure.axes[0].containers]
+    assert_allclose(np.concatenate(shown), counted["cross_validated"])
+    assert shown[0].size == int(counted["components"])
     with pytest.raises(ConventionError, match=r"give what spectra\.count_components returns"):
         spectra.scree(phases()[0])
