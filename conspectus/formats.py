@@ -30,9 +30,10 @@ What opens, shown by opening it: a row for each item of each measured file, and 
 - **lazy**: values are read when they are asked for.
 """
 _ASIDE: Final = "## Measured files that are not opened\n"
-_GENERATED: Final = """## Formats without a measured file
+_GENERATED: Final = """## Formats without a measured file of the technique
 
-Their tests write files in the layout of the format, by code of our own or by the library of the format.
+Each test writes a file in the layout of the format, by code of our own or by a library, and reads it: values at known
+places, axes, units. **operando**: a series over time.
 """
 _UNPROVEN: Final = """## Formats read by RosettaSciIO
 
@@ -98,16 +99,14 @@ def markdown(found: Mapping[str, Sequence[Item]]) -> str:
     known = entries()
     rows = [_row(name, known[name], item) for name in sorted(found, key=lambda n: (known[n].technique.casefold(), n))
             for item in found[name]]  # fmt: skip
-    generated = [
-        (name, ", ".join(row["technique"]), f"`{row['test']}`") for name, row in content()["generated"].items()
-    ]
+    written = [(word, name, f"`{test}`") for name, row in content()["generated"].items() for word, test in row.items()]
     return "\n".join([
         _HEAD,
         _grid(("technique", "format", "file", "item", "axes", "given", "place", "lazy"), rows),
         _ASIDE,
         _grid(("file", "reason"), content()["aside"].items()),
         _GENERATED,
-        _grid(("format", "technique", "written by"), generated),
+        _grid(("technique", "format", "test"), sorted(written, key=lambda row: row[0].casefold())),
         _UNPROVEN,
         _grid(("format", "technique"), ((name, ", ".join(names)) for name, names in content()["unproven"].items())),
     ])  # fmt: skip
@@ -116,7 +115,7 @@ def markdown(found: Mapping[str, Sequence[Item]]) -> str:
 def by_technique() -> dict[str, list[str]]:
     """Return the formats of each word for a technique, in the order of the table."""
     pairs = [(entry.technique, entry.format) for entry in entries().values()]
-    pairs += [(word, name) for name, row in content()["generated"].items() for word in row["technique"]]
+    pairs += [(word, name) for name, row in content()["generated"].items() for word in row]
     pairs += [(word, name) for name, words in content()["unproven"].items() for word in words]
     return {word: list(dict.fromkeys(name for other, name in pairs if other == word)) for word, _ in pairs}
 

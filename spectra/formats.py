@@ -87,10 +87,18 @@ def _plugin(path: Path, extension: str) -> str:
     if plugin is None:
         hint = elsewhere.advice(path, "spectra.open", _accepted())
         raise FileReadError(path, f"unknown format {extension or '(no extension)'!r}", hint=hint)
+    if plugin == "jeol" and _is_mrc(path):
+        raise FileReadError(path, "a map of densities (MRC, CCP4)", hint="open it with volumes.open")
     if plugin == "hspy":
         with hdf5.opened(path) as file:
             hdf5.refuse_foreign(file)
     return plugin
+
+
+def _is_mrc(path: Path) -> bool:
+    """Whether a file is of MRC2014 or CCP4, whose word 53 says so; JEOL's maps of elements end in .map too."""
+    with path.open("rb") as stream:
+        return stream.read(211)[208:] == b"MAP"
 
 
 def _accepted() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ _WDF: Final = b"WDF1"
 _SPD: Final = b"MAPSPECTRA_DATA"
 _IMAGE: Final = (52).to_bytes(4, "little")
 _ASW_PTS: Final = "*/*/*.pts"
+_END: Final = b"#ENDOFDATA"
+_RPL: Final = re.compile(r"^\W*(?:MLX::)?(width|height|depth|offset|data-length)\W+(\d+)", re.I | re.M)
 _BLOCK: Final = struct.Struct("<4sIQ")
 
 
@@ -30,7 +33,8 @@ class Block(NamedTuple):
 def require_whole(path: Path, plugin: str) -> None:
     """Refuse a file that is shorter than it says itself.
 
-    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map) or Renishaw (wdf). The compiled
+    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), Renishaw (wdf), Ripple (rpl with the
+    raw file beside it) or a spectrum of ISO 22029 (msa), whose readers take what is there for the whole. The compiled
     reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays, that of dm4 files does
     not miss what lies behind the values, and maps of EDAX are mapped into memory, where a missing end is only noticed
     when it is asked for. Other
@@ -48,9 +52,7 @@ def require_whole(path: Path, plugin: str) -> None:
     FileReadError
         If the file is cut short, or the blocks of a wdf file do not follow one another.
     """
-    # a project of JEOL is a list: the maps lie in folders beside it
-    parts = sorted(path.parent.glob(_ASW_PTS)) if path.suffix.lower() == ".asw" else [path]
-    for part in parts if plugin in _PROMISES else []:
+    for part in _parts(path, plugin) if plugin in _PROMISES else []:
         _require_length(part, _PROMISES[plugin])
 
 
@@ -69,6 +71,19 @@ def blocks(path: Path) -> Iterator[Block]:
                 return
             yield Block(name, place + _BLOCK.size, size - _BLOCK.size)
             place += size
+
+
+def _parts(path: Path, plugin: str) -> list[Path]:
+    """Return the files with the values: a project of JEOL lists maps in folders beside it, Ripple keeps one beside."""
+    if path.suffix.lower() == ".asw":
+        return sorted(path.parent.glob(_ASW_PTS))
+    if plugin != "ripple":
+        return [path]
+    found = [raw for raw in (path.with_suffix(".raw"), path.with_suffix(".RAW")) if raw.is_file()]
+    if not found:
+        reason = f"its values are not beside it, in {path.stem}.raw"
+        raise FileReadError(path, reason, hint="copy both files into one folder")
+    return found
 
 
 def _require_length(path: Path, promised: Callable[[Path], int]) -> None:
@@ -161,11 +176,26 @@ def _renishaw(path: Path) -> int:
     return end + _BLOCK.size if end < path.stat().st_size else end
 
 
+def _ripple(path: Path) -> int:
+    """Return the length of a raw file that the list of its parameters beside it gives."""
+    listed = next(file for file in (path.with_suffix(".rpl"), path.with_suffix(".RPL")) if file.is_file())
+    said = {key.lower(): int(value) for key, value in _RPL.findall(listed.read_text(encoding="latin-1"))}
+    values = said.get("width", 1) * said.get("height", 1) * said.get("depth", 1)
+    return said.get("offset", 0) + values * said.get("data-length", 1)
+
+
+def _msa(path: Path) -> int:
+    """Return the length of the file if it has the mark of its end, else one more."""
+    content = path.read_bytes()
+    return len(content) + (_END not in content.upper())
+
+
 def _at(stream: BinaryIO, place: int, count: int) -> bytes:
     stream.seek(place)
     return stream.read(count)
 
 
 _PROMISES: Final[dict[str, Callable[[Path], int]]] = {
-    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "renishaw": _renishaw,
+    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "msa": _msa, "renishaw": _renishaw,
+    "ripple": _ripple,
 }  # fmt: skip
