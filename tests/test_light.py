@@ -230,8 +230,9 @@ class TestCzi:
         [("LaserScanningConfocalMicroscopy", "confocal"), ("STED", "STED"), ("PALM", "SMLM"), ("Other", None)],
     )
     def test_the_mode_that_all_channels_share(self, tmp_path, mode, technique):
-        path = write_czi(tmp_path / "cell.czi", values(1, 3, 2, 5, 7),
-                         edit=lambda xml: xml.replace("<PixelType>", f"<AcquisitionMode>{mode}</AcquisitionMode><PixelType>"))  # fmt: skip
+        said = f"<AcquisitionMode>{mode}</AcquisitionMode><PixelType>"
+        data = values(1, 3, 2, 5, 7)
+        path = write_czi(tmp_path / "cell.czi", data, edit=lambda xml: xml.replace("<PixelType>", said))
         assert fusion.check(volumes.open(path)).attrs.get("technique") == technique
 
     def test_time_needs_a_step(self, tmp_path):

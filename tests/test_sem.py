@@ -378,7 +378,7 @@ class TestMrc:
         start = {"nxstart": 20, "nystart": 0, "nzstart": -7}
         path = self.write(tmp_path / "emd_1.map", data, mapc=2, mapr=1, maps=3, ispg=19, mx=40, my=50, mz=60,
                           cella=(60.0, 100.0, 180.0), **start)  # fmt: skip
-        with open(path, "r+b") as stream:  # CCP4 knows no version
+        with path.open("r+b") as stream:  # CCP4 knows no version
             stream.seek(27 * 4)
             stream.write(bytes(4))
         ds = fusion.check(volumes.open(path))
