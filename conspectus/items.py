@@ -22,6 +22,7 @@ NOT_TOLD: Final = "not told"
 MANY: Final = 16
 _POINT: Final = "point"
 _ANGLE: Final = 0.05
+_TIMES: Final = ((1.0, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"), (1e12, "ps"), (1e15, "fs"))
 
 
 class Item(NamedTuple):
@@ -150,14 +151,34 @@ def _axis(dim: str, coordinate: xr.DataArray, size: int) -> str:
     steps = np.diff(values)
     even = size < 3 or bool(np.ptp(steps) <= 1e-3 * abs(steps.mean()))
     if dim not in SPATIAL:
-        ends = f"{values[0]:.6g} to {values[-1]:.6g} {unit}" if size > 1 else f"{values[0]:.6g} {unit}"
-        return f"{dim} {size}, {ends}{'' if even else ', uneven'}"
+        return f"{dim} {size}, {_signal(values, unit, even)}"
     if size == 1:
         return f"{dim} 1 at {_signed(float(values[0]))}"
     step, extent = float(steps.mean()), abs(float(values[-1] - values[0]))
     if even:
         return f"{dim} {size} × {length(step)} = {length(size * step)}"
     return f"{dim} {size}, uneven, over {length(extent)}"
+
+
+def _signal(values: Any, unit: str, even: bool) -> str:
+    """Say the first and the last value of a signal axis, and its step; seconds with a prefix.
+
+    Examples
+    --------
+    >>> _signal(np.array([-2e-12, 4e-12, 1e-11]), "s", True), _signal(np.array([-0.4, 20.0]), "keV", True)
+    ('−2 to 10 ps, step 6 ps', '−0.4 to 20 keV, step 20.4 keV')
+    """
+    factor, unit = _prefixed(float(abs(values).max())) if unit == "s" else (1.0, unit)
+    first, last = (f"{value * factor:.6g}".replace("-", "−") for value in values[[0, -1]])
+    if len(values) == 1:
+        return f"{first} {unit}"
+    step = (values[-1] - values[0]) * factor / (len(values) - 1)
+    return f"{first} to {last} {unit}, {f'step {step:.4g} {unit}' if even else 'uneven'}"
+
+
+def _prefixed(seconds: float) -> tuple[float, str]:
+    """Return the factor and the unit in which a time is at least 1."""
+    return next((known for known in _TIMES if seconds * known[0] >= 1.0), _TIMES[-1])
 
 
 def _range(dim: str, coordinate: xr.DataArray) -> str:

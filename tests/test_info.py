@@ -45,6 +45,9 @@ def test_size_step_and_extent_of_each_axis() -> None:
     axes = {"y": Axis("um", step=1.0), "energy": Axis("eV", values=[0.0, 10.0, 30.0]), "z": Axis("mm", values=-2.0)}
     ds = fusion.dataset({"counts": (("y", "energy"), np.zeros((1, 3)))}, axes, name="line", cell_methods="sum")
     assert item_of(ds).axes == ("y 1 at 0", "energy 3, 0 to 0.03 keV, uneven", "z at −2 mm")
+    film = {"x": Axis("um", step=1.0), "time": Axis("ps", values=[-2.0, -1.5, -1.0])}
+    ds = fusion.dataset({"image": (("x", "time"), np.zeros((1, 3)))}, film, name="film", cell_methods="mean")
+    assert item_of(ds).axes == ("x 1 at 0", "time 3, −2 to −1 ps, step 0.5 ps")
     slices = {"z": Axis("um", values=[0.0, 0.01, 0.5]), "channel": ["DAPI", "GFP"]}
     ds = fusion.dataset({"stack": (("z", "channel"), np.zeros((3, 2)))}, slices, name="s", cell_methods="mean")
     assert item_of(ds).axes == ("z 3, uneven, over 500 nm", "channel 2: DAPI, GFP")
@@ -117,7 +120,7 @@ def test_a_measured_map_reads_well(measured: Find) -> None:
         "x 100 × 8.74 µm = 874 µm",
         "on the stage",
         "tilted 0.5°",
-        "energy 2048, -0.47",
+        "energy 2048, −0.47",
     ):
         assert said in text
 
