@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from os import PathLike
 
 
@@ -28,6 +29,9 @@ class ConventionError(ConspectusError, ValueError):
         self.faults = tuple(faults)
         count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
         super().__init__(f"{count}: {'; '.join(self.faults)}")
+
+    def __reduce__(self) -> tuple[type[ConventionError], tuple[tuple[str, ...]]]:
+        return type(self), (self.faults,)
 
 
 class UnitError(ConspectusError, ValueError):
@@ -67,6 +71,10 @@ class FileReadError(ConspectusError, OSError):
     def __init__(self, path: str | PathLike[str], reason: str, *, hint: str = "") -> None:
         self.path, self.reason, self.hint = path, reason, hint
         super().__init__("; ".join(part for part in (f"{path}: {reason}", hint) if part))
+
+    def __reduce__(self) -> tuple[Callable[..., FileReadError], tuple[()]]:
+        # Exception's own would call with the text alone: an error of a file could not leave a process pool
+        return partial(FileReadError, self.path, self.reason, hint=self.hint), ()
 
 
 class TruncatedFileWarning(UserWarning):

@@ -11,13 +11,14 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import signal
 import socket
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -29,13 +30,16 @@ from fusion import wire
 from fusion.errors import ConspectusError
 
 _FORBIDDEN: Final = (
-    "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.link",
-    "os.posix_spawn", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system", "os.truncate",
-    "pickle.find_class", "pty.spawn", "shutil.rmtree", "socket.bind", "socket.connect", "socket.getaddrinfo",
-    "subprocess.Popen",
+    "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.link", "os.mkdir",
+    "os.posix_spawn", "os.remove", "os.removexattr", "os.rename", "os.rmdir", "os.setxattr", "os.spawn", "os.symlink",
+    "os.system", "os.truncate", "os.utime", "pickle.find_class", "pty.spawn", "shutil.rmtree", "socket.__new__",
+    "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen",
 )  # fmt: skip
 _TRUSTED: Final = ("dask.tokenize", "numba.core.caching", "numba.core.serialize")
 """Modules that pickle what is their own: the names of graphs, and compiled functions in a folder of their own."""
+_SYSTEM: Final = ("/usr/lib", "/lib", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices", "/dev/null", "/dev/urandom")
+_OWN: Final = ("cgroup", "maps", "stat", "statm", "status")
+"""What a process may know of itself: not its environment, in which keys and passwords stand."""
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -59,15 +63,20 @@ def serve(control: int) -> None:
 
 def _forked(channel: socket.socket, connection: int, status: int) -> None:
     with Connection(connection) as requests, open(status, "wb") as report, suppress(EOFError):
-        for prepare in pickle.loads(requests.recv_bytes()):
+        preparations, spool = pickle.loads(requests.recv_bytes())
+        for prepare in preparations:
             prepare()
+        _libraries(len(sys.modules))
         if os.fork() == 0:
             channel.close()
-            _watch(requests, report)
+            _watch(requests, report, spool)
 
 
-def _watch(requests: Connection, report: Any) -> NoReturn:
-    """Start the worker and write how it ended: only its parent learns which signal killed it."""
+def _watch(requests: Connection, report: Any, spool: str) -> NoReturn:
+    """Start the worker, write how it ended, which only its parent learns, and remove what it left.
+
+    The worker ends with the last process that holds the other end, however that ends.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     worker = os.fork()
     if worker == 0:
@@ -77,9 +86,10 @@ def _watch(requests: Connection, report: Any) -> NoReturn:
     report.write(f"{worker}\n".encode())
     report.flush()
     _, outcome = os.waitpid(worker, 0)
-    if os.WIFSIGNALED(outcome):
-        report.write(signal.Signals(os.WTERMSIG(outcome)).name.encode())
-        report.flush()
+    with suppress(OSError), report:
+        if os.WIFSIGNALED(outcome):
+            report.write(signal.Signals(os.WTERMSIG(outcome)).name.encode())
+    shutil.rmtree(spool, ignore_errors=True)
     os._exit(0)
 
 
@@ -92,10 +102,11 @@ def _work(requests: Connection) -> NoReturn:
         function, arguments, file, limits = pickle.loads(requests.recv_bytes())
         spool = Path(limits["spool"])
         _limit(limits["memory"], limits["output"])
-        sys.addaudithook(_guard([file.parent if not file.is_dir() else file], spool))
+        # a link that the user names is meant; what else it stands beside is not
+        sys.addaudithook(_guard([file.resolve(), file if file.is_dir() else file.parent], spool))
         lazy: dict[str, Any] = {}
         _answer(requests, partial(function, *arguments), spool, lazy, limits["seconds"])
-        while lazy:
+        while True:
             key, index = json.loads(requests.recv_bytes())
             _answer(requests, partial(_block, lazy[key], index), spool, {}, limits["seconds"])
     except (EOFError, OSError):
@@ -142,8 +153,9 @@ def _limit(memory: int, output: int) -> None:
 
 def _guard(readable: list[Path], spool: Path) -> Callable[[str, Any], None]:
     """Return an audit hook that lets a reader see its file's folder and the libraries, and write to `spool`."""
-    open_to = tuple(os.path.realpath(place) for place in (*map(str, readable), str(spool), *_libraries()))
     inside = os.path.realpath(spool)
+    own = [f"/proc/{os.getpid()}/{name}" for name in _OWN]
+    open_to = (*map(os.path.realpath, readable), inside, *_libraries(len(sys.modules)), *own)
 
     def hook(event: str, arguments: Any) -> None:
         if event in _FORBIDDEN and not _trusted():
@@ -158,22 +170,15 @@ def _guard(readable: list[Path], spool: Path) -> Callable[[str, Any], None]:
     return hook
 
 
-def _libraries() -> list[str]:
-    """Return the folders of Python, its packages and the shared libraries, and what the system says of itself."""
+@cache
+def _libraries(_: int) -> tuple[str, ...]:
+    """Return the folders of Python, its packages and the shared libraries, and what the system says of itself.
+
+    They are found by the server, once for each number of modules: that takes longer than the fork.
+    """
     packages = [str(Path(str(module.__file__)).parent) for module in list(sys.modules.values()) if _is_package(module)]
-    return [
-        sys.prefix,
-        sys.base_prefix,
-        *packages,
-        "/usr/lib",
-        "/lib",
-        "/proc/self",
-        "/proc/cpuinfo",
-        "/proc/meminfo",
-        "/sys/devices",
-        "/dev/null",
-        "/dev/urandom",
-    ]
+    places = {sys.prefix, sys.base_prefix, *packages, *_SYSTEM}
+    return tuple(sorted(map(os.path.realpath, places)))
 
 
 def _is_package(module: ModuleType) -> bool:

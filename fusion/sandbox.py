@@ -37,6 +37,7 @@ Preparations: TypeAlias = Sequence[Callable[[], object]]
 AVAILABLE: Final = hasattr(os, "fork") and hasattr(socket, "send_fds") and bool(sys.executable)
 """Whether files are read in a process of their own here: on Linux and macOS, not on Windows."""
 _LONGEST_ANSWER: Final = 256 * 2**20
+_MEMORY: Final = Path("/dev/shm")
 _DAMAGED: Final = "the file is damaged or hostile; copy or export it again"
 
 
@@ -157,6 +158,7 @@ class _Worker:
         self.lock = threading.Lock()
         self.owner = 0
         self.close: Callable[[], object] = int
+        self.stamp = _stamp(job[2])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Worker, (self.job, self.preparations)
@@ -169,6 +171,8 @@ class _Worker:
     def block(self, key: str, index: list[list[int]]) -> Any:
         """Return a block of a lazy array."""
         with self.lock:
+            if _stamp(self.job[2]) != self.stamp:
+                raise FileReadError(self.job[2], "the file has changed since it was opened", hint="open it again")
             if self.owner != os.getpid():
                 # the worker is gone, or that of another process from which this object came
                 self._start()
@@ -177,21 +181,31 @@ class _Worker:
 
     def _start(self) -> Any:
         self.close()
-        self.spool = Path(tempfile.mkdtemp(prefix="conspectus-"))
-        self.requests, self.status = _server().fork(self.preparations)
-        self.close = weakref.finalize(self, _close, self.requests, self.status, self.spool)
-        self.process, self.owner = int(self.status.readline()), os.getpid()
-        self.requests.send_bytes(pickle.dumps((*self.job, {**self.allowed, "spool": str(self.spool)})))
+        try:
+            self.spool, self.allowed["output"] = _room(self.allowed["memory"])
+            self.requests, self.status = _server().fork(self.preparations, self.spool)
+            self.close = weakref.finalize(self, _close, self.requests, self.status)
+            self.process, self.owner = int(self.status.readline()), os.getpid()
+            self.requests.send_bytes(pickle.dumps((*self.job, {**self.allowed, "spool": str(self.spool)})))
+        except (OSError, ValueError) as error:
+            if hasattr(self, "spool"):
+                shutil.rmtree(self.spool, ignore_errors=True)
+            reason = f"no process could be started to read it ({error or type(error).__name__})"
+            hint = "too many lazy files may be open at once, or the folder for temporary files be full"
+            raise FileReadError(self.job[2], reason, hint=hint) from error
         return self._received()
 
     def _received(self) -> Any:
         try:
             said = json.loads(self.requests.recv_bytes(_LONGEST_ANSWER))
-        except EOFError:
+        except (EOFError, ConnectionError):
             self.owner = 0
             raise self._failure(self.status.read().decode()) from None
+        except OSError:
+            self._kill()
+            raise self._failure("an answer that is too long") from None
         except BaseException:
-            # interrupted here, or an answer too long: the worker would go on until its time is up
+            # interrupted here: the worker would go on until its time is up
             self._kill()
             raise
         for name, message in said["warnings"]:
@@ -221,11 +235,10 @@ class _Worker:
         self.owner = 0
 
 
-def _close(requests: Connection, status: BinaryIO, spool: Path) -> None:
-    """End a worker, which waits for requests, and remove what it left."""
+def _close(requests: Connection, status: BinaryIO) -> None:
+    """End a worker, which waits for requests."""
     requests.close()
     status.close()
-    shutil.rmtree(spool, ignore_errors=True)
 
 
 class _Server:
@@ -234,18 +247,20 @@ class _Server:
     def __init__(self) -> None:
         self.owner, self.lock = os.getpid(), threading.Lock()
         self.control, theirs = socket.socketpair()
+        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         with theirs:
             code = f"from fusion.forkserver import serve; serve({theirs.fileno()})"
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code],
+                # -P: else a numpy.py in the working directory, beside the data, would be imported there
+                [sys.executable, "-P", "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
                 # an interrupt from the keyboard is for this process, which stops its workers itself
                 start_new_session=True,
             )
 
-    def fork(self, preparations: Preparations) -> tuple[Connection, BinaryIO]:
+    def fork(self, preparations: Preparations, spool: Path) -> tuple[Connection, BinaryIO]:
         """Return the connection to a new worker, and the pipe that tells its number and how it ended."""
         ours, theirs = socket.socketpair()
         status, report = os.pipe()
@@ -253,7 +268,7 @@ class _Server:
             socket.send_fds(self.control, [b"+"], [theirs.fileno(), report])
             os.close(report)
         connection = Connection(ours.detach())
-        connection.send_bytes(pickle.dumps(preparations))
+        connection.send_bytes(pickle.dumps((preparations, str(spool))))
         return connection, os.fdopen(status, "rb")
 
     def close(self) -> None:
@@ -280,12 +295,28 @@ def _allowed(given: Limits, file: Path) -> dict[str, Any]:
     """Return the limits for one file as numbers."""
     memory = given.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     size = file.stat().st_size if file.is_file() else 0
-    return {"memory": memory, "output": memory, "seconds": given.seconds or 120.0 + size / 1e7}
+    return {"memory": memory, "seconds": given.seconds or 120.0 + size / 1e7}
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Return what differs if a file was written or replaced: number, size and time of change; of a folder nothing."""
+    if not file.is_file():
+        return ()
+    said = file.stat()
+    return said.st_ino, said.st_size, said.st_mtime_ns
+
+
+def _room(output: int) -> tuple[Path, int]:
+    """Return a new folder for values and how many bytes go into it: in memory where that has room, else on disk."""
+    free = shutil.disk_usage(_MEMORY).free if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else 0
+    if free < output // 2:
+        return Path(tempfile.mkdtemp(prefix="conspectus-")), output
+    return Path(tempfile.mkdtemp(prefix="conspectus-", dir=_MEMORY)), min(output, free)
 
 
 def _explained(fault: str, allowed: Mapping[str, Any]) -> tuple[str, str]:
     """Return reason and hint for what a worker ended with: a signal, or the words of the reader."""
-    gigabytes, seconds = allowed["memory"] / 1e9, allowed["seconds"]
+    gigabytes, seconds = allowed["output" if fault == "SIGXFSZ" else "memory"] / 1e9, allowed["seconds"]
     if fault == "MemoryError" or fault == "SIGXFSZ":
         reason = f"reading it takes more than {gigabytes:.3g} GB of memory"
         return reason, f"{_DAMAGED}; if it is sound: with fusion.limits(memory=...), in bytes"

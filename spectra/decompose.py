@@ -1,7 +1,8 @@
 """A spectral map as a few endmembers and their abundances: Poisson-weighted NMF, principal components, pure pixels.
 
-The engines are ARPACK and scikit-learn, on a sparse matrix where most counts are zero. What is added: labels, a fixed
-order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard errors.
+The engines are ARPACK and coordinate descent, on a sparse matrix where most counts are zero. What is added: labels,
+a fixed order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard
+errors.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import signal_dim, spatial_dims
+from fusion.conventions import kind, signal_dim, spatial_dims
 from fusion.errors import DataError
 from spectra.borrowed import HYPERSPY, by_hyperspy
-from spectra.factors import Factors, independent, nonnegative, singular
+from spectra.descent import nonnegative
+from spectra.factors import Factors, independent, singular
 from spectra.nonneg import alternating, nnls
 from spectra.problem import Problem, Weighting, labelled, negative, problem, require_components, restored
 from spectra.simplex import Indices, corners
@@ -99,10 +101,10 @@ def decompose(
         component over that of the data, both weighted and not centred; it is what the fit loses if the component
         is left out. For ``"pca"`` the shares add up, for ``"nmf"`` they overlap. Components are in descending
         share; the largest entry of each endmember is positive. Attribute ``converged`` is ``"no"`` where an
-        iteration was stopped, for NMF after 2000 rounds, as happens on a strong baseline.
-        With ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"`` also ``abundance_stderr`` and
-        ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also ``pure_pixel(component, axis)``, the
-        position of the pixel that is the endmember.
+        iteration was stopped, for NMF after 2000 rounds.
+        Of counts (``cell_methods`` sum) under ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"``
+        also ``abundance_stderr`` and ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also
+        ``pure_pixel(component, axis)``, the position of the pixel that is the endmember.
 
     Raises
     ------
@@ -121,7 +123,8 @@ def decompose(
     1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
     without the one and channels without the other (`benchmarks/intervals.py`). No noise says how far a decomposition
     is off that the data do not determine. Where nothing at all holds a rotation, errors are infinite. `bootstrap`
-    finds them by refitting, `unmix` fits spectra that are known.
+    finds them by refitting, `unmix` fits spectra that are known. Intensities have no errors, since how much noise
+    they have is not known.
 
     References
     ----------
@@ -182,7 +185,7 @@ def labelled_factors(
     scores, spectra = scores[:, order], spectra[order]
     corner = None if corner is None else corner[order]
     errors = None
-    if weighting == "poisson" and not closure:
+    if weighting == "poisson" and kind(array) == "sum" and not closure:
         errors = _errors(scores, spectra, matrix, method, corner)
     found = _variables(scores, spectra, share[order], errors, matrix, array, closure)
     if corner is not None:

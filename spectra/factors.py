@@ -1,4 +1,4 @@
-"""The factors of a matrix, sparse or dense: leading singular vectors, and non-negative factors."""
+"""The factors of a matrix, sparse or dense: leading singular vectors, and independent components."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from fusion.errors import DataError
 from spectra.sparse import Array, Matrix
 from spectra.stream import Streamed
 
-_NMF_ROUNDS: Final = 2000
-_NMF_TOLERANCE: Final = 1e-6
 _ICA_ROUNDS: Final = 1000
 _ICA_TOLERANCE: Final = 1e-8
 _SAME: Final = 1e-9
@@ -73,36 +71,6 @@ def singular(matrix: Matrix, components: int, seed: int) -> Factors:
         while _left_out(matrix, found, random):
             found = _merged(found, _lanczos(_rest(matrix, found), components, random))
     return Factors(found.left * found.values, found.right)
-
-
-def nonnegative(matrix: Matrix, components: int, seed: int, start: str = "nndsvda") -> Factors:
-    """Return the non-negative factors of a matrix, by coordinate descent.
-
-    Parameters
-    ----------
-    matrix : array or csr_array, (row, column)
-        Not negative.
-    components : int
-    seed : int
-    start : {"nndsvda", "random"}
-        From the singular vectors, or from anywhere.
-
-    Examples
-    --------
-    >>> found = nonnegative(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), 2, seed=0)
-    >>> (found.scores @ found.factors).round(6), found.converged
-    (array([[1., 0.],
-            [2., 0.],
-            [0., 3.]]), True)
-    """
-    from sklearn.decomposition import NMF
-
-    # scikit-learn's own tolerance of 1e-4 stops while neighbouring pixels still have nothing in common
-    engine = NMF(int(components), init=start, random_state=seed, max_iter=_NMF_ROUNDS, tol=_NMF_TOLERANCE)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Maximum number of iterations")
-        scores = engine.fit_transform(matrix)
-    return Factors(scores, engine.components_, bool(engine.n_iter_ < _NMF_ROUNDS))
 
 
 def independent(scores: Array, factors: Array, seed: int) -> Factors:

@@ -152,7 +152,7 @@ def _counts(ds: xr.Dataset) -> tuple[xr.DataArray, Matrix]:
     matrix = pixel_matrix(array, "energy")
     values = entries(matrix)
     if not np.isfinite(values).all():
-        raise DataError(f"{array.name}: some pixels have NaN; crop the map or fill them first")
+        raise DataError(f"{array.name}: some pixels have NaN or infinite values; crop the map or fill them first")
     if not values.any() or (values < 0).any():
         raise DataError(f"{array.name}: {'negative values, which counts never have' if values.any() else 'no counts'}")
     return array, matrix

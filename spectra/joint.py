@@ -15,7 +15,8 @@ from fusion.conventions import SPATIAL, kind, signal_dim, spatial_dims, title
 from fusion.errors import DataError, FrameError
 from fusion.frames import get_pose
 from fusion.model import Axis, require_data
-from spectra.factors import Factors, nonnegative, singular
+from spectra.descent import nonnegative
+from spectra.factors import Factors, singular
 from spectra.sparse import Array, Matrix, divided, entries, live, pixel_matrix
 from spectra.variables import main_variable
 

@@ -85,7 +85,8 @@ def identify(
     Raises
     ------
     DataError
-        If the dataset has neither an energy axis nor one of Raman shifts, or an option belongs to the other.
+        If the dataset has neither an energy axis nor one of Raman shifts, an option belongs to the other, or values are
+        infinite.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def identify(
     >>> [(line.name, round(line.position, 2)) for line in identify(ds, elements=("Fe", "O"))]
     [('Fe_Ka', 6.4), ('O_Ka', 0.52)]
     """
-    found = spectra_of(fusion.check(ds))
+    found = spectra_of(fusion.check(ds)).compute()
     dim = str(found.dims[-1])
     if dim == "energy":
         _refuse(materials is not None, "materials are for Raman bands; X-ray lines take elements")
@@ -107,6 +108,8 @@ def identify(
         _refuse(elements is not None or resolution is not None, "elements and resolution are for X-ray lines")
         width_known = None
         table = _bands(materials)
+    if not np.isfinite(found.values).all():
+        raise DataError(f"{found.name}: values that are not finite have no peaks; mask or crop them first")
     axis = found[dim].values
     return [
         Candidate(component, peak, height, place.name, place.position - peak, place.reference)

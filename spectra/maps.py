@@ -246,7 +246,7 @@ def _require_counts(array: xr.DataArray) -> None:
         raise DataError(f"X-ray lines lie along energy; {array.name} has the dims {array.dims}")
     if not xrays.is_counts(array):
         raise DataError(f"{array.name}: counts (cell_methods 'sum') are needed, as their errors are those of counting")
-    if array.chunks is None and array.dtype.kind == "f" and (array.values < 0).any():
+    if array.chunks is None and array.dtype.kind in "if" and (array.values < 0).any():
         raise DataError(f"{array.name}: negative values, which counts never have; use the map before any correction")
 
 

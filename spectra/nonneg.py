@@ -54,6 +54,11 @@ def nnls(gram: Array, right: Array, total: Array | None = None) -> Array:
     array([[1.   , 0.   ],
            [0.625, 0.375]])
     """
+    if total is None:
+        # one unit for all, or small ones of very different components would count as rounding
+        size = np.sqrt(np.diag(gram))
+        size = np.where(size > 0, size, 1.0)
+        gram, right = gram / size / size[:, None], right / size
     found, passive = _start(gram, right, total)
     least = _ROUNDING * np.abs(right).max(axis=1, initial=0.0)
     open_rows = np.arange(len(right))
@@ -69,7 +74,7 @@ def nnls(gram: Array, right: Array, total: Array | None = None) -> Array:
             break
         passive[open_rows, best] = True
         _descend(gram, right, total, found, passive, open_rows)
-    return found
+    return found if total is not None else found / size
 
 
 def alternating(

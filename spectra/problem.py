@@ -199,4 +199,6 @@ def negative(array: xr.DataArray, lowest: float) -> DataError:
 
 
 def _broken(array: xr.DataArray, broken: int, pixels: int) -> DataError:
-    return DataError(f"{array.name}: {broken} of {pixels} pixels have NaN; crop the map or fill them first")
+    return DataError(
+        f"{array.name}: {broken} of {pixels} pixels have NaN or infinite values; crop the map or fill them first"
+    )

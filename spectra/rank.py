@@ -19,6 +19,8 @@ from spectra.variables import main_variable
 _DRAWS: Final = 19
 """The largest of 19 draws is exceeded by a twentieth of the same kind in one case of twenty."""
 
+_MOST_COUNTS: Final = 10**8
+"""Above it the shuffles need more than 4 GB."""
 _FILL: Final = 0.3
 """Share of the mean sum that is added to each sum: else one count in a channel of one count is far above noise."""
 
@@ -50,7 +52,7 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
     Raises
     ------
     DataError
-        If values are not whole counts, or `most` does not fit the map.
+        If values are not whole counts, there are more than 10⁸ of them, or `most` does not fit the map.
     ConventionError
         If the dataset breaks the conventions.
 
@@ -102,6 +104,11 @@ def _counts(array: xr.DataArray, most: int) -> Any:
     values = entries(matrix)
     if not (np.isfinite(values).all() and (values >= 0).all() and (values % 1 == 0).all()):
         raise DataError(f"{array.name}: values are not all whole counts; give the map as it was measured")
+    if values.sum() > _MOST_COUNTS:
+        raise DataError(
+            f"{array.name}: {values.sum():.3g} counts, each of which is shuffled; at most {_MOST_COUNTS:.0e} are "
+            "possible: crop the map or take fewer of its pixels"
+        )
     pixels, channels = live(matrix)
     matrix = matrix[pixels][:, channels]
     if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or not 2 <= most <= min(matrix.shape):

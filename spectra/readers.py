@@ -12,7 +12,7 @@ import xarray as xr
 
 from fusion import provenance, sandbox
 from fusion.contents import Content, listed
-from fusion.errors import FileReadError
+from fusion.errors import ConspectusError, FileReadError
 from spectra import formats, items, nexus
 
 _SLOW: Final = (
@@ -92,7 +92,12 @@ def _prepare() -> None:
 
 
 def _opened(path: Path, name: str | None) -> xr.Dataset:
-    ds = items.choose(path, formats.builders(path), name or _default(path))
+    try:
+        ds = items.choose(path, formats.builders(path), name or _default(path))
+    except FileReadError:
+        raise
+    except ConspectusError as error:
+        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
     return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
 
 

@@ -59,8 +59,8 @@ def normalise(ds: xr.Dataset, *, by: Literal["area", "max", "norm"] | Sequence[f
     -------
     Dataset
         The same dataset with intensities, in ``1`` or, for areas, in the inverse unit of the axis; lazy if it was.
-        A spectrum whose divisor is not positive becomes NaN. Counts become intensities. The standard error, of
-        counts that of Poisson, is carried through the division, the error of the divisor included:
+        A spectrum whose divisor is not positive or not finite becomes NaN. Counts become intensities. The standard
+        error, of counts that of Poisson, is carried through the division, the error of the divisor included:
         σ²(aᵢ/S) = [σᵢ² (1 − 2 rᵢ gᵢ) + rᵢ² Σ gⱼ² σⱼ²] / S² with r = a/S and g = ∂S/∂a, to first order and for
         channels that are independent.
 
@@ -122,7 +122,7 @@ def _divisor(spectra: Array, by: object, weights: Array) -> Array:
         found = np.linalg.norm(used, axis=-1, keepdims=True)
     else:
         found = (used * weights[weights > 0]).sum(axis=-1, keepdims=True)
-    return np.where(found > 0, found, np.nan)
+    return np.where((found > 0) & np.isfinite(found), found, np.nan)
 
 
 def _scaled(spectra: Array, *, by: object, weights: Array) -> Array:
@@ -138,6 +138,6 @@ def _error(spectra: Array, squares: Array, *, by: object, weights: Array) -> Arr
         slope = (np.arange(weights.size) == values.argmax(axis=-1)[..., None]).astype(np.float64)
     else:
         slope = ratio if by == "norm" else np.broadcast_to(weights, values.shape)
-    shared = (np.where(slope > 0, slope**2 * squares, 0.0)).sum(axis=-1, keepdims=True)
+    shared = (np.where(slope != 0, slope**2 * squares, 0.0)).sum(axis=-1, keepdims=True)
     result = (squares * (1.0 - 2.0 * ratio * slope) + ratio**2 * shared) / divisor**2
     return np.asarray(np.sqrt(np.maximum(result, 0.0)).astype(float_type(spectra)))

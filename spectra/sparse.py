@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import spatial_dims
+from fusion.errors import DataError
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Matrix: TypeAlias = Any
@@ -19,6 +20,7 @@ Matrix: TypeAlias = Any
 _SPARSE_BELOW: Final = 0.3
 """Share of non-zeros at which 12 bytes each, read in no order, stop paying against 8 bytes read in a row."""
 _SLAB_VALUES: Final = 1 << 23
+_LARGEST: Final = 1e50
 
 
 class Rows(NamedTuple):
@@ -49,6 +51,11 @@ def pixel_matrix(array: xr.DataArray, signal: str) -> Matrix:
         float64. Sparse if less than 30 % of the values are not zero; no dense array of the size of the map is made
         then, and a lazy map is dense in as many blocks at a time as dask has threads. The same for any chunks.
 
+    Raises
+    ------
+    DataError
+        If the largest value is beyond 1e50 or below 1e-50.
+
     Examples
     --------
     >>> counts = xr.DataArray(np.diag([3, 0, 2, 1])[None], dims=("y", "x", "energy"))
@@ -68,7 +75,17 @@ def matrix_of_at_most(most: float, array: xr.DataArray, signal: str) -> Matrix |
     if any(values is None for *_, values in blocks):
         return None
     found = sum(len(values.values) if isinstance(values, Rows) else np.count_nonzero(values) for *_, values in blocks)
-    return _joined(blocks, shape) if found < _SPARSE_BELOW * math.prod(shape) else _filled(blocks, shape)
+    matrix = _joined(blocks, shape) if found < _SPARSE_BELOW * math.prod(shape) else _filled(blocks, shape)
+    _require_size(matrix, str(array.name))
+    return matrix
+
+
+def _require_size(matrix: Matrix, name: str) -> None:
+    """Refuse values whose squares would leave the range of numbers; what is not finite is for others to judge."""
+    values = entries(matrix)
+    largest = float(max(values.max(initial=0.0), -values.min(initial=0.0)))
+    if np.isfinite(largest) and largest > 0 and not 1 / _LARGEST < largest < _LARGEST:
+        raise DataError(f"{name}: the largest value is {largest:.3g}; give values in a unit that brings it near 1")
 
 
 def live(matrix: Matrix) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

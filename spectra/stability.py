@@ -9,7 +9,7 @@ import fusion
 from fusion import provenance
 from fusion.errors import DataError
 from spectra.decompose import Method, decompose, labelled_factors
-from spectra.factors import nonnegative
+from spectra.descent import nonnegative
 from spectra.problem import Weighting, problem
 from spectra.sparse import Array
 from spectra.variables import main_variable

@@ -225,8 +225,10 @@ def _rotations(pixel: _Side, channel: _Side) -> tuple[Array, Array]:
 def _moments(values: Array, weight: Array) -> tuple[Array, Array]:
     """Return Σ v v / w and Σ v v v / w² over rows."""
     count = values.shape[1]
-    products = (values[:, :, None] * values[:, None, :]).reshape(len(values), -1)
-    return (values / weight).T @ values, ((values / weight**2).T @ products).reshape(count, count, count)
+    # divided before they are multiplied: the square of the weight of a faint tail is no number any more
+    scaled = values / weight
+    products = (scaled[:, :, None] * scaled[:, None, :]).reshape(len(values), -1)
+    return scaled.T @ values, (values.T @ products).reshape(count, count, count)
 
 
 def _turned(side: _Side, covariance: Array, free: Array) -> Array:

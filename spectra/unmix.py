@@ -6,7 +6,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance, units
-from fusion.conventions import signal_dim
+from fusion.conventions import kind, signal_dim
 from fusion.errors import DataError
 from spectra.decompose import on_axis, shares
 from spectra.nonneg import nnls
@@ -36,8 +36,9 @@ def unmix(
     -------
     Dataset
         Like that of `decompose`, the components in the order that was given: ``abundance``, ``endmember``,
-        ``explained_variance``, and with ``"poisson"`` and without `closure` ``abundance_stderr``. 1.96 of it cover
-        95 % of what the endmembers as they were given amount to; at a bound it is that of the fit without.
+        ``explained_variance``, and of counts (``cell_methods`` sum), with ``"poisson"`` and without `closure`,
+        ``abundance_stderr``. 1.96 of it cover 95 % of what the endmembers as they were given amount to; at a bound
+        it is that of the fit without.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def unmix(
         "endmember": (("component", signal_dim(array)), spectra, {"units": endmember.attrs.get("units", "1")}),
         "explained_variance": (("component",), shares(matrix.square, scores, known), {}),
     }
-    if weighting == "poisson" and not closure:
+    if weighting == "poisson" and kind(array) == "sum" and not closure:
         error = fit_errors(abundance, spectra[:, matrix.channels], matrix.by_channel**2)
         found["abundance"] = (*found["abundance"][:2], {**attrs, "ancillary_variables": "abundance_stderr"})
         found["abundance_stderr"] = (("pixel", "component"), restored(error, matrix.pixels, axis=0), attrs)

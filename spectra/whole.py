@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -16,9 +17,11 @@ _PTS: Final = b"PTTDFILE"
 _WDF: Final = b"WDF1"
 _SPD: Final = b"MAPSPECTRA_DATA"
 _IMAGE: Final = (52).to_bytes(4, "little")
+_RIPPLE: Final = ("width", "height", "depth", "data-length")
+_RPL: Final = re.compile(
+    r"^(?:\(MLX::)?(width|height|depth|offset|data-length)[\s:]+(\d+)", re.IGNORECASE | re.MULTILINE
+)
 _ASW_PTS: Final = "*/*/*.pts"
-_END: Final = b"#ENDOFDATA"
-_RPL: Final = re.compile(r"^\W*(?:MLX::)?(width|height|depth|offset|data-length)\W+(\d+)", re.I | re.M)
 _BLOCK: Final = struct.Struct("<4sIQ")
 
 
@@ -33,13 +36,12 @@ class Block(NamedTuple):
 def require_whole(path: Path, plugin: str) -> None:
     """Refuse a file that is shorter than it says itself.
 
-    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), Renishaw (wdf), Ripple (rpl with the
-    raw file beside it) or a spectrum of ISO 22029 (msa), whose readers take what is there for the whole. The compiled
-    reader of bcf files crashes on the first missing byte, that of pts files counts fewer X-rays, that of dm4 files does
-    not miss what lies behind the values, and maps of EDAX are mapped into memory, where a missing end is only noticed
-    when it is asked for. Other
-    formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its blocks
-    cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
+    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), MSA, Renishaw (wdf), or Ripple with
+    the values beside it. The compiled reader of bcf files crashes on the first missing byte, that of pts files counts
+    fewer X-rays, that of dm4 files does not miss what lies behind the values, that of msa files takes the numbers that
+    are there, and maps of EDAX and Ripple are mapped into memory, where a missing end is only noticed when it is asked
+    for. Other formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its
+    blocks cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
 
     Parameters
     ----------
@@ -52,7 +54,9 @@ def require_whole(path: Path, plugin: str) -> None:
     FileReadError
         If the file is cut short, or the blocks of a wdf file do not follow one another.
     """
-    for part in _parts(path, plugin) if plugin in _PROMISES else []:
+    # a project of JEOL is a list: the maps lie in folders beside it
+    parts = sorted(path.parent.glob(_ASW_PTS)) if path.suffix.lower() == ".asw" else [path]
+    for part in parts if plugin in _PROMISES else []:
         _require_length(part, _PROMISES[plugin])
 
 
@@ -71,19 +75,6 @@ def blocks(path: Path) -> Iterator[Block]:
                 return
             yield Block(name, place + _BLOCK.size, size - _BLOCK.size)
             place += size
-
-
-def _parts(path: Path, plugin: str) -> list[Path]:
-    """Return the files with the values: a project of JEOL lists maps in folders beside it, Ripple keeps one beside."""
-    if path.suffix.lower() == ".asw":
-        return sorted(path.parent.glob(_ASW_PTS))
-    if plugin != "ripple":
-        return [path]
-    found = [raw for raw in (path.with_suffix(".raw"), path.with_suffix(".RAW")) if raw.is_file()]
-    if not found:
-        reason = f"its values are not beside it, in {path.stem}.raw"
-        raise FileReadError(path, reason, hint="copy both files into one folder")
-    return found
 
 
 def _require_length(path: Path, promised: Callable[[Path], int]) -> None:
@@ -168,7 +159,8 @@ def _renishaw(path: Path) -> int:
     """Return where the last block ends; a block header that is cut itself promises at least its own length."""
     with path.open("rb") as stream:
         if stream.read(len(_WDF)) != _WDF:
-            return 0
+            # the plugin would look for it for ever
+            raise FileReadError(path, f"damaged: it does not begin with {_WDF.decode()}", hint=_AGAIN)
     end = max((block.start + block.size for block in blocks(path)), default=0)
     if end + _BLOCK.size <= path.stat().st_size:
         # the plugin would look for a block there for ever
@@ -176,18 +168,32 @@ def _renishaw(path: Path) -> int:
     return end + _BLOCK.size if end < path.stat().st_size else end
 
 
-def _ripple(path: Path) -> int:
-    """Return the length of a raw file that the list of its parameters beside it gives."""
-    listed = next(file for file in (path.with_suffix(".rpl"), path.with_suffix(".RPL")) if file.is_file())
-    said = {key.lower(): int(value) for key, value in _RPL.findall(listed.read_text(encoding="latin-1"))}
-    values = said.get("width", 1) * said.get("height", 1) * said.get("depth", 1)
-    return said.get("offset", 0) + values * said.get("data-length", 1)
-
-
 def _msa(path: Path) -> int:
-    """Return the length of the file if it has the mark of its end, else one more."""
+    """Return one byte more than there are if the last keyword is missing, which the format requires (ISO 22029)."""
+    return 0 if b"#ENDOFDATA" in path.read_bytes().upper() else path.stat().st_size + 1
+
+
+def _ripple(path: Path) -> int:
+    """Return one byte more than there are if the last line has no end; refuse values that are missing or end too early.
+
+    The files of INCA, which begin with a bracket, end with one.
+    """
     content = path.read_bytes()
-    return len(content) + (_END not in content.upper())
+    said = {key.lower(): int(number) for key, number in _RPL.findall(content.decode("latin-1"))}
+    values = next((file for end in ("raw", "RAW") if (file := path.with_name(path.name[:-3] + end)).is_file()), None)
+    if values is None:
+        hint = "copy both files into one folder"
+        raise FileReadError(path, f"its values are not beside it, in {path.stem}.raw", hint=hint)
+    _require_length(values, lambda _: _ripple_values(path, said))
+    whole = content.endswith(b"\n") or b"(" in content.partition(b"\n")[0]
+    return 0 if whole else len(content) + 1
+
+
+def _ripple_values(path: Path, said: Mapping[str, int]) -> int:
+    try:
+        return prod(said[key] for key in _RIPPLE) + said["offset"]
+    except KeyError as error:
+        raise FileReadError(path, f"damaged: it does not tell the number of values ({error})", hint=_AGAIN) from error
 
 
 def _at(stream: BinaryIO, place: int, count: int) -> bytes:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
+import signal
+import socket
 import subprocess
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -41,6 +44,39 @@ def devour() -> None:
 
 def flood() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     return np.zeros(2**26, np.uint8)
+
+
+def prepare() -> None:
+    volume(True)
+
+
+def chatter() -> str:
+    return "x" * (300 * 2**20)
+
+
+def nest() -> list[object]:
+    inner: list[object] = []
+    for _ in range(10**5):
+        inner = [inner]
+    return inner
+
+
+def multiply() -> None:
+    while True:
+        os.fork()
+
+
+def call_out() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.sendto(b"values", ("127.0.0.1", 9))
+
+
+def make_a_folder(path: str) -> None:
+    Path(path).mkdir()
+
+
+def be_killed() -> None:
+    signal.pthread_kill(threading.get_ident(), signal.SIGKILL)
 
 
 def fail() -> None:

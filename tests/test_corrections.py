@@ -65,6 +65,19 @@ def test_empty_spectrum_cannot_be_normalised():
     assert found[1].notnull().all()
 
 
+@pytest.mark.parametrize("by", ["area", "max", "norm"])
+def test_spectrum_with_an_infinite_value_cannot_be_normalised(by):
+    values = np.array([[1.0, np.inf, 2.0], [1.0, 2.0, 4.0]])
+    found = spectra.normalise(line_map(values), by=by)["signal"]
+    assert np.isnan(found[0]).all()
+    assert np.isfinite(found[1]).all()
+
+
+def test_a_negative_value_adds_to_the_error_of_the_norm():
+    found = spectra.normalise(line_map([[-3.0, 4.0]], error=np.ones((1, 2))), by="norm")
+    np.testing.assert_allclose(found["signal_stderr"], [[0.8 / 5.0, 0.6 / 5.0]])
+
+
 @pytest.mark.parametrize(("window", "order"), [(5, 2), (9, 3), (7, 0), (39, 4)])
 def test_savitzky_golay_is_that_of_scipy(window, order):
     values = np.random.default_rng(4).normal(size=(3, 40))

@@ -10,6 +10,7 @@ from scipy.linalg import subspace_angles
 import fusion
 import spectra
 from fusion import Affine, Axis, DataError, provenance
+from spectra.descent import nonnegative
 from spectra.uncertainty import abundance_error
 
 RNG = np.random.default_rng(20)
@@ -90,7 +91,7 @@ def test_principal_components_of_a_measured_map(measured):
 
 
 @pytest.mark.parametrize("weighting", ["poisson", None])
-def test_nmf_is_that_of_scikit_learn_on_the_weighted_matrix(weighting):
+def test_nmf_fits_the_weighted_matrix_as_closely_as_scikit_learn(weighting):
     from sklearn.decomposition import NMF
 
     ds = with_dead_parts()
@@ -101,11 +102,24 @@ def test_nmf_is_that_of_scikit_learn_on_the_weighted_matrix(weighting):
     engine = NMF(3, init="nndsvda", random_state=5, max_iter=2000, tol=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scores = engine.fit_transform(scaled)
-    expected = np.zeros_like(matrix)
-    expected[np.ix_(pixels, channels)] = scores @ engine.components_ * by_pixel * by_channel
+        theirs = engine.fit_transform(scaled) @ engine.components_
     result = spectra.decompose(ds, 3, seed=5, weighting=weighting)
-    np.testing.assert_allclose(model(result).reshape(matrix.shape), expected, atol=1e-9 * matrix.max())
+    ours = model(result).reshape(matrix.shape)[np.ix_(pixels, channels)]
+    residuals = [((scaled - one) ** 2).sum() for one in (ours / by_pixel / by_channel, theirs)]
+    assert residuals[0] <= residuals[1] * (1 + 1e-9)
+    np.testing.assert_allclose(ours, theirs * by_pixel * by_channel, atol=1e-4 * matrix.max())
+
+
+@pytest.mark.parametrize("start", ["nndsvd", "random"])
+def test_factors_are_at_a_minimum_and_zero_where_the_bound_holds_them(start):
+    scaled = weighted(with_dead_parts()["counts"].values.reshape(-1, 120))[0]
+    found = nonnegative(scaled, 3, 7, start)
+    assert found.converged
+    off = found.scores @ found.factors - scaled
+    for values, slope in ((found.scores, off @ found.factors.T), (found.factors, found.scores.T @ off)):
+        assert values.min() == 0.0
+        assert np.abs(slope[values > 0]).max() < 1e-5 * np.abs(slope).max()
+        assert slope[values == 0].min() > -1e-5 * np.abs(slope).max()
 
 
 def test_dead_pixels_and_channels_come_back_as_zeros():
@@ -136,6 +150,19 @@ def test_standard_error_covers_the_truth():
     z = ((result["abundance"] - amount[..., order]) / result["abundance_stderr"]).values[inside]
     assert 0.64 < (np.abs(z) < 1.0).mean() < 0.73
     assert 0.92 < (np.abs(z) < 2.0).mean() < 0.98
+
+
+def test_intensities_have_no_standard_error():
+    """Their noise is not known: that of Poisson in other units would be wrong by the root of the gain."""
+    ds = as_map(np.random.default_rng(5).poisson(100.0, (4, 5, 6)) * 37.0, unit="1")
+    ds["counts"].attrs["cell_methods"] = "y: x: mean"
+    found = spectra.decompose(ds, 2)
+    known = spectra.unmix(ds, found["endmember"])
+    for result in (found, known):
+        assert not [name for name in result if "stderr" in name]
+        assert "ancillary_variables" not in result["abundance"].attrs
+    with pytest.raises(DataError, match="counts"):
+        spectra.bootstrap(found)
 
 
 def test_standard_error_of_a_fit_with_fixed_endmembers():
@@ -221,7 +248,12 @@ def hurt(change):
 @pytest.mark.parametrize(
     ("ds", "components", "options", "message"),
     [
-        (hurt(lambda c: c.__setitem__((0, 0, 0), np.nan)), 2, {}, "1 of 20 pixels have NaN; crop the map"),
+        (
+            hurt(lambda c: c.__setitem__((0, 0, 0), np.nan)),
+            2,
+            {},
+            "1 of 20 pixels have NaN or infinite values; crop the map",
+        ),
         (hurt(lambda c: c.fill(np.nan)), 2, {}, "no finite value"),
         (hurt(lambda c: c.fill(0.0)), 2, {}, "0 pixels and 0 channels with signal"),
         (hurt(lambda c: c.__setitem__((1, 1, 1), -3.0)), 2, {}, r"negative values \(down to -3\).*method='pca' with"),
@@ -231,6 +263,8 @@ def hurt(change):
         (hurt(lambda c: None), 7, {}, "7 components asked of 20 pixels and 6 channels with signal; at most 6"),
         (hurt(lambda c: None), 2, {"method": "JADE"}, "unknown method 'JADE'; accepted are 'nmf', 'pca'.*to_hyperspy"),
         (hurt(lambda c: None), 2, {"weighting": "gauss"}, "unknown weighting 'gauss'"),
+        (hurt(lambda c: c.__imul__(1e200)), 2, {}, "largest value is .*e.20.; give values in a unit"),
+        (hurt(lambda c: c.__imul__(1e-200)), 2, {"weighting": None}, "largest value is .*e-199"),
         (as_map(np.ones((4, 5, 1))), 1, {}, "20 pixels and 1 channels with signal; at least 2"),
         (as_map(np.ones((1, 1, 6))), 1, {}, "1 pixels and 6 channels with signal; at least 2"),
     ],

@@ -129,6 +129,7 @@ def test_pixel_spectra_beside_it_are_not_opened(tmp_path):
         spectra.open(tmp_path / "a.npy")
 
 
+@pytest.mark.usefixtures("direct")
 def test_a_file_cut_after_it_was_opened_is_told(tmp_path, counts):
     """Blocks are read when they are asked for; a file mapped into memory would end the process here."""
     path = write(tmp_path / "a.GeoPIXE", counts)

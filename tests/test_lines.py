@@ -210,3 +210,10 @@ def test_an_empty_map_has_no_elements():
 
 def test_every_line_has_a_family():
     assert all(line.family in "KLM" for line in xray_lines().values())
+
+
+def test_an_infinite_value_is_refused_by_name():
+    counts = spectrum({"Fe_K": 5000.0})
+    counts[100] = np.inf
+    with pytest.raises(DataError, match="counts: values that are not finite"):
+        spectra.identify(as_map(counts), resolution=130.0)

@@ -126,6 +126,8 @@ def test_values_that_are_no_counts_are_refused():
         spectra.line_map(counts_map(np.ones((2, ENERGY.size)), cell_methods="mean"), "Fe_Ka", resolution=130.0)
     with pytest.raises(DataError, match="negative values"):
         spectra.line_map(counts_map(-np.ones((2, ENERGY.size))), "Fe_Ka", resolution=130.0)
+    with pytest.raises(DataError, match="negative values"):
+        spectra.line_map(counts_map(-np.ones((2, ENERGY.size), np.int16)), "Fe_Ka", resolution=130.0)
     with pytest.raises(DataError, match="lie along energy"):
         spectra.line_map(raman_map(np.ones((2, 50)), np.arange(50.0)), "Fe_Ka", resolution=130.0)
 

@@ -274,6 +274,7 @@ def test_other_files_called_mda_are_refused(tmp_path):
         spectra.open(tmp_path / "a.mda")
 
 
+@pytest.mark.usefixtures("direct")
 def test_a_file_cut_after_it_was_opened_is_told(tmp_path, counts):
     """Blocks are read when they are asked for; a file mapped into memory would end the process here."""
     path = write(tmp_path / "a.mda", spectral_map(counts))

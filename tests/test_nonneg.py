@@ -68,3 +68,12 @@ def test_alternation_ends_at_exact_factors(rank):
 def test_alternation_that_is_stopped_says_so():
     rng = np.random.default_rng(0)
     assert not alternating(rng.random((9, 8)), rng.random((3, 8)), rounds=1).converged
+
+
+def test_components_of_very_different_size_are_those_of_scipy():
+    rng = np.random.default_rng(3)
+    design = rng.random((5, 30)) * np.logspace(-5, 5, 5)[:, None]
+    data = rng.normal(size=(40, 30)) + rng.random((40, 5)) @ design
+    found = nnls(design @ design.T, data @ design.T)
+    best = [reference(design.T, row)[1] for row in data]
+    assert_allclose(np.linalg.norm(data - found @ design, axis=1), best, rtol=1e-6)

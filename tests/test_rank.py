@@ -74,6 +74,7 @@ def test_result_is_labelled_and_the_same_again():
         (lambda c: c + 0.5, 3, "not all whole counts"),
         (lambda c: -c, 3, "not all whole counts"),
         (lambda c: c * np.nan, 3, "not all whole counts"),
+        (lambda c: c * 10**9, 3, "each of which is shuffled; at most 1e.08 are possible"),
         (lambda c: c, 1, "from 2 to the smaller of 100 pixels and 60 channels with signal; received 1"),
         (lambda c: c, 61, "received 61"),
         (lambda c: c, 2.0, r"received 2\.0"),

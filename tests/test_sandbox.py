@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -42,6 +43,11 @@ def failure(function, *arguments, file="map.bcf"):
         (misbehaving.fail, "ZeroDivisionError: no pixels"),
         (misbehaving.devour, "GB of memory"),
         (misbehaving.unpickle, "pickle.find_class is not allowed"),
+        (misbehaving.multiply, "os.fork is not allowed"),
+        (misbehaving.call_out, "socket.__new__ is not allowed"),
+        (misbehaving.be_killed, "crashed (SIGKILL)"),
+        (misbehaving.chatter, "an answer that is too long"),
+        (misbehaving.nest, "RecursionError"),
     ],
 )
 def test_what_happens_to_the_reader_is_an_error_here(function, said):
@@ -102,6 +108,63 @@ def test_a_reader_sees_its_own_folder_only(tmp_path):
     assert "may not be read" in failure(misbehaving.read, str(tmp_path / "secret"), file=file).reason
     (tmp_path / "here" / "link").symlink_to(tmp_path / "secret")
     assert "may not be read" in failure(misbehaving.read, str(tmp_path / "here" / "link"), file=file).reason
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "/proc/self/environ", "/proc/{}/environ"])
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is that of Linux")
+def test_a_reader_learns_no_secrets_of_the_system(place):
+    assert "may not be read" in failure(misbehaving.read, place.format(os.getpid())).reason
+
+
+def test_a_reader_makes_no_folder(tmp_path):
+    assert "os.mkdir is not allowed" in failure(misbehaving.make_a_folder, str(tmp_path / "a")).reason
+    assert not (tmp_path / "a").exists()
+
+
+def test_no_room_for_values_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(sandbox, "_MEMORY", tmp_path / "missing")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert "no process could be started" in failure(divmod, 7, 3).reason
+
+
+def test_values_go_to_memory_where_it_has_room_and_to_disk_else(monkeypatch, tmp_path):
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))
+    monkeypatch.setattr(sandbox, "_MEMORY", tmp_path / "memory")
+    assert sandbox._room(2**20)[0].parent.name == "memory"
+    place, most = sandbox._room(2**62)
+    assert (place.parent.name, most) == ("disk", 2**62)
+
+
+def test_a_fork_of_this_process_leaves_the_worker_alone(tmp_path):
+    """As multiprocessing forks: the child opens the file anew, and what it removes at its end is its own."""
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import os, sys, fusion.sandbox as s\n"
+        "from tests import misbehaving\n"
+        "ds = s.run(misbehaving.volume, True, file='x')\n"
+        "child = os.fork()\n"
+        "print(float(ds['image'][2, 3, 4]), flush=True)\n"
+        "if not child: sys.exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "print(float(ds['image'][1, 3, 4]))\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", script], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    assert done.stdout.split() == ["234.0", "234.0", "134.0"]
+
+
+def test_many_lazy_files_are_open_at_once():
+    opened = partial(sandbox.run, misbehaving.volume, True, file="map.bcf", prepare=misbehaving.prepare)
+    assert [float(ds["image"][2, 3, 4]) for ds in [opened() for _ in range(40)]] == [234.0] * 40
+
+
+def test_an_error_of_a_file_travels_between_processes():
+    error = pickle.loads(pickle.dumps(fusion.FileReadError("map.bcf", "cut short", hint="copy it again")))
+    assert (str(error), error.hint) == ("map.bcf: cut short; copy it again", "copy it again")
+    faults = pickle.loads(pickle.dumps(fusion.ConventionError(["y: no units", "x: no units"]))).faults
+    assert faults == ("y: no units", "x: no units")
 
 
 def test_a_reader_writes_nowhere(tmp_path):
@@ -174,7 +237,8 @@ def test_no_process_and_no_file_stays_behind():
     arrived = sandbox.run(misbehaving.volume, True, file="map.bcf")
     float(arrived["image"][2, 3, 4])
     server = psutil.Process(sandbox._server().process.pid)
-    spools = set(Path(tempfile.gettempdir()).glob("conspectus-*"))
+    places = [sandbox._MEMORY, Path(tempfile.gettempdir())]
+    spools = {spool for place in places for spool in place.glob("conspectus-*")}
     assert server.children(recursive=True)
     del arrived
     gc.collect()
@@ -182,7 +246,7 @@ def test_no_process_and_no_file_stays_behind():
     while server.children(recursive=True) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not server.children(recursive=True)
-    assert len(set(Path(tempfile.gettempdir()).glob("conspectus-*")) & spools) < len(spools)
+    assert sum(spool.exists() for spool in spools) < len(spools)
 
 
 def test_an_interrupt_stops_the_reader_at_once():
@@ -223,7 +287,8 @@ def test_the_server_ends_with_the_program_even_if_that_is_killed():
 def test_a_script_without_a_guard_of_its_main_part_can_open_files(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text("import fusion.sandbox as s\nprint(s.run(divmod, 7, 3, file='x'))\n")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
     assert done.stdout == "[2, 1]\n"
 
 
@@ -231,3 +296,19 @@ def test_reading_directly_is_possible_for_finding_faults():
     with fusion.limits(direct=True):
         assert sandbox.run(misbehaving.process, file="map.bcf") == os.getpid()
     assert sandbox.run(misbehaving.process, file="map.bcf") != os.getpid()
+
+
+def test_nothing_stays_behind_of_a_program_that_was_killed(tmp_path):
+    code = (
+        "import os, fusion.sandbox as s; from tests import misbehaving;"
+        "ds = s.run(misbehaving.volume, True, file='x'); parts = ds['image'].data.dask.values();"
+        "print(*(v.worker.spool for v in parts if hasattr(v, 'worker')), flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    place = Path(done.stdout.split()[0])
+    assert place.name.startswith("conspectus-")
+    deadline = time.monotonic() + 20
+    while place.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not place.exists()

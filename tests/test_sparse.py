@@ -16,7 +16,8 @@ from scipy.sparse.linalg import svds
 import fusion
 import spectra
 from fusion import Axis, DataError
-from spectra.factors import nonnegative, singular
+from spectra.descent import nonnegative
+from spectra.factors import singular
 from spectra.sparse import divided, live, pixel_matrix
 
 UNITS = {"z": "um", "y": "um", "x": "um", "energy": "keV"}

@@ -87,7 +87,10 @@ def _part(path: Path, size: int, name: str, metadata: dict[str, Any]) -> Part:
         about=_about(scan),
         metadata=metadata,
     )
-    read = partial(_read, path, offset, shape, f"<i{width}", factor / 256 ** int(said.get("Bytes/pixel", width)))
+    scaled_as = int(said.get("Bytes/pixel", width))
+    if scaled_as not in (1, 2, 4):
+        raise FileReadError(path, f"{scaled_as} bytes for a pixel where 1, 2 or 4 are possible", hint="export it again")
+    read = partial(_read, path, offset, shape, f"<i{width}", factor / 256**scaled_as)
     return probe.channel(name, _channel(said), unit, frame, read)
 
 

@@ -159,7 +159,7 @@ def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
     chosen = smlm.sized(place, chosen, said) if points else [_renamed(place, part, said.get("dims")) for part in chosen]
     _require_one_shape(place, chosen)
     given = {} if points else steps(said.get("voxel"), said.get("units"), chosen[0])
-    with _damage_told(place):
+    with _damage_told(place, asked=bool(said.keys() - {"name"})):
         ds = assembled(place, chosen, given, said.get("name") or place.stem, said.get("labels", False))
     return provenance.opened(ds, "volumes.open", said, place)
 
@@ -194,12 +194,19 @@ def _parts(path: Path) -> list[Part]:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Turn whatever a library raises for a damaged file, from struct.error to AxisError, into one readable error."""
+def _damage_told(path: Path, *, asked: bool = False) -> Iterator[None]:
+    """Turn whatever is raised for a damaged file, from struct.error to AxisError, into one readable error.
+
+    Where the user asked for something, such as a voxel size, an error of this project may be about that and stays.
+    """
     try:
         yield
-    except ConspectusError:
+    except FileReadError:
         raise
+    except ConspectusError as error:
+        if asked:
+            raise
+        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
     except Exception as error:
         raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
 

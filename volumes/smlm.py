@@ -175,7 +175,12 @@ def _info(path: Path, file: Any) -> list[Any]:
     if not beside.is_file():
         return list(json.loads(file["metadata"].asstr()[()])) if "metadata" in file else []
     try:
-        return list(yaml.safe_load_all(beside.read_text(encoding="utf-8")))
+        text = beside.read_text(encoding="utf-8")
+        if not text.endswith("\n"):
+            # 104 nm would become 10 nm
+            reason = "its last line has no end, so that it may be cut short"
+            raise FileReadError(beside, reason, hint="copy it again; if it is whole, end that line")
+        return list(yaml.safe_load_all(text))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FileReadError(beside, f"damaged YAML ({error})", hint="copy it again") from error
 

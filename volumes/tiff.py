@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
 _AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
+_FAULTS: Final = ("corrupt", "invalid page", "invalid value offset")
 _RGB: Final = ("red", "green", "blue", "alpha")
 
 
@@ -61,7 +62,7 @@ class _Complaints(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if "corrupt" in message or "invalid page" in message:
+        if any(words in message for words in _FAULTS):
             self.faults.append(message)
         return False
 
