@@ -379,9 +379,9 @@ def test_plain_netcdf_says_what_is_missing(tmp_path):
 def test_axes_without_pixel_size_say_px(tmp_path, monkeypatch, direct):
     axes = [{"name": "x", "size": 2, "scale": 3.0, "offset": 1.0, "units": None},
             {"name": "Wavelength", "size": 3, "scale": 1.0, "offset": 400.0, "units": "nm"}]  # fmt: skip
-    monkeypatch.setattr("rsciio.trivista.file_reader", lambda *_, **__: [{"data": np.ones((2, 3)), "axes": axes}])
-    (tmp_path / "line.tvf").write_bytes(b"any")
-    ds = spectra.open(tmp_path / "line.tvf")
+    monkeypatch.setattr("rsciio.pantarhei.file_reader", lambda *_, **__: [{"data": np.ones((2, 3)), "axes": axes}])
+    (tmp_path / "line.prz").write_bytes(b"any")
+    ds = spectra.open(tmp_path / "line.prz")
     assert ds["x"].attrs["units"] == "px"
     np.testing.assert_array_equal(ds["x"], [0.0, 1.0])
     with pytest.raises(fusion.UnitError, match="pixel size along x is not known"):
@@ -390,10 +390,10 @@ def test_axes_without_pixel_size_say_px(tmp_path, monkeypatch, direct):
 
 def test_axis_that_says_nothing_is_refused(tmp_path, monkeypatch, direct):
     axes = [{"name": "Abs. Distance", "size": 2, "scale": 3.0, "offset": 0.0, "units": "µm"}]
-    monkeypatch.setattr("rsciio.trivista.file_reader", lambda *_, **__: [{"data": np.ones(2), "axes": axes}])
-    (tmp_path / "line.tvf").write_bytes(b"any")
+    monkeypatch.setattr("rsciio.pantarhei.file_reader", lambda *_, **__: [{"data": np.ones(2), "axes": axes}])
+    (tmp_path / "line.prz").write_bytes(b"any")
     with pytest.raises(FileReadError, match=r"axis 'Abs. Distance' in 'um' is none of the known axes \(z, y, x"):
-        spectra.open(tmp_path / "line.tvf")
+        spectra.open(tmp_path / "line.prz")
 
 
 def test_saved_by_conspectus_opens_the_same(tmp_path):
