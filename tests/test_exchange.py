@@ -1,4 +1,6 @@
-"""Formats of exchange: spectra of ISO 22029 (msa), maps of Lispix (rpl beside raw), maps written by HyperSpy."""
+"""Formats that RosettaSciIO reads: ISO 22029 (msa), Lispix (rpl beside raw), HyperSpy, Digital Surf, Hamamatsu."""
+
+import struct
 
 import numpy as np
 import pytest
@@ -156,3 +158,51 @@ def test_a_cut_ripple_is_refused(tmp_path, kept):
     raw.unlink()
     with pytest.raises(FileReadError, match=r"its values are not beside it, in map\.raw; copy both"):
         spectra.open(path)
+
+
+def test_map_of_digital_surf(tmp_path):
+    """Attolight's maps of cathodoluminescence are kept so."""
+    values = np.arange(24.0).reshape(2, 3, 4)
+    axes = [*PLACE, axis("Wavelength", 4, 10.0, 400.0, "nm", False)]
+    signals.Signal1D(values, axes=axes).save(tmp_path / "map.sur")
+    ds = fusion.check(spectra.open(tmp_path / "map.sur"))
+    assert ds["intensity"].dims == ("y", "x", "wavelength")
+    np.testing.assert_allclose(ds["intensity"], values, rtol=1e-6)
+    np.testing.assert_allclose(ds["wavelength"], [400.0, 410.0, 420.0, 430.0])
+    on_the_map(ds)
+
+
+def hamamatsu(path, image, wavelength, time, unit):
+    """Write a streak image: a head of 64 bytes, a comment, lines of 16 bits, then the axes that the comment names."""
+    head, size = 64, image.size * 2
+
+    def comment(start):
+        return (
+            '[Application],Date="01/10/2024",Time="12:00:00"\r\n[Acquisition],NrExposure=1,AcqMode=3,'
+            'ZAxisLabel=Intensity,ZAxisUnit=Count\r\n[Scaling],ScalingXType=2,ScalingXUnit="nm",'
+            f'ScalingXScalingFile="#{start:08},{wavelength.size:04}",ScalingYType=2,ScalingYUnit="{unit}",'
+            f'ScalingYScalingFile="#{start + 4 * wavelength.size:08},{time.size:04}"'
+        )
+
+    said = comment(head + len(comment(0)) + size).encode()
+    fields = struct.pack("<2s6hihhd", b"IM", len(said), image.shape[1], image.shape[0], 0, 0, 2, 0, 0, 0, 0.0)
+    tables = wavelength.astype("<f4").tobytes() + time.astype("<f4").tobytes()
+    path.write_bytes(fields.ljust(head, b"\0") + said + image.astype("<u2").tobytes() + tables)
+    return path
+
+
+@pytest.mark.parametrize(("unit", "second"), [("ps", 1e-12), ("ns", 1e-9)])
+def test_streak_image_of_hamamatsu(tmp_path, unit, second):
+    image = np.arange(12).reshape(3, 4)
+    wavelength, time = np.array([430.0, 420.5, 410.0, 400.0]), np.array([0.0, 1.5, 3.25])
+    path = hamamatsu(tmp_path / "streak.img", image, wavelength, time, unit)
+    ds = fusion.check(spectra.open(path))
+    assert ds["intensity"].dims == ("time", "wavelength")
+    np.testing.assert_array_equal(ds["intensity"], image[:, ::-1])
+    np.testing.assert_allclose(ds["wavelength"], wavelength[::-1])
+    np.testing.assert_allclose(ds["time"], time * second, rtol=1e-6)
+    content = path.read_bytes()
+    for kept in (40, 200, len(content) - 30, len(content) - 1):
+        path.write_bytes(content[:kept])
+        with pytest.raises(FileReadError):
+            spectra.open(path)

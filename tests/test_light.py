@@ -233,7 +233,10 @@ class TestCzi:
         said = f"<AcquisitionMode>{mode}</AcquisitionMode><PixelType>"
         data = values(1, 3, 2, 5, 7)
         path = write_czi(tmp_path / "cell.czi", data, edit=lambda xml: xml.replace("<PixelType>", said))
-        assert fusion.check(volumes.open(path)).attrs.get("technique") == technique
+        ds = fusion.check(volumes.open(path))
+        assert ds.attrs.get("technique") == technique
+        np.testing.assert_array_equal(ds["image"], data[0].transpose(0, 2, 3, 1))
+        assert steps_of(ds) == pytest.approx({"z": 0.5, "y": 0.2, "x": 0.1})
 
     def test_time_needs_a_step(self, tmp_path):
         data = values(4, 1, 1, 5, 7)
@@ -400,7 +403,10 @@ class TestNd2:
     )
     def test_only_a_shared_technique_is_named(self, tmp_path, masks, technique):
         path = write_nd2(tmp_path / "cell.nd2", values(1, 5, 7, 2), channels=("a", "b"), masks=masks)
-        assert volumes.open(path).attrs.get("technique") == technique
+        ds = fusion.check(volumes.open(path))
+        assert ds.attrs.get("technique") == technique
+        np.testing.assert_array_equal(ds["image"], values(1, 5, 7, 2)[0])
+        assert steps_of(ds) == pytest.approx({"y": 0.5, "x": 0.5})
 
     def test_no_calibration_is_px(self, tmp_path):
         ds = volumes.open(write_nd2(tmp_path / "bare.nd2", values(1, 5, 7, 1), step=None))
@@ -590,6 +596,8 @@ class TestOme:
         ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", ome_xml(image, more=scope), values(1, 5, 7)))
         assert ds.attrs.get("technique") == technique
         assert ds.attrs["instrument"] == "Leica SP8"
+        np.testing.assert_array_equal(fusion.check(ds)["image"], values(1, 5, 7)[0])
+        assert steps_of(ds) == pytest.approx({"y": 0.2, "x": 0.1})
 
     def test_pages_in_another_file_are_refused(self, tmp_path):
         data = '<TiffData IFD="0" FirstZ="1"><UUID FileName="other.ome.tif">urn:uuid:1</UUID></TiffData>'
