@@ -33,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
     techniques.add_argument(
         "--page", type=Path, metavar="FILE.md", help="write the table with its sources, and a chart"
     )
+
+    formats = commands.add_parser("formats", help="list the formats that open")
+    formats.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="open every measured file, and write what came from each"
+    )
     return top
 
 
@@ -70,6 +75,11 @@ def _run(options: argparse.Namespace) -> None:
         from conspectus import techniques
 
         techniques.show(options.names, page=options.page)
+        return
+    if options.command == "formats":
+        from conspectus import formats
+
+        formats.show(page=options.page)
         return
     from conspectus import info, recipe, run
 

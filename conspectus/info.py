@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
 import fusion
-import spectra
-import volumes
-from conspectus.steps import describe_axes
+from conspectus.items import Item, item_of, opened
 from fusion.errors import FileReadError
 
 
 def show(path: Path, *, console: Console | None = None) -> None:
-    """Print the items of a file, or the datasets of a saved project.
+    """Print the items of a file, or the datasets of a saved project: axes, place, technique.
 
     Raises
     ------
@@ -27,8 +27,11 @@ def show(path: Path, *, console: Console | None = None) -> None:
     if not path.exists():
         raise FileReadError(path, "there is no such file; check the path")
     project = _project(path)
-    table = _datasets(path, project) if project is not None else _items(path)
-    console.print(table)
+    if project is not None:
+        console.print(_table(path, "open with fusion.load", _datasets(project)))
+        return
+    opener, items = opened(path)
+    console.print(_table(path, f"open with {opener}", items))
 
 
 def _project(path: Path) -> Any:
@@ -41,39 +44,21 @@ def _project(path: Path) -> Any:
         return None
 
 
-def _datasets(path: Path, project: Any) -> Table:
-    import xarray as xr
-
+def _datasets(project: Any) -> list[Item]:
     nodes = {"dataset": project} if isinstance(project, xr.Dataset) else project.children
-    table = _table(path, "dataset", "variables", "axes", "frame")
-    for name, node in nodes.items():
-        ds = node if isinstance(node, xr.Dataset) else node.to_dataset()
-        table.add_row(str(name), ", ".join(map(str, ds.data_vars)), describe_axes(ds), fusion.get_pose(ds)[1])
+    datasets = {name: node if isinstance(node, xr.Dataset) else node.to_dataset() for name, node in nodes.items()}
+    return [item_of(ds, f"{name}: {', '.join(map(str, ds.data_vars))}") for name, ds in datasets.items()]
+
+
+def _table(path: Path, hint: str, items: Iterable[Item]) -> Table:
+    table = Table(title=f"{path}\n{hint}", title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("item", overflow="fold", ratio=3)
+    table.add_column("technique", overflow="fold", ratio=2)
+    table.add_column("axes", overflow="fold", ratio=5)
+    table.add_column("place", overflow="fold", ratio=4)
+    table.add_column("lazy", width=4)
+    for item in items:
+        axes = "\n".join([*item.axes, *filter(None, [item.fault])])
+        row = ("\n".join(item.names), item.technique, axes, "\n".join(item.place))
+        table.add_row(*row, "" if item.fault else ("yes" if item.lazy else "no"))
     return table
-
-
-def _items(path: Path) -> Table:
-    """List the items by the first wing that can read the file."""
-    refusals = []
-    for wing in (spectra, volumes):
-        try:
-            found = wing.contents(path)
-        except FileReadError as error:
-            refusals.append(f"as {wing.__name__}: {error.reason}{f'; {error.hint}' if error.hint else ''}")
-            continue
-        table = _table(path, "item", *found[0]._fields[1:])
-        for item in found:
-            table.add_row(*(_text(part) for part in item))
-        return table
-    raise FileReadError(path, "; ".join(refusals))
-
-
-def _table(path: Path, *columns: str) -> Table:
-    table = Table(title=str(path), title_justify="left", title_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _text(part: Any) -> str:
-    return " × ".join(map(str, part)) if isinstance(part, tuple) else str(part)

@@ -34,6 +34,7 @@ NEEDS: Final[Mapping[str, str]] = {
 COLORS: Final[Mapping[str, str]] = {"light": "#009E73", "electrons": "#0072B2", "X-rays": "#CC79A7", "tip": "#D55E00"}
 """A colour for each probe, after Okabe and Ito, who chose them for every kind of colour vision."""
 _OF_IMAGES: Final = ("", "channel")
+_OF_SPECTRA: Final = ("energy", "energy_loss", "raman_shift", "wavelength", "potential")
 
 
 class Quantity(NamedTuple):
@@ -172,7 +173,8 @@ def find(word: str) -> tuple[Technique, ...]:
     Raises
     ------
     DataError
-        If no technique goes by the word; the message names the nearest ones.
+        If no technique goes by the word; the message names the nearest ones. So too for a technique that files are of
+        and the table has no figures for.
 
     Examples
     --------
@@ -180,6 +182,8 @@ def find(word: str) -> tuple[Technique, ...]:
     (['SEM-EDX', 'STEM-EDX'], ['environmental SEM'])
     """
     names = _words().get(_plain(word)) if isinstance(word, str) else None
+    if names == ():
+        raise DataError(f"{word!r} is known, but the table has no figures for it; {_nearest('')}")
     if names is None:
         raise DataError(f"{word!r} is no technique of the table; {_nearest(str(word))}")
     return tuple(table()[name] for name in names)
@@ -260,6 +264,7 @@ def _words() -> dict[str, tuple[str, ...]]:
     """Return the names of the techniques that each plain word means."""
     words = {_plain(word): tuple(names) for word, names in _content()["words"].items()}
     words["image"] = tuple(technique.name for technique in table().values() if technique.signal in _OF_IMAGES)
+    words["spectroscopy"] = tuple(technique.name for technique in table().values() if technique.signal in _OF_SPECTRA)
     for technique in table().values():
         words |= {_plain(word): (technique.name,) for word in (technique.name, *technique.aliases)}
     return words

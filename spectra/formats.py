@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fusion import hdf5
+from fusion import elsewhere, hdf5
 from fusion.errors import FileReadError
 from spectra import delmic, geopixe, mda, netcdf, nexus, nsid, secm, vendor, witec
 from spectra.items import Builders
@@ -77,7 +77,7 @@ def _in_hdf5(path: Path) -> Builders:
         groups = ", ".join(map(repr, list(file)[:5]))
     if found is None:
         names = " and ".join(", ".join(layout.name for layout in LAYOUTS).rsplit(", ", 1))
-        hint = f"{names} files are known; save others as NetCDF, axes with units"
+        hint = f"{names} files are known; images open with volumes.open; save other spectra as NetCDF, axes with units"
         raise FileReadError(path, f"an HDF5 file of unknown layout (it begins with the groups {groups})", hint=hint)
     return found.read(path)
 
@@ -85,21 +85,42 @@ def _in_hdf5(path: Path) -> Builders:
 def _plugin(path: Path, extension: str) -> str:
     plugin = _by_extension().get(extension)
     if plugin is None:
-        accepted = " ".join(extensions() + HDF5 + _NETCDF)
-        raise FileReadError(path, f"unknown format {extension or '(no extension)'!r}", hint=f"accepted: {accepted}")
+        hint = elsewhere.advice(path, "spectra.open", _accepted())
+        raise FileReadError(path, f"unknown format {extension or '(no extension)'!r}", hint=hint)
+    if plugin == "jeol" and _is_mrc(path):
+        raise FileReadError(path, "a map of densities (MRC, CCP4)", hint="open it with volumes.open")
     if plugin == "hspy":
         with hdf5.opened(path) as file:
             hdf5.refuse_foreign(file)
     return plugin
 
 
+def _is_mrc(path: Path) -> bool:
+    """Whether a file is of MRC2014 or CCP4, whose word 53 says so; JEOL's maps of elements end in .map too."""
+    with path.open("rb") as stream:
+        return stream.read(211)[208:] == b"MAP"
+
+
+def _accepted() -> str:
+    """Return the formats by name with their extensions, for people."""
+    ends: dict[str, list[str]] = {known.name: list(known.extensions) for known in FORMATS}
+    for plugin in _plugins():
+        ends.setdefault(plugin["name"], []).extend(f".{end.lower()}" for end in plugin["file_extensions"])
+    return ", ".join(f"{name} ({' '.join(dict.fromkeys(listed))})" for name, listed in sorted(ends.items()))
+
+
+def _plugins() -> list[Mapping[str, Any]]:
+    from rsciio import IO_PLUGINS
+
+    return [plugin for plugin in IO_PLUGINS if plugin["name"] in _PLUGINS]
+
+
 @cache
 def _by_extension() -> dict[str, str]:
     """Return the module of RosettaSciIO for each extension that no format of the table takes."""
-    from rsciio import IO_PLUGINS
-
-    known = [plugin for plugin in IO_PLUGINS if plugin["name"] in _PLUGINS]
-    pairs = {f".{end.lower()}": plugin["api"].split(".")[-1] for plugin in known for end in plugin["file_extensions"]}
+    pairs = {
+        f".{end.lower()}": plugin["api"].split(".")[-1] for plugin in _plugins() for end in plugin["file_extensions"]
+    }
     return {**{end: plugin for end, plugin in pairs.items() if end not in HDF5}, ".img": "jeol"}
 
 

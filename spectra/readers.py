@@ -114,7 +114,8 @@ def _existing(path: str | PathLike[str]) -> Path:
     if not place.exists():
         raise FileReadError(place, "there is no such file", hint="check the path")
     if place.is_dir():
-        raise FileReadError(place, "this is a folder", hint="name the file inside it")
+        hint = "name the file inside it, or open a folder of slices with volumes.open"
+        raise FileReadError(place, "this is a folder", hint=hint)
     if place.stat().st_size == 0:
         raise FileReadError(place, "the file is empty", hint="copy it again")
     return place

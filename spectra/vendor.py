@@ -25,10 +25,11 @@ from spectra.items import Builders
 from spectra.metadata import flat_attrs, lookup, mapped, technique
 from spectra.optical import labspec, trivista
 from spectra.quiet import quiet
+from spectra.ripple import channels
 from spectra.whole import require_whole
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
-_CORRECTED: Final = {"jobinyvon": labspec, "trivista": trivista}
+_CORRECTED: Final = {"jobinyvon": labspec, "ripple": channels, "trivista": trivista}
 
 Raw = dict[str, Any]
 
@@ -45,11 +46,14 @@ def builders(path: Path, plugin: str) -> Builders:
     Raises
     ------
     FileReadError
-        If the file is cut short or the plugin cannot read it.
+        If the file is cut short, holds nothing, or the plugin cannot read it.
     """
     require_whole(path, plugin)
     refuse_entities(path)
     raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
+    if not raws:
+        reason = f"the {plugin} reader found no data in it"
+        raise FileReadError(path, reason, hint="copy it again, or see whether volumes.open knows it")
     names = unique([_name(raw, path, plugin) for raw in raws])
     main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
     build = partial(_build_renishaw, raws[0]) if plugin == "renishaw" and raws else partial(_build, main, plugin)
@@ -138,19 +142,22 @@ def _build_renishaw(main: Raw, raw: Raw, name: str, path: Path) -> xr.Dataset:
 
 def _read(path: Path, plugin: str) -> list[Raw]:
     reader = importlib.import_module(f"rsciio.{plugin}").file_reader
-    options = _OPTIONS.get(plugin, {})
+    options, corrected = _OPTIONS.get(plugin, {}), _CORRECTED.get(plugin, _as_they_are)
     with quiet("rsciio"):
         try:
-            return list(reader(str(path), lazy=True, **options))
+            return corrected(list(reader(str(path), lazy=True, **options)), path)
         except Exception:  # many plugins cannot read lazily, each says so in its own way
             pass
         try:
-            raws = list(reader(str(path), **options))
-            return _CORRECTED[plugin](raws, path) if plugin in _CORRECTED else raws
+            return corrected(list(reader(str(path), **options)), path)
         except FileReadError:
             raise
         except Exception as error:  # plugins fail with errors of every class on damaged files
             raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
+
+
+def _as_they_are(raws: list[Raw], path: Path) -> list[Raw]:
+    return raws
 
 
 def _name(raw: Raw, path: Path, plugin: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
@@ -17,6 +18,9 @@ _WDF: Final = b"WDF1"
 _SPD: Final = b"MAPSPECTRA_DATA"
 _IMAGE: Final = (52).to_bytes(4, "little")
 _RIPPLE: Final = ("width", "height", "depth", "data-length")
+_RPL: Final = re.compile(
+    r"^(?:\(MLX::)?(width|height|depth|offset|data-length)[\s:]+(\d+)", re.IGNORECASE | re.MULTILINE
+)
 _ASW_PTS: Final = "*/*/*.pts"
 _BLOCK: Final = struct.Struct("<4sIQ")
 
@@ -170,24 +174,25 @@ def _msa(path: Path) -> int:
 
 
 def _ripple(path: Path) -> int:
-    """Return one byte more than there are if the last line has no end; refuse values that end too early.
+    """Return one byte more than there are if the last line has no end; refuse values that are missing or end too early.
 
-    The files of INCA, which begin with a bracket, have a syntax of their own and are left to the reader.
+    The files of INCA, which begin with a bracket, end with one.
     """
     content = path.read_bytes()
-    if b"(" in content.partition(b"\n")[0]:
-        return 0
-    said = dict(line.split("\t")[:2] for line in content.decode("latin-1").splitlines() if "\t" in line)
+    said = {key.lower(): int(number) for key, number in _RPL.findall(content.decode("latin-1"))}
     values = next((file for end in ("raw", "RAW") if (file := path.with_name(path.name[:-3] + end)).is_file()), None)
-    if values is not None:
-        _require_length(values, lambda _: _ripple_values(path, said))
-    return 0 if content.endswith(b"\n") else len(content) + 1
+    if values is None:
+        hint = "copy both files into one folder"
+        raise FileReadError(path, f"its values are not beside it, in {path.stem}.raw", hint=hint)
+    _require_length(values, lambda _: _ripple_values(path, said))
+    whole = content.endswith(b"\n") or b"(" in content.partition(b"\n")[0]
+    return 0 if whole else len(content) + 1
 
 
-def _ripple_values(path: Path, said: Mapping[str, str]) -> int:
+def _ripple_values(path: Path, said: Mapping[str, int]) -> int:
     try:
-        return prod(int(said[key]) for key in _RIPPLE) + int(said["offset"])
-    except (KeyError, ValueError) as error:
+        return prod(said[key] for key in _RIPPLE) + said["offset"]
+    except KeyError as error:
         raise FileReadError(path, f"damaged: it does not tell the number of values ({error})", hint=_AGAIN) from error
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -151,16 +150,6 @@ def test_info_lists_a_saved_project(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "counts" in printed
     assert "energy 30" in printed
     assert "stage" in printed
-
-
-@pytest.mark.parametrize(
-    "name", ["edx/test_TEM.bcf", "confocal/colocsample1b-red.tif", "sem_tem/zeiss_example_sem.tif"]
-)
-def test_info_lists_a_measured_file(
-    name: str, measured: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["info", str(measured(name))]) == 0
-    assert "y" in capsys.readouterr().out
 
 
 def test_help_needs_no_heavy_import() -> None:

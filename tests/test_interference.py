@@ -3,6 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 
 import fusion
 import volumes
@@ -44,6 +45,19 @@ def test_a_sphere_without_noise(branch):
     assert np.isnan(found["height"].values[~where]).all()
     assert found["height"].attrs["units"] == "um"
     assert found["height"].attrs["ancillary_variables"] == "height_stderr"
+
+
+def test_heights_from_a_camera_file(tmp_path):
+    """An image of RICM is kept as OME-TIFF, which has no word for it: the pixel size comes from the file."""
+    height = sphere()
+    said = {"axes": "YX", "PhysicalSizeX": 50.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 50.0,
+            "PhysicalSizeYUnit": "nm"}  # fmt: skip
+    tifffile.imwrite(tmp_path / "ricm.ome.tif", np.round(fringes(height)).astype(np.uint16), metadata=said)
+    ds = fusion.check(volumes.open(tmp_path / "ricm.ome.tif"))
+    np.testing.assert_allclose(np.diff(ds["x"]), 0.05)
+    where = on_branch(ds, height, 1)
+    found = volumes.height_from_interference(ds, **OPTICS, branch=1, noise=0.5, where=where)
+    np.testing.assert_allclose(found["height"].values[where], height[where], atol=0.01)
 
 
 def test_a_noisy_sphere_lies_within_its_error_bars():

@@ -65,6 +65,19 @@ def write_lif(path, *images, head=""):
     return path
 
 
+def write_lof(path, image):
+    """Write an object file: its mark with two versions, the block of the one image, then the XML."""
+    xml, _, values = image
+    xml = f'<LMSDataContainerHeader Version="2">{xml}</LMSDataContainerHeader>'
+    mark = "LMS_Object_File"
+    path.write_bytes(b"".join([
+        struct.pack("<IIBI", 0x70, 2 * len(mark) + 15, 0x2A, len(mark)), mark.encode("utf-16-le"),
+        struct.pack("<BIBIBQ", 0x2A, 2, 0x2A, 0, 0x2A, len(values)), values,
+        struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)), xml.encode("utf-16-le"),
+    ]))  # fmt: skip
+    return path
+
+
 def clx(tree):
     """Return a tree of dicts, lists, numbers and texts as the XML that NIS-Elements keeps in its chunks."""
 
@@ -212,6 +225,19 @@ class TestCzi:
         assert ds["image"].isel(y=1, x=2, channel=0) == 212
         assert ds.attrs["technique"] == "widefield"
 
+    @pytest.mark.parametrize(
+        ("mode", "technique"),
+        [("LaserScanningConfocalMicroscopy", "confocal"), ("STED", "STED"), ("PALM", "SMLM"), ("Other", None)],
+    )
+    def test_the_mode_that_all_channels_share(self, tmp_path, mode, technique):
+        said = f"<AcquisitionMode>{mode}</AcquisitionMode><PixelType>"
+        data = values(1, 3, 2, 5, 7)
+        path = write_czi(tmp_path / "cell.czi", data, edit=lambda xml: xml.replace("<PixelType>", said))
+        ds = fusion.check(volumes.open(path))
+        assert ds.attrs.get("technique") == technique
+        np.testing.assert_array_equal(ds["image"], data[0].transpose(0, 2, 3, 1))
+        assert steps_of(ds) == pytest.approx({"z": 0.5, "y": 0.2, "x": 0.1})
+
     def test_time_needs_a_step(self, tmp_path):
         data = values(4, 1, 1, 5, 7)
         path = write_czi(tmp_path / "film.czi", data, names=("DAPI",))
@@ -261,6 +287,27 @@ class TestLif:
         assert ds["image"].sel(z=3.0, method="nearest").isel(channel=1, y=4, x=6) == 146
         assert ds["channel"].values.tolist() == ["DAPI", "GFP"]
         assert (ds.attrs["technique"], ds.attrs["instrument"]) == ("confocal", "TCS SP8")
+
+    def test_an_image_of_a_camera(self, tmp_path):
+        data = values(5, 7)
+        camera = CONFOCAL.replace("Confocal", "Widefield")
+        ds = volumes.open(write_lif(tmp_path / "camera.lif", lif_image("cell", data, "yx", LENGTHS, attachment=camera)))
+        np.testing.assert_array_equal(ds["image"], data)
+        assert ds.attrs["technique"] == "widefield"
+
+    def test_an_object_file_holds_one_image(self, tmp_path):
+        data = values(3, 2, 5, 7)
+        image = lif_image("cell", data, "zcyx", LENGTHS, dyes=("DAPI", "GFP"), attachment=CONFOCAL)
+        path = write_lof(tmp_path / "cell.lof", image)
+        with liffile.LifFile(path) as file:
+            np.testing.assert_array_equal(file.images[0].asarray(), data)
+        ds = fusion.check(volumes.open(path))
+        np.testing.assert_array_equal(ds["image"], data[::-1].transpose(0, 2, 3, 1))
+        assert steps_of(ds) == pytest.approx({"z": 0.5, "y": 0.2, "x": 1.0})
+        assert (ds["channel"].values.tolist(), ds.attrs["technique"]) == (["DAPI", "GFP"], "confocal")
+        path.write_bytes(path.read_bytes()[:-200])
+        with pytest.raises(FileReadError):
+            volumes.open(path)
 
     def test_a_film_with_the_names_of_colours(self, tmp_path):
         data = values(4, 2, 5, 7)
@@ -356,7 +403,10 @@ class TestNd2:
     )
     def test_only_a_shared_technique_is_named(self, tmp_path, masks, technique):
         path = write_nd2(tmp_path / "cell.nd2", values(1, 5, 7, 2), channels=("a", "b"), masks=masks)
-        assert volumes.open(path).attrs.get("technique") == technique
+        ds = fusion.check(volumes.open(path))
+        assert ds.attrs.get("technique") == technique
+        np.testing.assert_array_equal(ds["image"], values(1, 5, 7, 2)[0])
+        assert steps_of(ds) == pytest.approx({"y": 0.5, "x": 0.5})
 
     def test_no_calibration_is_px(self, tmp_path):
         ds = volumes.open(write_nd2(tmp_path / "bare.nd2", values(1, 5, 7, 1), step=None))
@@ -536,6 +586,7 @@ class TestOme:
             ("LaserScanningConfocalMicroscopy", "confocal"),
             ("STED", "STED"),
             ("WideField", "widefield"),
+            ("STORM", "SMLM"),
             ("Other", None),
         ],
     )
@@ -545,6 +596,8 @@ class TestOme:
         ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", ome_xml(image, more=scope), values(1, 5, 7)))
         assert ds.attrs.get("technique") == technique
         assert ds.attrs["instrument"] == "Leica SP8"
+        np.testing.assert_array_equal(fusion.check(ds)["image"], values(1, 5, 7)[0])
+        assert steps_of(ds) == pytest.approx({"y": 0.2, "x": 0.1})
 
     def test_pages_in_another_file_are_refused(self, tmp_path):
         data = '<TiffData IFD="0" FirstZ="1"><UUID FileName="other.ome.tif">urn:uuid:1</UUID></TiffData>'

@@ -65,6 +65,7 @@ class TestNanoscope:
         path = write_nanoscope(tmp_path, size="2000 1000 nm", offset="500 nm")
         ds = volumes.open(path)
         assert ds.sizes == {"y": 4, "x": 5}
+        assert (ds.attrs["technique"], ds.attrs.get("imaging_mode")) == ("AFM", "contact")
         here = ds["height"].sel(
             y=-0.375, x=0.4, method="nearest"
         )  # first line, third step of 0.4 um right of the centre
@@ -262,9 +263,9 @@ def test_a_scan_is_saved_with_all_that_it_says(measured, tmp_path):
 
 
 class TestJpk:
-    def made(self, folder, *, reflect=0, scaling="LinearScaling", length=4e-6):
+    def made(self, folder, *, reflect=0, scaling="LinearScaling", length=4e-6, mode="intermittent"):
         path = folder / "made.jpk"
-        grid = {0x8030: "intermittent", 0x8040: 1e-6, 0x8041: 2e-6, 0x8042: length, 0x8043: 3e-6, 0x8044: np.pi / 2,
+        grid = {0x8030: mode, 0x8040: 1e-6, 0x8041: 2e-6, 0x8042: length, 0x8043: 3e-6, 0x8044: np.pi / 2,
                 0x8045: reflect}  # fmt: skip
         with tifffile.TiffWriter(path, byteorder=">") as writer:
             writer.write(np.zeros((8, 8, 3), np.uint8), photometric="rgb", extratags=tags(grid), metadata=None)
@@ -275,16 +276,16 @@ class TestJpk:
                 writer.write(values, photometric="minisblack", extratags=tags(said), metadata=None)
         return path
 
-    @pytest.mark.parametrize("reflect", [0, 1])
-    def test_default_slot_grid_and_pose(self, tmp_path, reflect):
-        ds = fusion.check(volumes.open(self.made(tmp_path, reflect=reflect)))
+    @pytest.mark.parametrize(("reflect", "mode", "said"), [(0, "intermittent", "tapping"), (1, "contact", "contact")])
+    def test_default_slot_grid_and_pose(self, tmp_path, reflect, mode, said):
+        ds = fusion.check(volumes.open(self.made(tmp_path, reflect=reflect, mode=mode)))
         assert list(ds.data_vars) == ["height", "height_retrace"]
         rows = np.arange(12).reshape(3, 4)[:: -1 if reflect else 1]
         np.testing.assert_allclose(ds["height"], (rows + 5) * 1e-3)
         np.testing.assert_allclose(ds["height_retrace"], (rows + 105) * 1e-3)
         np.testing.assert_allclose(um(ds, "x"), [-1.5, -0.5, 0.5, 1.5])
         np.testing.assert_allclose(pose(ds)([0.0, 0.0, 1.0]), [0.0, 3.0, 1.0])
-        assert (ds.attrs["instrument"], ds.attrs["imaging_mode"]) == ("JPK", "tapping")
+        assert (ds.attrs["instrument"], ds.attrs["imaging_mode"]) == ("JPK", said)
 
     def test_a_calibration_that_is_not_linear_is_refused(self, tmp_path):
         with pytest.raises(FileReadError, match="not linear"):

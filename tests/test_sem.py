@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 import fusion
+import spectra
 import volumes
 from fusion.errors import FileReadError, UnitError
 
@@ -22,7 +23,7 @@ FEI = {
     "Scan": {"PixelWidth": 5e-8, "PixelHeight": 5e-8, "HorFieldsize": 2.5e-6},
     "Stage": {"StageX": 1e-3, "StageY": -2e-3, "StageZ": 5e-3, "StageR": 0.0, "StageT": 0.0, "StageTb": 0.0},
     "Image": {"ResolutionX": 50, "ResolutionY": 40},
-    "Vacuum": {"ChPressure": 130.0},
+    "Vacuum": {"ChPressure": 2e-4},
 }
 
 
@@ -115,6 +116,12 @@ class TestFei:
         assert (ds.attrs["technique"], ds.attrs["beam_energy"]) == ("FIB", 30.0)
         assert fusion.get_pose(ds)[1].startswith("a.tif ")
 
+    @pytest.mark.parametrize(("pressure", "technique"), [(2.4e-4, "SEM"), (80.0, "environmental SEM"), ("", "SEM")])
+    def test_gas_in_the_chamber(self, tmp_path, pressure, technique):
+        ds = fusion.check(volumes.open(fei(tmp_path / "a.tif", Vacuum={"ChPressure": pressure})))
+        assert (ds.attrs["technique"], ds.attrs.get("chamber_pressure", "")) == (technique, pressure)
+        assert float(ds["x"][1] - ds["x"][0]) == pytest.approx(0.05)
+
     @pytest.mark.parametrize("stage", [{}, {"StageX": "", "StageZ": "unknown", "StageT": "nan"}])
     def test_a_stage_that_says_nothing_is_none(self, tmp_path, stage):
         ds = volumes.open(fei(tmp_path / "a.tif", Stage={**dict.fromkeys(FEI["Stage"], 0), **stage}))
@@ -172,6 +179,12 @@ class TestTescan:
             tmp_path / "a.tif", ramp(44, 50), metadata=None, extratags=[(50431, "B", len(value), value, True)]
         )
         self.check(volumes.open(tmp_path / "a.tif"))
+
+    def test_gas_in_the_chamber(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", ramp(44, 50))
+        (tmp_path / "a.hdr").write_text(self.HEADER.replace("ChamberPressure=0.012", "ChamberPressure=30"))
+        ds = volumes.open(tmp_path / "a.tif")
+        assert (ds.attrs["technique"], ds.attrs["chamber_pressure"]) == ("environmental SEM", 30.0)
 
     def test_other_headers_mean_nothing(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5))
@@ -357,6 +370,24 @@ class TestMrc:
         path.write_bytes(content)
         with pytest.raises(FileReadError, match="CCP4 map with a skew"):
             volumes.open(path)
+
+    @pytest.mark.parametrize("columns", [5, 52])  # JEOL's images begin with 52
+    def test_a_ccp4_map_is_a_volume_of_z_y_x(self, tmp_path, columns):
+        """A cut out of a cell: columns are y, rows x, sections z, as crystallographers keep maps."""
+        data = ramp(3, 4, columns).astype(np.float32)
+        start = {"nxstart": 20, "nystart": 0, "nzstart": -7}
+        path = self.write(tmp_path / "emd_1.map", data, mapc=2, mapr=1, maps=3, ispg=19, mx=40, my=50, mz=60,
+                          cella=(60.0, 100.0, 180.0), **start)  # fmt: skip
+        with path.open("r+b") as stream:  # CCP4 knows no version
+            stream.seek(27 * 4)
+            stream.write(bytes(4))
+        ds = fusion.check(volumes.open(path))
+        np.testing.assert_array_equal(ds["image"], data.transpose(0, 2, 1))
+        np.testing.assert_allclose(ds["x"], 1.5e-4 * np.arange(4), atol=1e-12)
+        np.testing.assert_allclose(ds["y"], 2e-4 * (20 + np.arange(columns)))
+        np.testing.assert_allclose(ds["z"], 3e-4 * (-7 + np.arange(3)), rtol=1e-6)
+        with pytest.raises(FileReadError, match=r"a map of densities .MRC, CCP4.; open it with volumes\.open"):
+            spectra.open(path)
 
     def test_cell_angles_of_zero_are_unset(self, tmp_path):
         assert volumes.open(self.write(tmp_path / "a.mrc", ramp(3, 4, 5), cellb=(0, 0, 0))).sizes["z"] == 3

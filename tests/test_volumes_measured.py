@@ -3,7 +3,6 @@
 import json
 
 import h5py
-import mrcfile
 import numpy as np
 import pytest
 import scipy.io
@@ -14,7 +13,7 @@ from PIL import Image
 import fusion
 import volumes
 from fusion.errors import FileReadError
-from tests.images import quiet_mrcfile, steps
+from tests.images import steps
 
 SECTIONS = {"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}
 
@@ -27,52 +26,6 @@ def test_imagej_stack(measured):
     assert steps(ds) == {dim: (pytest.approx(size), "um") for dim, size in
                          {"z": 0.64609375, "y": 1e6 / 3046781, "x": 1e6 / 3046781}.items()}  # fmt: skip
     assert json.loads(ds.attrs["original_metadata"])["ImageJ"] == "1.44d"
-
-
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("correlative_secm_sem/Al-AR.tif", 0.0620117),
-        ("sem_tem/tfs_example.tif", 0.269792),
-        ("sem_tem/zeiss_example_sem.tif", 0.5933),
-        ("fluorescence/odemis_FOV1_green_fluorescence.tif", 1e6 / 12923076),
-    ],
-)
-def test_pixel_size_of_the_microscope(measured, name, size):
-    path = measured(name)
-    ds = volumes.open(path)
-    np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
-    assert steps(ds) == {"y": (pytest.approx(size), "um"), "x": (pytest.approx(size), "um")}
-
-
-def test_colour_planes_become_channels(measured):
-    path = measured("fluorescence/hela-cells_3ch.tif")
-    ds = volumes.open(path)
-    assert ds["image"].dims == ("y", "x", "channel")
-    assert ds["channel"].values.tolist() == ["red", "green", "blue"]
-    np.testing.assert_array_equal(ds["image"].values, tifffile.imread(path))
-
-
-def test_a_stack_without_a_size_is_in_px(measured):
-    ds = volumes.open(measured("confocal/colloidoscope_katherine.tiff"))
-    assert steps(ds) == dict.fromkeys("zyx", (1.0, "px"))
-    assert ds.sizes == {"z": 64, "y": 128, "x": 128}
-
-
-def test_spacing_beside_a_unit(measured):
-    ds = volumes.open(measured("synthetic_reference/clem_3dct_phantom/small_cf.tif"))
-    assert steps(ds) == {dim: (pytest.approx(0.16), "um") for dim in "zyx"}
-    bare = volumes.open(measured("synthetic_reference/clem_3dct_phantom/small_cf_transformed.tif"))
-    assert steps(bare) == dict.fromkeys("zyx", (1.0, "px"))
-
-
-def test_stem_scan_in_mrc(measured):
-    path = measured("sem_tem/HAADFscan.mrc")
-    ds = volumes.open(path)
-    with quiet_mrcfile(), mrcfile.open(path) as mrc:
-        np.testing.assert_array_equal(ds["image"].values, mrc.data)
-    assert ds["image"].values[0, 0] == 5715
-    assert steps(ds) == {dim: (pytest.approx(908.661 / 16 * 1e-4), "um") for dim in "yx"}
 
 
 def test_sections_stay_lazy(measured):
@@ -144,7 +97,8 @@ def test_foreign_netcdf_is_brought_to_order(measured):
     ("name", "reason"),
     [
         ("raman/chondro.nc", "spectra.open"),
-        ("edx/P45_the_default_job.bcf", "unknown format"),
+        ("edx/P45_the_default_job.bcf", "unknown format .*; open it with spectra.open"),
+        ("correlative_eds_haadf_velox/fei_emd_si.emd", "open it with spectra.open"),
         ("correlative_cl_sem/odemis_spectrum_fitting.h5", "arrays of several shapes"),
     ],
 )

@@ -41,7 +41,8 @@ def assembled(
     first = chosen[0]
     named = len(chosen) > 1 or path.suffix.lower() == ".nc" or first.dims == POINT
     variables = {_key(part, named, bool(labels)): _variable(path, part, labels) for part in chosen}
-    attrs: dict[str, Any] = {**first.about, "original_metadata": _said(chosen)}
+    taken = {"technique": "tilt series"} if "tilt" in (first.dims or ()) else {}
+    attrs: dict[str, Any] = {**taken, **first.about, "original_metadata": _said(chosen)}
     overridden = [dim for dim in steps if dim in first.axes]
     if overridden:
         attrs["voxel_given"] = f"the sizes along {', '.join(overridden)} were given by the user; the file has others"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from fusion import elsewhere
 from fusion.errors import FileReadError
 from volumes import (
     czi,
@@ -72,9 +73,8 @@ FORMATS: Final = (
 )
 """The first one that fits reads a file: those that are a kind of another stand before it."""
 
-ACCEPTED: Final = (
-    f"{', '.join(found.name for found in FORMATS)} and folders of slices are read here, spectra by spectra.open"
-)
+OPENER: Final = "volumes.open"
+ACCEPTED: Final = f"{', '.join(found.name for found in FORMATS)} and folders of slices"
 
 
 def reader(path: Path) -> Reader:
@@ -83,7 +83,7 @@ def reader(path: Path) -> Reader:
     Raises
     ------
     FileReadError
-        If the file is empty, or no format fits.
+        If the file is empty, no format fits, or it is one of spectra.
     """
     if path.is_dir():
         return slices.folder
@@ -92,6 +92,9 @@ def reader(path: Path) -> Reader:
     if not head:
         raise FileReadError(path, "the file is empty", hint="copy it again")
     found = next((known for known in FORMATS if known.fits(path, head)), None)
+    advice = elsewhere.advice(path, OPENER, ACCEPTED)
     if found is None:
-        raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=ACCEPTED)
+        raise FileReadError(path, f"unknown format (it begins with {head[:8]!r})", hint=advice)
+    if found.read is hdf.parts and elsewhere.belongs_elsewhere(path, OPENER):
+        raise FileReadError(path, "its arrays are kept in the way of spectral files", hint=advice)
     return found.read

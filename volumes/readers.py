@@ -189,7 +189,7 @@ def _parts(path: Path) -> list[Part]:
     with _damage_told(path):
         found = formats.reader(path)(path)
     if not found:
-        raise FileReadError(path, "it holds no image and no volume of numbers", hint=formats.ACCEPTED)
+        raise FileReadError(path, "it holds no image and no volume of numbers", hint=f"accepted: {formats.ACCEPTED}")
     return found
 
 

@@ -33,6 +33,7 @@ Sizes: TypeAlias = Mapping[str, Mapping[str, float]]
 _TESCAN_TAG: Final = 50431
 _AGREE: Final = 0.01
 _METRE: Final = 1e6
+_GAS: Final = 1.0
 _ON: Final = ("true", "on", "yes", "1")
 
 
@@ -265,11 +266,15 @@ def _jeol_stage(said: Mapping[str, str]) -> Stage | None:
 def _about(
     electrons: bool, instrument: str, kilovolt: float, pascal: float = 0.0, corrected: float = 0.0
 ) -> dict[str, Any]:
-    """Return the attributes: ``beam_energy`` in keV, ``chamber_pressure`` in Pa, ``tilt_correction`` in degrees."""
+    """Return the attributes: ``beam_energy`` in keV, ``chamber_pressure`` in Pa, ``tilt_correction`` in degrees.
+
+    A chamber holds gas above 1 Pa: low vacuum begins near 10 Pa, and high vacuum ends far below.
+    """
     found = {
         "instrument": instrument, "beam_energy": kilovolt, "chamber_pressure": pascal, "tilt_correction": corrected,
     }  # fmt: skip
-    return {"technique": "SEM" if electrons else "FIB", **{key: value for key, value in found.items() if value}}
+    technique = ("environmental SEM" if pascal > _GAS else "SEM") if electrons else "FIB"
+    return {"technique": technique, **{key: value for key, value in found.items() if value}}
 
 
 def _number(value: Any) -> float:
