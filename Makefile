@@ -21,6 +21,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/resample.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/decompose.py
+	$(BIN)/python benchmarks/intervals.py
+	$(BIN)/python benchmarks/rank.py
+	$(BIN)/python benchmarks/sandbox.py
+	$(BIN)/python benchmarks/mutations.py
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else "conspectus needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
