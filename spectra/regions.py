@@ -30,7 +30,7 @@ def crop(ds: xr.Dataset, /, **ranges: tuple[float | None, float | None]) -> xr.D
     Raises
     ------
     DataError
-        If an axis is not there, or nothing lies in its range.
+        If an axis is not there, its range is no pair, or nothing lies in it.
 
     Examples
     --------
@@ -41,7 +41,10 @@ def crop(ds: xr.Dataset, /, **ranges: tuple[float | None, float | None]) -> xr.D
     array([0.5, 1. , 1.5])
     """
     kept = fusion.check(ds)
-    for dim, (low, high) in ranges.items():
+    for dim, ends in ranges.items():
+        if np.shape(ends) != (2,):
+            raise DataError(f"the range of {dim} is a pair (low, high), None for an end as it is; received {ends!r}")
+        low, high = ends
         if dim not in kept.dims or dim not in kept.coords:
             raise DataError(f"there is no axis {dim!r} to crop; the axes are {', '.join(map(str, kept.dims))}")
         cut = kept.sel({dim: slice(low, high)})
