@@ -12,7 +12,8 @@ import xarray as xr
 import fusion
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
-from spectra.spectrum import Array, cleanable, each_spectrum, finished, float_type
+from spectra.spectrum import Array, each_spectrum, finished, float_type
+from spectra.variables import real_variable
 
 
 def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.Dataset:
@@ -58,7 +59,7 @@ def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.D
     >>> bool(abs(flat - peak).max() < 0.2)
     True
     """
-    array = cleanable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     dim = signal_dim(array)
     options = _accepted(array[dim].values, method, options)
     function = partial(_corrected, positions=array[dim].values, method=method, options=options)

@@ -13,7 +13,8 @@ import fusion
 from fusion import units
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
-from spectra.spectrum import Array, as_intensity, cleanable, each_spectrum, finished, float_type, variance, where_kept
+from spectra.spectrum import Array, as_intensity, each_spectrum, finished, float_type, variance, where_kept
+from spectra.variables import real_variable
 
 
 def clip(ds: xr.Dataset) -> xr.Dataset:
@@ -38,7 +39,7 @@ def clip(ds: xr.Dataset) -> xr.Dataset:
     >>> clip(ds)["intensity"].values
     array([[0., 2.]])
     """
-    array = cleanable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     clipped = array.clip(min=0, keep_attrs=True)
     return finished(ds, clipped, "spectra.clip", error=where_kept(ds, array, clipped))
 
@@ -76,7 +77,7 @@ def normalise(ds: xr.Dataset, *, by: Literal["area", "max", "norm"] | Sequence[f
     >>> normalise(ds, by="max")["intensity"].values
     array([[0.25, 0.5 , 1.  ]])
     """
-    array = cleanable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     positions = array[signal_dim(array)]
     by = by if isinstance(by, str) or np.shape(by) != (2,) else (float(by[0]), float(by[1]))
     weights = _weights(positions, by)

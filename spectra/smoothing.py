@@ -11,7 +11,8 @@ import xarray as xr
 import fusion
 from fusion.conventions import signal_dim, spacing
 from fusion.errors import DataError
-from spectra.spectrum import Array, as_intensity, cleanable, each_spectrum, finished, float_type, variance
+from spectra.spectrum import Array, as_intensity, each_spectrum, finished, float_type, variance
+from spectra.variables import real_variable
 
 _REACH = 4.0
 """Standard deviations after which a Gaussian ends."""
@@ -58,7 +59,7 @@ def smooth(
     >>> smooth(ds, window=3, order=1)["intensity"].round(6).values[0, 1:-1]
     array([1., 1., 1.])
     """
-    array = cleanable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     if (window is None) == (sigma is None):
         raise DataError(f"give either window (channels) or sigma (unit of the axis); received {window!r}, {sigma!r}")
     positions = array[signal_dim(array)]

@@ -12,26 +12,8 @@ import xarray as xr
 import fusion
 from fusion import provenance
 from fusion.conventions import kind, signal_dim, spatial_dims, stderr_name
-from fusion.errors import DataError
-from spectra.variables import main_variable
 
 Array: TypeAlias = npt.NDArray[Any]
-
-
-def cleanable(ds: xr.Dataset) -> xr.DataArray:
-    """Return the spectral variable of a dataset, whose values are real.
-
-    Raises
-    ------
-    ConventionError
-        If it is not clear which variable is meant.
-    DataError
-        If its values are complex.
-    """
-    array = main_variable(ds)
-    if array.dtype.kind == "c":
-        raise DataError(f"{array.name} is complex, and cleaning is for real values; take its real or imaginary part")
-    return array
 
 
 def each_spectrum(array: xr.DataArray, function: Callable[..., Array], *others: xr.DataArray) -> xr.DataArray:

@@ -9,7 +9,8 @@ import xarray as xr
 
 import fusion
 from fusion.errors import DataError
-from spectra.spectrum import Array, cleanable, each_spectrum, finished, float_type, where_kept
+from spectra.spectrum import Array, each_spectrum, finished, float_type, where_kept
+from spectra.variables import real_variable
 
 
 def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dataset:
@@ -56,7 +57,7 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     """
     if not (threshold > 0 and width >= 1 and width == int(width)):
         raise DataError(f"threshold and width are positive, width is whole; received {threshold!r} and {width!r}")
-    array = cleanable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     mended = each_spectrum(array, partial(_mended, threshold=threshold, width=int(width)))
     parameters = {"threshold": threshold, "width": width}
     return finished(ds, mended, "spectra.despike", parameters, error=where_kept(ds, array, mended))

@@ -209,12 +209,15 @@ def test_a_spectrum_that_has_no_baseline_is_told():
 
 
 @pytest.mark.parametrize(
-    ("step", "options"),
+    ("function", "arguments"),
     [("despike", {}), ("baseline", {}), ("smooth", {"window": 3}), ("normalise", {"by": "max"}), ("clip", {}),
-     ("mask_channels", {}), ("fill_channels", {}), ("faulty_channels", {})],
+     ("mask_channels", {}), ("fill_channels", {}), ("faulty_channels", {}), ("cluster", {"clusters": 2}),
+     ("decompose", {"components": 1, "method": "pca"}), ("decompose_jointly", {"components": 1}),
+     ("identify", {}), ("band_map", {"bands": {"C": (990.0, 1020.0)}, "side": 20.0})],
 )  # fmt: skip
-def test_complex_values_keep_their_imaginary_part(step, options):
+@pytest.mark.parametrize("dtype", [np.complex128, np.str_])
+def test_values_that_are_no_real_numbers_are_refused(function, arguments, dtype):
     ds = raman()[0]
-    turned = ds.assign(intensity=(ds["intensity"] * 1j).assign_attrs(ds["intensity"].attrs))
-    with pytest.raises(DataError, match="complex, and cleaning is for real values"):
-        getattr(spectra, step)(turned, **options)
+    turned = ds.assign(intensity=ds["intensity"].astype(dtype))
+    with pytest.raises(DataError, match="values and real numbers are needed"):
+        getattr(spectra, function)([turned] if function == "decompose_jointly" else turned, **arguments)
