@@ -30,7 +30,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "component": "component",
 }  # fmt: skip
 _ENERGY_LOSS: Final = ("EELS", "DielectricFunction")
-_BY_UNIT: Final[Mapping[str, str]] = {"1/cm": "raman_shift", "V": "potential", "s": "time", "degree": "tilt"}
+_BY_UNIT: Final[Mapping[str, str]] = {"V": "potential", "s": "time", "degree": "tilt"}
 
 
 def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
@@ -63,7 +63,8 @@ def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
     dim = _NAMES.get(plain) or _by_unit(unit, signal_type)
     if dim is None:
         accepted = ", ".join([*SPATIAL, *SIGNAL])
-        raise UnitError(f"axis {name!r} in {unit!r} is none of the known axes ({accepted}); rename it in the file")
+        given = "without a unit" if unit == units.PIXEL else f"in {unit!r}"
+        raise UnitError(f"axis {str(name or '')!r} {given} is none of the known axes ({accepted}); rename it")
     if dim == "energy" and signal_type in _ENERGY_LOSS:
         return "energy_loss"
     if dim in SIGNAL and dim != "channel" and unit == units.PIXEL:
@@ -137,6 +138,8 @@ def _by_unit(unit: str, signal_type: str) -> str | None:
         if signal_type in _ENERGY_LOSS:
             return "energy_loss"
         return "energy" if signal_type.startswith("EDS") else None
+    if unit == "1/cm":  # other inverse lengths are those of diffraction
+        return "raman_shift"
     for known, dim in _BY_UNIT.items():
         if unit != units.PIXEL and units.is_compatible(unit, known):
             return dim

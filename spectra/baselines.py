@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import fusion
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra.spectrum import Array, each_spectrum, finished, float_type
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 
 def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.Dataset:
@@ -37,7 +38,7 @@ def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.D
     Raises
     ------
     DataError
-        If pybaselines knows no such method, or refuses the options.
+        If pybaselines knows no such method, refuses the options, or cannot fit a spectrum.
     ConventionError
         If the dataset breaks the conventions or it is not clear which variable is meant.
 
@@ -58,7 +59,7 @@ def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.D
     >>> bool(abs(flat - peak).max() < 0.2)
     True
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     dim = signal_dim(array)
     options = _accepted(array[dim].values, method, options)
     function = partial(_corrected, positions=array[dim].values, method=method, options=options)
@@ -73,12 +74,15 @@ def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[s
     result = np.full(flat.shape, np.nan, dtype=float_type(spectra))
     for index in np.flatnonzero(np.isfinite(flat).all(axis=1)):
         spectrum = flat[index].astype(np.float64)
-        result[index] = spectrum - fitter(spectrum, **options)[0]
+        try:
+            result[index] = spectrum - fitter(spectrum, **options)[0]
+        except Exception as error:  # of numpy, Qhull, ... on what is flat or empty
+            raise DataError(f"pybaselines cannot fit a spectrum by {method!r}: {error}") from error
     return result.reshape(spectra.shape)
 
 
 def _accepted(positions: Array, method: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options as the method takes them: tried on a ramp, so that even lazy data fail at once."""
+    """Return the options as the method takes them: tried on made spectra, so that even lazy data fail at once."""
     from pybaselines import Baseline
 
     if method.startswith("_") or not callable(getattr(Baseline, method, None)):
@@ -93,13 +97,20 @@ def _accepted(positions: Array, method: str, options: dict[str, Any]) -> dict[st
 
 
 def _refusal(positions: Array, method: str, options: dict[str, Any]) -> Exception | None:
+    """Return why a method takes neither a ramp nor a noisy peak on one; some need the one, some the other."""
     from pybaselines import Baseline
 
-    try:
-        getattr(Baseline(positions), method)(1.0 + np.arange(positions.size, dtype=np.float64), **options)
-    except Exception as error:  # numba, which compiles some methods, has errors of its own
-        return error
-    return None
+    place = np.linspace(-1.0, 1.0, positions.size)
+    peak = 9.0 * np.exp(-50.0 * place**2) + np.random.default_rng(0).normal(0.0, 0.1, place.size)
+    refusal: Exception | None = None
+    for spectrum in (2.0 + place, 2.0 + place + peak):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                getattr(Baseline(positions), method)(spectrum, **options)
+            return None
+        except Exception as error:  # numba, which compiles some methods, has errors of its own
+            refusal = error
+    return refusal
 
 
 def _whole(value: Any) -> Any:

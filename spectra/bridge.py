@@ -44,14 +44,14 @@ def to_hyperspy(ds: xr.Dataset, *, variable: str | None = None, decomposition: x
     Returns
     -------
     BaseSignal
-        Of the class that HyperSpy gives to its signal type, dtype and signal dimension: EDSTEMSpectrum,
-        EDSSEMSpectrum, EELSSpectrum, DielectricFunction (eXspy), else Signal1D for spectra and Signal2D for images;
-        lazy if the variable is. The array is shared and keeps its order (z, y, x, signal), while HyperSpy *lists*
-        navigation axes as x, y, z. Axes that are not uniform become a DataAxis; one that came from HyperSpy and
-        was not touched goes back with its own name, unit, scale and offset. A standard error becomes the noise
-        variance in ``metadata.Signal.Noise_properties``. Labels that HyperSpy has no place for (pose, attributes) are
-        kept in ``metadata.conspectus`` for the way back; other variables are left out. In the learning results
-        ``explained_variance`` and its ratio are both the share of the total that `spectra.decompose` gives.
+        Of the class that HyperSpy gives to its signal type, dtype and signal dimension: EDSTEMSpectrum, EDSSEMSpectrum,
+        EELSSpectrum, DielectricFunction (eXspy), else Signal1D for spectra and Signal2D for images; lazy if the
+        variable is. The array is shared and keeps its order (z, y, x, signal), while HyperSpy *lists* navigation axes
+        as x, y, z; one that came transposed goes back transposed. Axes that are not uniform become a DataAxis; one that
+        came from HyperSpy and was not touched goes back with its own name, unit, scale and offset. A standard error
+        becomes the noise variance in ``metadata.Signal.Noise_properties``. Labels that HyperSpy has no place for (pose,
+        attributes) are kept in ``metadata.conspectus`` for the way back; other variables are left out. In the learning
+        results ``explained_variance`` and its ratio are both the share of the total that `spectra.decompose` gives.
 
     Raises
     ------
@@ -100,8 +100,8 @@ def from_hyperspy(signal: Any, *, name: str | None = None) -> xr.Dataset:
         a signal from elsewhere, a dataset like those of `spectra.open`. An axis that descends is turned, data and
         all; a scale without a unit says nothing and becomes ``px``; an RGB image becomes three channels. A noise
         variance that is a signal becomes the standard error. Both metadata trees are kept as JSON: arrays and
-        tuples become lists. Stored models and other signals within the metadata are left out, which the provenance
-        notes; `learning_results` gives a decomposition.
+        tuples become lists. Stored models, markers and other signals within the metadata are left out, which the
+        provenance notes; `learning_results` gives a decomposition.
 
     Raises
     ------
@@ -129,7 +129,8 @@ def from_hyperspy(signal: Any, *, name: str | None = None) -> xr.Dataset:
     variance = signal.metadata.get_item("Signal.Noise_properties.variance")
     if getattr(variance, "data", None) is not None and variance.data.shape == signal.data.shape:
         ds = _with_error(ds, _dataset(signal, np.sqrt(variance.data), title))
-    left_out = [f"model {key}" for key in _models(signal)] + _signals_within(signal.metadata.as_dictionary())
+    tree = signal.metadata.as_dictionary()
+    left_out = [f"model {key}" for key in _models(signal)] + _signals_within(tree) + ["markers"] * ("Markers" in tree)
     noted = {"left_out": left_out} if left_out else {}
     return provenance.record(ds, "spectra.from_hyperspy", {"name": title, **noted})
 
@@ -177,6 +178,7 @@ def _signal(ds: xr.Dataset, array: xr.DataArray) -> Any:
 
     given = json.loads(ds.attrs.get(_GIVEN, "{}"))
     signal_dims = _signal_dims(array, given)
+    array = array.transpose(..., *signal_dims)  # HyperSpy takes the navigation axes for the first of the array
     signal = BaseSignal(
         array.variable.data,
         axes=[

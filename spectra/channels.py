@@ -13,7 +13,7 @@ import fusion
 from fusion.conventions import kind, signal_dim, spatial_dims
 from fusion.errors import DataError
 from spectra.spectrum import Array, each_spectrum, finished, float_type, where_kept
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 Channels: TypeAlias = Sequence[float | Sequence[float]]
 _STEEPER = 5.0
@@ -56,7 +56,7 @@ def faulty_channels(ds: xr.Dataset, *, threshold: float = 8.0) -> xr.DataArray:
     """
     if not threshold > 0:
         raise DataError(f"threshold is positive; received {threshold!r}")
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     total = array.sum(spatial_dims(array), dtype=np.float64)
     found = each_spectrum(total, partial(_faulty, threshold=threshold, counts=kind(array) == "sum"))
     return found.astype(bool).drop_attrs(deep=False).rename("faulty")
@@ -92,7 +92,7 @@ def mask_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold
     >>> mask_channels(ds, [0.5])["counts"].values
     array([[ 1., nan,  1.,  1.]])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     faulty = _chosen(ds, array, channels, threshold)
     masked = array.astype(float_type(array)).where(~faulty).assign_attrs(array.attrs)
     return finished(
@@ -131,7 +131,7 @@ def fill_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold
     >>> fill_channels(ds, [0.5])["intensity"].values
     array([[1., 2., 3., 4.]])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     if kind(array) == "sum":
         raise DataError(f"{array.name} are counts, and what was not counted cannot be filled in; use mask_channels")
     dim = signal_dim(array)

@@ -16,7 +16,7 @@ from fusion.errors import DataError
 from spectra.factors import singular
 from spectra.problem import Problem, Weighting, labelled, problem, require_components, restored
 from spectra.sparse import Array
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 Clustering: TypeAlias = Literal["kmeans", "mixture"]
@@ -83,7 +83,7 @@ def cluster(
     >>> found["cluster"].values, found["mean_spectrum"].values[1]
     (array([0, 1, 2, 0, 0]), array([0., 2., 8.]))
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     if method not in _METHODS:
         raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}")
     matrix = problem(array, weighting, stream=True)

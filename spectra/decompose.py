@@ -25,7 +25,7 @@ from spectra.problem import Problem, Weighting, labelled, negative, problem, req
 from spectra.simplex import Indices, corners
 from spectra.sparse import Array
 from spectra.uncertainty import Errors, joint_errors, pixel_errors
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 Method: TypeAlias = Literal[
     "nmf", "pca", "ica", "mcr", "nfindr", "vca",
@@ -154,7 +154,7 @@ def decompose(
     array([[0. , 0. , 0.3, 0.7],
            [0.8, 0.2, 0. , 0. ]])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     _require_options(method, weighting, closure, initial)
     start = None if initial is None else _initial(initial, array, components)
     matrix = problem(array, weighting, stream=method in _STREAMED)
@@ -180,7 +180,7 @@ def labelled_factors(
     corner: Indices | None = None,
 ) -> xr.Dataset:
     """Return the factors of a divided matrix as a dataset: scaled, ordered, with their errors, on the axes of `ds`."""
-    array = main_variable(ds)
+    array = real_variable(ds)
     share = shares(matrix.square, factors.scores, factors.factors)
     scores, spectra = factors.scores * matrix.by_pixel[:, None], factors.factors * matrix.by_channel
     if not closure:

@@ -16,7 +16,7 @@ from fusion.errors import DataError
 from fusion.model import require_data
 from spectra.sparse import Matrix, entries, pixel_matrix
 from spectra.uncertainty import abundance_error
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 from spectra.xrays import (
     FAMILIES,
     XrayLine,
@@ -143,7 +143,7 @@ def fit_lines(
 
 
 def _counts(ds: xr.Dataset) -> tuple[xr.DataArray, Matrix]:
-    array = main_variable(ds)
+    array = real_variable(ds)
     if "energy" not in array.dims:
         raise DataError(f"X-ray lines lie along energy; {array.name} has the dims {array.dims}")
     if not is_counts(array):

@@ -18,7 +18,7 @@ from fusion.model import Axis, require_data
 from spectra.descent import nonnegative
 from spectra.factors import Factors, singular
 from spectra.sparse import Array, Matrix, divided, entries, live, pixel_matrix
-from spectra.variables import main_variable
+from spectra.variables import main_variable, real_variable
 
 JointMethod: TypeAlias = Literal["nmf", "pca"]
 Scaling: TypeAlias = Literal["block"]
@@ -167,6 +167,8 @@ def _named(modalities: xr.DataTree | Mapping[str, xr.Dataset] | Sequence[xr.Data
         found = {title(ds): ds for ds in modalities}
         if len(found) < len(modalities):
             raise DataError("two datasets have one title; give them as a mapping of name to dataset")
+    if not all(isinstance(ds, xr.Dataset) for ds in found.values()):
+        raise DataError("give the maps as [first, second], a mapping of name to dataset, or a tree; received one map")
     if not found or SHARED in found:
         raise DataError(f"maps with names other than {SHARED!r} are needed; received {list(found) or 'none'}")
     return {name: fusion.check(ds) for name, ds in found.items()}
@@ -202,7 +204,7 @@ def _require_grid(named: Mapping[str, xr.Dataset]) -> None:
 
 def _blocks(named: Mapping[str, xr.Dataset]) -> tuple[list[_Block], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return the blocks, which pixels of the grid they hold, and which pixels of the grid are finite in all."""
-    arrays = {name: main_variable(ds) for name, ds in named.items()}
+    arrays = {name: real_variable(ds) for name, ds in named.items()}
     matrices = {}
     for name, array in arrays.items():
         require_data(array, smallest=1)

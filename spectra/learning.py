@@ -65,13 +65,15 @@ def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
     Raises
     ------
     DataError
-        If it is no decomposition, or lies on other axes than the map.
+        If it is no decomposition, or lies on other axes than the map, or the signal space is not that of the spectra.
     """
     if not is_decomposition(found):
         raise DataError(f"a decomposition has abundance and endmember; received {sorted(map(str, found.data_vars))}")
     spectral = signal_dim(found["endmember"].isel(component=0))
     spatial = spatial_dims(found["abundance"])
     _require_same_axes(array, found, (*spatial, spectral))
+    if signal.axes_manager.signal_shape != (array.sizes[spectral],):
+        raise DataError(f"the signal was transposed in HyperSpy and navigates along {spectral}; transpose it back")
     results = signal.learning_results
     results.loadings = _table(found["abundance"], spatial)
     results.factors = _table(found["endmember"], (spectral,))
@@ -82,7 +84,7 @@ def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
     if "explained_variance" in found:
         results.explained_variance = found["explained_variance"].values.copy()
         results.explained_variance_ratio = found["explained_variance"].values.copy()
-    results.unfolded, results.original_shape = False, array.shape
+    results.unfolded, results.original_shape = False, signal.data.shape
     results.navigation_mask, results.signal_mask = _masked(results.loadings), _masked(results.factors)
 
 

@@ -13,7 +13,7 @@ import fusion
 from fusion.conventions import spatial_dims
 from fusion.errors import DataError
 from spectra.bands import raman_bands
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 from spectra.xrays import find_resolution, require_resolution, width, xray_lines
 
 _STRONGEST: Final = ("Ka", "La", "Ma")
@@ -127,7 +127,7 @@ def spectra_of(ds: xr.Dataset) -> xr.DataArray:
     DataError
         If the axis is neither energy nor Raman shift.
     """
-    array = ds["endmember"] if "endmember" in ds else main_variable(ds)
+    array = ds["endmember"] if "endmember" in ds else real_variable(ds)
     if not {"energy", "raman_shift"} & set(array.dims):
         raise DataError(
             f"X-ray lines need an energy axis in keV, Raman bands one of raman_shift in 1/cm; "

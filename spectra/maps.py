@@ -14,7 +14,7 @@ from fusion import provenance, units
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra import xrays
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 Array = npt.NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def line_map(
     >>> line_map(ds, "Fe_Ka", resolution=130.0)["Fe_Ka"].values.round(6)
     array([  0., 950.])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     _require_counts(array)
     known = xrays.require_resolution(ds, resolution)
     names = [lines] if isinstance(lines, str) else list(lines)
@@ -141,7 +141,7 @@ def band_map(ds: xr.Dataset, bands: Mapping[str, tuple[float, float]], *, side: 
     >>> band_map(ds, {"phosphate": (945.0, 975.0)}, side=10.0)["phosphate"].values.round(6)
     array([180.])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     dim = signal_dim(array)
     axis = array[dim].values
     maps = {}
@@ -151,7 +151,8 @@ def band_map(ds: xr.Dataset, bands: Mapping[str, tuple[float, float]], *, side: 
         noise = _noise_variance(array, windows, name)
         maps[name] = _described(_applied(array, estimator), windows, f"area of {name}")
         maps[f"{name}_stderr"] = (noise * float((estimator**2).sum())) ** 0.5
-    unit = units.parse(f"({array.attrs.get('units', '1')}) * ({array[dim].attrs.get('units', '1')})")
+    factors = [str(one.attrs.get("units", "1")) for one in (array, array[dim])]
+    unit = units.parse(" * ".join(unit for unit in factors if unit != "1"))
     parameters = {"bands": {name: list(ends) for name, ends in bands.items()}, "side": side}
     return provenance.record(_result(ds, array, maps, unit), "spectra.band_map", parameters)
 

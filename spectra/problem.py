@@ -199,6 +199,6 @@ def negative(array: xr.DataArray, lowest: float) -> DataError:
 
 
 def _broken(array: xr.DataArray, broken: int, pixels: int) -> DataError:
-    return DataError(
-        f"{array.name}: {broken} of {pixels} pixels have NaN or infinite values; crop the map or fill them first"
-    )
+    # what is NaN in all pixels is a masked channel, and one without counts is left out
+    how = "set masked channels to zero, ds.fillna(0)" if broken == pixels else "crop the map or fill them first"
+    return DataError(f"{array.name}: {broken} of {pixels} pixels have NaN or infinite values; {how}")

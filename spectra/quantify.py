@@ -122,6 +122,8 @@ def quantify(
     (array([[0.229, 0.771]]), array([[0.011, 0.011]]))
     """
     ds = fusion.check(intensities)
+    if not isinstance(factors, Mapping):
+        raise DataError(f"factors name the line of each, as {{'Fe_Ka': 1.45, 'Pt_La': 5.08}}; received {factors!r}")
     errors = dict(factor_stderr or {})
     given = {
         "dose": _dose(dose, beam_current, live_time), "probe_area": _positive("probe_area in nm²", probe_area),
@@ -212,9 +214,13 @@ def _dose(dose: float | None, beam_current: float | None, live_time: float | Non
 
 
 def _positive(name: str, value: float | None) -> float | None:
-    if value is not None and not (np.isfinite(value) and value > 0):
+    if value is not None and not (_is_number(value) and value > 0):
         raise DataError(f"{name} is a positive number; received {value!r}")
     return None if value is None else float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
 
 
 def _require_choice(method: str, units: str, given: Mapping[str, float | None]) -> None:
@@ -255,10 +261,10 @@ def _line_faults(ds: xr.Dataset, factors: Mapping[str, float]) -> Iterator[str]:
 
 def _factor_faults(factors: Mapping[str, float], errors: Mapping[str, float]) -> Iterator[str]:
     for name, factor in factors.items():
-        if not (np.isfinite(factor) and factor > 0):
+        if not (_is_number(factor) and factor > 0):
             yield f"the factor of {name} is a positive number; received {factor!r}"
     for name, error in errors.items():
         if name not in factors:
             yield f"factor_stderr names {name}, which has no factor"
-        elif not (np.isfinite(error) and error >= 0):
+        elif not (_is_number(error) and error >= 0):
             yield f"the standard error of the factor of {name} is not negative; received {error!r}"

@@ -15,7 +15,7 @@ from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra.factors import Factors, singular
 from spectra.sparse import Array, divided, entries, live, pixel_matrix
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 _FOLDS: Final = 5
 _CLEAR: Final = 2.0
@@ -90,7 +90,7 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
     >>> int(count_components(ds, most=3)["components"])
     2
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     matrix = _counts(array, most)
     values = np.linalg.norm(_weighted(matrix, most, seed).factors.scores, axis=0)
     kept, error = (found / values[0] for found in _cross_validated(matrix, most, seed))

@@ -9,7 +9,7 @@ import fusion
 from fusion import provenance
 from fusion.conventions import kind, spatial_dims
 from fusion.errors import ConventionError, DataError
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 
 def crop(ds: xr.Dataset, /, **ranges: tuple[float | None, float | None]) -> xr.Dataset:
@@ -30,7 +30,7 @@ def crop(ds: xr.Dataset, /, **ranges: tuple[float | None, float | None]) -> xr.D
     Raises
     ------
     DataError
-        If an axis is not there, or nothing lies in its range.
+        If an axis is not there, its range is no pair, or nothing lies in it.
 
     Examples
     --------
@@ -41,7 +41,11 @@ def crop(ds: xr.Dataset, /, **ranges: tuple[float | None, float | None]) -> xr.D
     array([0.5, 1. , 1.5])
     """
     kept = fusion.check(ds)
-    for dim, (low, high) in ranges.items():
+    for dim, ends in ranges.items():
+        try:
+            low, high = ends
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the range of {dim} is a pair (low, high), None for no end; received {ends!r}") from error
         if dim not in kept.dims or dim not in kept.coords:
             raise DataError(f"there is no axis {dim!r} to crop; the axes are {', '.join(map(str, kept.dims))}")
         cut = kept.sel({dim: slice(low, high)})
@@ -89,7 +93,7 @@ def region(ds: xr.Dataset, labels: xr.DataArray, value: int | str) -> xr.Dataset
     >>> region(ds, ds["phase"], "particle")["counts"].values
     array([4., 6.])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     spatial = spatial_dims(array)
     inside = _inside(array, labels, value)
     pixels = int(inside.sum())

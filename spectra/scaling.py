@@ -14,7 +14,7 @@ from fusion import units
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra.spectrum import Array, as_intensity, each_spectrum, finished, float_type, variance, where_kept
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 
 def clip(ds: xr.Dataset) -> xr.Dataset:
@@ -39,7 +39,7 @@ def clip(ds: xr.Dataset) -> xr.Dataset:
     >>> clip(ds)["intensity"].values
     array([[0., 2.]])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     clipped = array.clip(min=0, keep_attrs=True)
     return finished(ds, clipped, "spectra.clip", error=where_kept(ds, array, clipped))
 
@@ -77,24 +77,25 @@ def normalise(ds: xr.Dataset, *, by: Literal["area", "max", "norm"] | Sequence[f
     >>> normalise(ds, by="max")["intensity"].values
     array([[0.25, 0.5 , 1.  ]])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     positions = array[signal_dim(array)]
+    by = by if isinstance(by, str) or np.shape(by) != (2,) else (float(by[0]), float(by[1]))
     weights = _weights(positions, by)
     unit = "1" if isinstance(by, str) and by != "area" else _inverse(str(positions.attrs.get("units", "1")))
     scale = partial(_scaled, by=by, weights=weights)
     scaled = as_intensity(each_spectrum(array, scale)).assign_attrs(units=unit)
     squares = variance(ds, array)
     error = None if squares is None else each_spectrum(array, partial(_error, by=by, weights=weights), squares)
-    parameters = {"by": by if isinstance(by, str) else [float(end) for end in by]}
+    parameters = {"by": by if isinstance(by, str) else list(by)}
     return finished(ds, scaled, "spectra.normalise", parameters, error=error)
 
 
 def _weights(positions: xr.DataArray, by: str | Sequence[float]) -> Array:
     """Return what each channel counts for in an area, by the trapezoidal rule."""
     values = positions.values.astype(np.float64)
-    if by in ("max", "norm"):
+    if isinstance(by, str) and by in ("max", "norm"):
         return np.ones(values.size)
-    if by != "area" and (isinstance(by, str) or np.shape(by) != (2,)):
+    if (by != "area") if isinstance(by, str) else (np.shape(by) != (2,)):
         raise DataError(f"by is 'area', 'max', 'norm' or a range (low, high); received {by!r}")
     low, high = (values[0], values[-1]) if isinstance(by, str) else (float(by[0]), float(by[1]))
     inside = np.flatnonzero((values >= low) & (values <= high))

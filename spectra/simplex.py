@@ -50,7 +50,8 @@ def corners(matrix: Problem, components: int, method: str, seed: int, closure: b
 def affine(points: Array) -> Array:
     """Return points on their K − 1 leading principal axes, with a one in front.
 
-    Mixtures of K spectra whose shares sum to one fill a simplex in K − 1 dimensions.
+    Mixtures of K spectra whose shares sum to one fill a simplex in K − 1 dimensions. The entry farthest out on an axis
+    is positive, so that the points do not depend on the signs of singular vectors, which solvers choose at will.
 
     Parameters
     ----------
@@ -58,13 +59,16 @@ def affine(points: Array) -> Array:
 
     Examples
     --------
-    >>> abs(affine(np.array([[1.0, 0.0], [0.0, 1.0]]))).round(3)
-    array([[1.   , 0.707],
-           [1.   , 0.707]])
+    >>> affine(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 3.0]])).round(3)
+    array([[ 1.   , -1.054],
+           [ 1.   , -1.054],
+           [ 1.   ,  2.108]])
     """
     centred = points - points.mean(axis=0)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :0:-1]
-    return np.hstack([np.ones((len(points), 1)), centred @ axes])
+    placed = centred @ axes
+    farthest = np.abs(placed).argmax(axis=0)
+    return np.hstack([np.ones((len(points), 1)), placed * np.sign(placed[farthest, range(placed.shape[1])])])
 
 
 def vca(points: Array, random: np.random.Generator) -> Indices:

@@ -12,7 +12,7 @@ import fusion
 from fusion.conventions import signal_dim, spacing
 from fusion.errors import DataError
 from spectra.spectrum import Array, as_intensity, each_spectrum, finished, float_type, variance
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 _REACH = 4.0
 """Standard deviations after which a Gaussian ends."""
@@ -59,7 +59,7 @@ def smooth(
     >>> smooth(ds, window=3, order=1)["intensity"].round(6).values[0, 1:-1]
     array([1., 1., 1.])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     if (window is None) == (sigma is None):
         raise DataError(f"give either window (channels) or sigma (unit of the axis); received {window!r}, {sigma!r}")
     positions = array[signal_dim(array)]
@@ -102,9 +102,10 @@ def _savitzky_golay(positions: xr.DataArray, window: Any, order: int) -> Any:
     from scipy.sparse import csr_array
 
     size = positions.size
-    if not (isinstance(window, (int, np.integer)) and window % 2 == 1 and 0 <= order < window <= size):
+    whole = all(isinstance(number, (int, np.integer)) for number in (window, order))
+    if not (whole and window % 2 == 1 and 0 <= order < window <= size):
         raise DataError(
-            f"window is an odd number of channels above the order ({order}) and at most {size}; received {window!r}"
+            f"window is an odd number of channels above the order ({order!r}) and at most {size}; received {window!r}"
         )
     if size > 1 and spacing(positions) is None:
         raise DataError(f"the axis {positions.name} is not uniform, as window needs; give sigma in its unit instead")

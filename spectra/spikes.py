@@ -10,7 +10,7 @@ import xarray as xr
 import fusion
 from fusion.errors import DataError
 from spectra.spectrum import Array, each_spectrum, finished, float_type, where_kept
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 
 def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dataset:
@@ -23,18 +23,23 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     threshold : float
         How many standard deviations a step between neighbouring channels must be off to count as the edge of a spike.
     width : int
-        Channels to each side from which a spiked channel is interpolated.
+        Of the widest spike, in channels, and of what lies to each side, between whose means a line replaces it.
 
     Returns
     -------
     Dataset
         The same dataset with the mended variable, in its own dtype if that is floating, else float64; lazy if it was.
-        A standard error is NaN where a channel was mended.
+        A standard error is NaN where a channel was mended. Channels that are not finite are left out.
 
     Raises
     ------
     DataError
-        If the threshold or the width is not positive.
+        If the threshold or the width is not positive, or values are complex.
+
+    Notes
+    -----
+    A spike is a run of steps that are off, no longer than `width` allows, which stands above what lies to both sides
+    of it: the steep flanks of a band do not. A band whose full width is below 3 channels looks like a spike.
 
     References
     ----------
@@ -50,29 +55,48 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     >>> bool(despike(ds)["intensity"].max() < 110.0)
     True
     """
-    if not (threshold > 0 and width >= 1):
-        raise DataError(f"threshold and width are positive; received {threshold!r} and {width!r}")
-    array = main_variable(fusion.check(ds))
-    mended = each_spectrum(array, partial(_mended, threshold=threshold, width=width))
+    if not (threshold > 0 and width >= 1 and width == int(width)):
+        raise DataError(f"threshold and width are positive, width is whole; received {threshold!r} and {width!r}")
+    array = real_variable(fusion.check(ds))
+    mended = each_spectrum(array, partial(_mended, threshold=threshold, width=int(width)))
     parameters = {"threshold": threshold, "width": width}
     return finished(ds, mended, "spectra.despike", parameters, error=where_kept(ds, array, mended))
 
 
 def _mended(spectra: Array, *, threshold: float, width: int) -> Array:
-    values = spectra.astype(float_type(spectra))
-    if values.shape[-1] < 2:
-        return values
+    values = spectra.astype(float_type(spectra)).reshape(-1, spectra.shape[-1])
+    finite = np.isfinite(values)
+    whole = np.flatnonzero(finite.all(axis=-1))
+    for row in np.setdiff1d(np.flatnonzero(finite.any(axis=-1)), whole):
+        good = finite[row]
+        values[row, good] = _mended(values[row, good], threshold=threshold, width=width)
+    if values.shape[-1] > 2:
+        steps, limits = _steps(values[whole], threshold)
+        for place in np.flatnonzero((steps > limits[:, None]).any(axis=-1)):
+            _mend(values[whole[place]], steps[place] > limits[place], limits[place], width)
+    return values.reshape(spectra.shape)
+
+
+def _steps(values: Array, threshold: float) -> tuple[Array, Array]:
+    """Return how far the steps between channels are off their median, and how far they may be in each spectrum."""
     steps = np.diff(values, axis=-1)
-    centred = steps - np.median(steps, axis=-1, keepdims=True)
-    spread = np.median(np.abs(centred), axis=-1, keepdims=True)
-    edges = 0.6745 * np.abs(centred) > threshold * np.where(spread > 0, spread, np.inf)
-    spiked = np.zeros(values.shape, dtype=bool)
-    spiked[..., 1:] |= edges
-    spiked[..., :-1] |= edges
-    for place in np.argwhere(spiked):
-        row, channel = tuple(place[:-1]), int(place[-1])
-        beside = slice(max(channel - width, 0), channel + width + 1)
-        kept = spectra[row][beside][~spiked[row][beside]]
-        if kept.size:
-            values[(*row, channel)] = kept.mean()
-    return values
+    steps = np.abs(steps - np.median(steps, axis=-1, keepdims=True))
+    spread = np.median(steps, axis=-1)
+    return steps, np.where(spread > 0, spread, np.inf) * threshold / 0.6745
+
+
+def _mend(spectrum: Array, edges: Array, limit: float, width: int) -> None:
+    """Replace the spikes of one spectrum in place by the line between what lies to both sides of each."""
+    marked = np.append(edges, False) | np.append(False, edges)
+    ends = np.flatnonzero(np.diff(marked, prepend=False, append=False))
+    for first, last in zip(ends[::2], ends[1::2], strict=True):
+        left, right = spectrum[max(first - width, 0) : first], spectrum[last : last + width]
+        beside = np.concatenate([left[-1:], right[:1]])
+        if last - first > width + 2 or not beside.size:
+            continue
+        run = spectrum[first:last]
+        # the flank of a peak has many edges too, but stands between what lies beside it
+        if max(run.max() - beside.max(), beside.min() - run.min()) > limit:
+            sides = [side.mean() for side in (left, right) if side.size]
+            centres = [first - (left.size + 1) / 2] * bool(left.size) + [last + (right.size - 1) / 2] * bool(right.size)
+            spectrum[first:last] = np.interp(np.arange(first, last), centres, sides)

@@ -12,7 +12,7 @@ from spectra.decompose import Method, decompose, labelled_factors
 from spectra.descent import nonnegative
 from spectra.problem import Weighting, problem
 from spectra.sparse import Array
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 
 def stability(
@@ -96,5 +96,5 @@ def similarity(first: Array, second: Array) -> Array:
 def _run(ds: xr.Dataset, components: int, method: Method, weighting: Weighting | None, seed: int) -> xr.Dataset:
     if method != "nmf" or seed == 0:
         return decompose(ds, components, method=method, weighting=weighting, seed=seed)
-    matrix = problem(main_variable(ds), weighting)
+    matrix = problem(real_variable(ds), weighting)
     return labelled_factors(nonnegative(matrix.matrix, components, seed, "random"), matrix, ds, method, weighting)

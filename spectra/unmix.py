@@ -12,7 +12,7 @@ from spectra.decompose import on_axis, shares
 from spectra.nonneg import nnls
 from spectra.problem import Weighting, labelled, problem, restored
 from spectra.uncertainty import fit_errors
-from spectra.variables import main_variable
+from spectra.variables import real_variable
 
 
 def unmix(
@@ -61,7 +61,7 @@ def unmix(
     array([[100.,   0.],
            [ 20.,  20.]])
     """
-    array = main_variable(fusion.check(ds))
+    array = real_variable(fusion.check(ds))
     spectra = on_axis(endmember, array)
     unit = _unit(endmember, array)
     matrix = problem(array, weighting, stream=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from fusion.conventions import SIGNAL
-from fusion.errors import ConventionError
+from fusion.errors import ConventionError, DataError
 
 
 def main_variable(ds: xr.Dataset, name: str | None = None) -> xr.DataArray:
@@ -39,3 +39,19 @@ def main_variable(ds: xr.Dataset, name: str | None = None) -> xr.DataArray:
     if len(spectral) != 1:
         raise ConventionError([f"one variable with a signal axis is needed; found {spectral or 'none'} among {known}"])
     return ds[spectral[0]]
+
+
+def real_variable(ds: xr.Dataset) -> xr.DataArray:
+    """Return `main_variable`, whose values are real numbers.
+
+    Raises
+    ------
+    ConventionError
+        If there is no such variable, or several could be meant.
+    DataError
+        If its values are complex, or no numbers.
+    """
+    array = main_variable(ds)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{array.name} has {array.dtype} values and real numbers are needed, as .real of complex ones")
+    return array

@@ -170,6 +170,26 @@ def test_transposed_signal_is_put_in_order():
     np.testing.assert_array_equal(back["counts"].values, ds["counts"].values)
 
 
+def test_transposed_signal_comes_back_as_hyperspy_had_it():
+    axes = [{"name": name, "size": size, "units": "nm"} for name, size in (("y", 2), ("x", 3), ("Wavelength", 4))]
+    signal = hs.signals.Signal1D(np.arange(24.0).reshape(2, 3, 4), axes=axes).transpose(signal_axes=["x", "y"])
+    ds = spectra.from_hyperspy(signal)
+    back = spectra.to_hyperspy(ds)
+    assert back.axes_manager.navigation_shape == signal.axes_manager.navigation_shape == (4,)
+    np.testing.assert_array_equal(back.data, signal.data)
+    doubled = back.map(lambda image: 2.0 * image, inplace=False, show_progressbar=False)
+    np.testing.assert_array_equal(doubled.data, 2.0 * signal.data)
+    with pytest.raises(fusion.DataError, match="transposed in HyperSpy and navigates along wavelength"):
+        spectra.to_hyperspy(ds, decomposition=spectra.decompose(ds, 1))
+
+
+@pytest.mark.parametrize("unit", ["1/nm", "1/Å", "nm^-1"])
+def test_an_axis_of_diffraction_is_no_raman_shift(unit):
+    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "k", "size": 4, "units": unit}]
+    with pytest.raises(fusion.UnitError, match=r"axis 'k' in .* is none of the known axes"):
+        spectra.from_hyperspy(hs.signals.Signal1D(np.ones((2, 4)), axes=axes))
+
+
 def test_lazy_is_never_computed():
     def explode(block):
         raise AssertionError("computed")
@@ -292,9 +312,10 @@ def test_every_class_of_signal_comes_back(name, entry, data):
         axes.append({"name": label, "units": unit})
     elif len(axes) < 2:
         return
+    navigated = len(axes) - (flat or data.draw(st.integers(1, len(axes))))
     for index, axis in enumerate(axes):
         axis["size"] = data.draw(st.integers(1, 4))
-        axis["navigate"] = index < len(axes) - (flat or data.draw(st.integers(1, len(axes))))
+        axis["navigate"] = index < navigated
         axis["is_binned"] = data.draw(st.booleans())
         if data.draw(st.booleans()):
             axis |= {"scale": data.draw(steps), "offset": data.draw(finite)}
@@ -406,6 +427,9 @@ def test_what_is_left_out_is_noted():
     signal.metadata.set_item("Sample.reference", hs.signals.Signal1D(np.ones(3)))
     step = fusion.provenance.read(spectra.from_hyperspy(signal))["steps"][-1]
     assert step["parameters"]["left_out"] == ["model fit", "Sample._sig_reference"]
+    signal.add_marker(hs.plot.markers.VerticalLines([3.0]), permanent=True, plot_marker=False)
+    step = fusion.provenance.read(spectra.from_hyperspy(signal))["steps"][-1]
+    assert step["parameters"]["left_out"][-1] == "markers"
 
 
 EXTENSIONS = (*formats.extensions(), ".h5", ".hf5")

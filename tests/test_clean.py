@@ -115,6 +115,7 @@ def test_crop_by_coordinates():
     ("ranges", "message"),
     [
         ({"energy": (0.0, 1.0)}, "no axis 'energy' to crop; the axes are"),
+        ({"raman_shift": 900.0}, "the range of raman_shift is a pair"),
         ({"raman_shift": (1100.0, 900.0)}, r"nothing along raman_shift lies in .*; it runs from 600 to 1800 1/cm"),
     ],
 )  # fmt: skip
@@ -160,7 +161,63 @@ def test_clipping_sets_only_negative_values_to_zero():
     assert clipped.attrs == ds["intensity"].attrs
 
 
-@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"width": 0}])
+@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"width": 0}, {"width": 2.5}])
 def test_senseless_limits_of_spikes_are_refused(options):
     with pytest.raises(DataError, match="positive"):
         spectra.despike(spiked()[1], **options)
+
+
+@pytest.mark.parametrize("sigma", [2.0, 3.0, 4.0, 10.0])
+@pytest.mark.parametrize("height", [30.0, 100.0, 1e4])
+def test_bands_are_no_spikes_however_steep(sigma, height):
+    channels = np.arange(400)
+    band = 50.0 + height * np.exp(-0.5 * ((channels - 200.3) / sigma) ** 2)
+    values = np.random.default_rng(0).normal(band, 1.0, (20, 400))
+    axes = {"x": Axis("um", 1.0), "raman_shift": Axis("1/cm", 1.0)}
+    ds = fusion.dataset({"intensity": (tuple(axes), values)}, axes, name="map", cell_methods="mean")
+    np.testing.assert_array_equal(spectra.despike(ds)["intensity"], values)
+    values[3, 120:122] += 200.0
+    mended = spectra.despike(ds)["intensity"].values
+    assert sorted(map(tuple, np.argwhere(mended != values))) == [(3, channel) for channel in range(119, 123)]
+    assert np.abs(mended[3, 119:123] - 50.0).max() < 5.0
+
+
+def test_spikes_beside_channels_that_were_masked_are_mended():
+    dirty = spiked()[1]
+    masked = spectra.mask_channels(dirty, [20.0])
+    mended = spectra.despike(masked)["intensity"]
+    whole = spectra.despike(dirty)["intensity"]
+    assert np.isnan(mended.sel(wavelength=20.0)).all()
+    np.testing.assert_array_equal(mended.drop_sel(wavelength=20.0), whole.drop_sel(wavelength=20.0))
+
+
+@pytest.mark.parametrize("method", ["rubberband", "dietrich", "mpls", "loess", "std_distribution", "asls", "mormol"])
+def test_baselines_that_need_a_peak_are_reached(method):
+    channels = np.arange(200)
+    peak = 100.0 * np.exp(-0.5 * ((channels - 80) / 4.0) ** 2)
+    values = np.random.default_rng(0).normal(50.0 + 0.2 * channels + peak, 1.0, (2, 200))
+    axes = {"x": Axis("um", 1.0), "raman_shift": Axis("1/cm", 1.0)}
+    ds = fusion.dataset({"intensity": (tuple(axes), values)}, axes, name="map", cell_methods="mean")
+    assert float(abs(spectra.baseline(ds, method=method)["intensity"] - peak).max()) < 10.0
+
+
+def test_a_spectrum_that_has_no_baseline_is_told():
+    ds = raman()[0]
+    flat = ds.assign(intensity=xr.zeros_like(ds["intensity"]))
+    with pytest.raises(DataError, match="cannot fit a spectrum by 'rubberband'"):
+        spectra.baseline(flat, method="rubberband")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [("despike", {}), ("baseline", {}), ("smooth", {"window": 3}), ("normalise", {"by": "max"}), ("clip", {}),
+     ("mask_channels", {}), ("fill_channels", {}), ("faulty_channels", {}), ("cluster", {"clusters": 2}),
+     ("decompose", {"components": 1, "method": "pca"}), ("decompose_jointly", {"components": 1}),
+     ("identify", {}), ("band_map", {"bands": {"C": (990.0, 1020.0)}, "side": 20.0})],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.complex128, np.str_])
+def test_values_that_are_no_real_numbers_are_refused(function, arguments, dtype):
+    ds = raman()[0]
+    turned = ds.assign(intensity=ds["intensity"].astype(dtype))
+    with pytest.raises(DataError, match="values and real numbers are needed"):
+        getattr(spectra, function)([turned] if function == "decompose_jointly" else turned, **arguments)

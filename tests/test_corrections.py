@@ -107,7 +107,8 @@ def test_gaussian_widens_a_line_by_its_variance():
 @pytest.mark.parametrize(
     ("options", "message"),
     [({}, "either window"), ({"window": 5, "sigma": 1.0}, "either window"), ({"window": 4}, "odd number"),
-     ({"window": 3, "order": 3}, "odd number"), ({"window": 41}, "at most 40"), ({"sigma": 0.0}, "positive"),
+     ({"window": 3, "order": 3}, "odd number"), ({"window": 5, "order": 1.5}, "odd number"),
+     ({"window": 41}, "at most 40"), ({"sigma": 0.0}, "positive"),
      ({"sigma": 1.0, "order": 2}, "order belongs to window")],
 )  # fmt: skip
 def test_senseless_filters_are_refused(options, message):

@@ -273,6 +273,7 @@ def hurt(change):
             {},
             "1 of 20 pixels have NaN or infinite values; crop the map",
         ),
+        (hurt(lambda c: c[..., 2].fill(np.nan)), 2, {}, r"20 of 20 pixels .*; set masked channels to zero, ds.fillna"),
         (hurt(lambda c: c.fill(np.nan)), 2, {}, "no finite value"),
         (hurt(lambda c: c.fill(0.0)), 2, {}, "0 pixels and 0 channels with signal"),
         (hurt(lambda c: c.__setitem__((1, 1, 1), -3.0)), 2, {}, r"negative values \(down to -3\).*method='pca' with"),

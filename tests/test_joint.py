@@ -210,7 +210,12 @@ def test_choices_that_cannot_be_are_refused(options, message):
 
 def test_modalities_that_cannot_be_told_apart_by_name_are_refused():
     edx = modalities()["edx"]
-    for given, message in (({}, "received none"), ({"shared": edx}, "other than 'shared'"), ([edx, edx], "one title")):
+    for given, message in (
+        ({}, "received none"),
+        ({"shared": edx}, "other than 'shared'"),
+        ([edx, edx], "one title"),
+        (edx, "received one map"),
+    ):
         with pytest.raises(DataError, match=message):
             spectra.decompose_jointly(given, 2)
 

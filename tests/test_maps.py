@@ -145,6 +145,9 @@ def test_band_area_on_an_uneven_axis_is_the_integral():
     band = 40.0 * np.exp(-0.5 * ((UNEVEN - 960.0) / 4.0) ** 2)
     ds = raman_map(np.stack([band, band + 5.0 + 0.3 * UNEVEN]), UNEVEN)
     found = spectra.band_map(ds, {"phosphate": (940.0, 980.0)}, side=12.0)
+    assert found["phosphate"].attrs["units"] == "count * 1/cm"
+    bare = ds.assign(intensity=ds["intensity"].assign_attrs(units="1"))
+    assert spectra.band_map(bare, {"phosphate": (940.0, 980.0)}, side=12.0)["phosphate"].attrs["units"] == "1/cm"
     np.testing.assert_allclose(found["phosphate"], 40.0 * 4.0 * np.sqrt(2.0 * np.pi), rtol=1e-3)
     assert fusion.units.is_compatible(found["phosphate"].attrs["units"], "count/cm")
 

@@ -63,6 +63,16 @@ def test_block_by_block_is_what_it_is_in_memory(chunks, method, weighting):
 
 
 @pytest.mark.usefixtures("streamed")
+@pytest.mark.parametrize("seed", range(5))
+def test_corners_of_a_map_without_pure_pixels_do_not_depend_on_the_solver(seed):
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(300.0 * rng.dirichlet(np.full(4, 3.0), (9, 10)) @ rng.dirichlet(np.ones(CHANNELS), 4) + 5.0)
+    ds = as_map(counts)
+    whole, parts = (spectra.decompose(one, 4, method="vca", seed=seed) for one in (ds, ds.chunk({"y": 2, "x": 3})))
+    np.testing.assert_array_equal(parts["pure_pixel"], whole["pure_pixel"])
+
+
+@pytest.mark.usefixtures("streamed")
 def test_clusters_and_known_spectra_are_fitted_block_by_block():
     ds = as_map(mixture())
     cut = ds.chunk({"y": 2, "x": 3, "energy": 5})
