@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 import fusion
+from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from spectra.spectrum import Array, each_spectrum, finished, float_type, where_kept
 from spectra.variables import real_variable
+
+_FEW: Final = 3
+_SHARE: Final = 0.05
+"""Spectra, and share of all, in which the same channel stands out of a band and not of chance."""
 
 
 def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dataset:
@@ -39,7 +48,9 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     Notes
     -----
     A spike is a run of steps that are off, no longer than `width` allows, which stands above what lies to both sides
-    of it: the steep flanks of a band do not. A band whose full width is below 3 channels looks like a spike.
+    of it: the steep flanks of a band do not. Cosmic rays strike where they will: what stands in the same channel of
+    more than a twentieth of the spectra, and of three at least, is a band and stays. In a single spectrum a band
+    whose full width is below 3 channels looks like a spike.
 
     References
     ----------
@@ -58,23 +69,27 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     if not (threshold > 0 and width >= 1 and width == int(width)):
         raise DataError(f"threshold and width are positive, width is whole; received {threshold!r} and {width!r}")
     array = real_variable(fusion.check(ds))
-    mended = each_spectrum(array, partial(_mended, threshold=threshold, width=int(width)))
+    marks = each_spectrum(array, partial(_spikes, threshold=threshold, width=int(width)))
+    pixels = [dim for dim in array.dims if dim != signal_dim(array)]
+    struck = marks.sum(pixels)
+    bands = (struck >= _FEW) & (struck > _SHARE * math.prod(array.sizes[dim] for dim in pixels))
+    mended = each_spectrum(array, partial(_mended, width=int(width)), marks, bands)
     parameters = {"threshold": threshold, "width": width}
     return finished(ds, mended, "spectra.despike", parameters, error=where_kept(ds, array, mended))
 
 
-def _mended(spectra: Array, *, threshold: float, width: int) -> Array:
+def _spikes(spectra: Array, *, threshold: float, width: int) -> Array:
+    """Return 1 where a spike is in a spectrum, else 0."""
     values = spectra.astype(float_type(spectra)).reshape(-1, spectra.shape[-1])
-    finite = np.isfinite(values)
+    marks, finite = np.zeros_like(values), np.isfinite(values)
     whole = np.flatnonzero(finite.all(axis=-1))
     for row in np.setdiff1d(np.flatnonzero(finite.any(axis=-1)), whole):
-        good = finite[row]
-        values[row, good] = _mended(values[row, good], threshold=threshold, width=width)
+        marks[row, finite[row]] = _spikes(values[row, finite[row]], threshold=threshold, width=width)
     if values.shape[-1] > 2:
         steps, limits = _steps(values[whole], threshold)
         for place in np.flatnonzero((steps > limits[:, None]).any(axis=-1)):
-            _mend(values[whole[place]], steps[place] > limits[place], limits[place], width)
-    return values.reshape(spectra.shape)
+            marks[whole[place]] = _runs(values[whole[place]], steps[place] > limits[place], limits[place], width)
+    return marks.reshape(spectra.shape)
 
 
 def _steps(values: Array, threshold: float) -> tuple[Array, Array]:
@@ -85,18 +100,44 @@ def _steps(values: Array, threshold: float) -> tuple[Array, Array]:
     return steps, np.where(spread > 0, spread, np.inf) * threshold / 0.6745
 
 
-def _mend(spectrum: Array, edges: Array, limit: float, width: int) -> None:
-    """Replace the spikes of one spectrum in place by the line between what lies to both sides of each."""
-    marked = np.append(edges, False) | np.append(False, edges)
-    ends = np.flatnonzero(np.diff(marked, prepend=False, append=False))
-    for first, last in zip(ends[::2], ends[1::2], strict=True):
-        left, right = spectrum[max(first - width, 0) : first], spectrum[last : last + width]
-        beside = np.concatenate([left[-1:], right[:1]])
+def _runs(spectrum: Array, edges: Array, limit: float, width: int) -> Array:
+    """Return 1 in the runs of edges of one spectrum that are spikes."""
+    marks = np.zeros_like(spectrum)
+    for first, last in _ends(np.append(edges, False) | np.append(False, edges)):
+        beside = np.concatenate([spectrum[max(first - 1, 0) : first], spectrum[last : last + 1]])
         if last - first > width + 2 or not beside.size:
             continue
         run = spectrum[first:last]
         # the flank of a peak has many edges too, but stands between what lies beside it
         if max(run.max() - beside.max(), beside.min() - run.min()) > limit:
-            sides = [side.mean() for side in (left, right) if side.size]
-            centres = [first - (left.size + 1) / 2] * bool(left.size) + [last + (right.size - 1) / 2] * bool(right.size)
-            spectrum[first:last] = np.interp(np.arange(first, last), centres, sides)
+            marks[first:last] = 1
+    return marks
+
+
+def _ends(marked: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield the first channel of each run, and the one after its last."""
+    ends = np.flatnonzero(np.diff(marked, prepend=False, append=False))
+    return zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True)
+
+
+def _mended(spectra: Array, marks: Array, bands: Array, *, width: int) -> Array:
+    """Return the spectra with a line in place of each spike that is no band."""
+    values = spectra.astype(float_type(spectra)).reshape(-1, spectra.shape[-1])
+    marked = marks.reshape(values.shape) > 0
+    for row in np.flatnonzero(marked.any(axis=-1)):
+        good = np.isfinite(values[row])
+        values[row, good] = _lined(values[row, good], marked[row, good], bands[good], width)
+    return values.reshape(spectra.shape)
+
+
+def _lined(spectrum: Array, marked: NDArray[np.bool_], bands: NDArray[np.bool_], width: int) -> Array:
+    """Return one spectrum with each marked run replaced by the line between what lies to both sides of it."""
+    found = spectrum.copy()
+    for first, last in _ends(marked):
+        if bands[first:last].any():
+            continue
+        left, right = spectrum[max(first - width, 0) : first], spectrum[last : last + width]
+        sides = [side.mean() for side in (left, right) if side.size]
+        centres = [first - (left.size + 1) / 2] * bool(left.size) + [last + (right.size - 1) / 2] * bool(right.size)
+        found[first:last] = np.interp(np.arange(first, last), centres, sides)
+    return found

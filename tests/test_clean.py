@@ -221,3 +221,29 @@ def test_values_that_are_no_real_numbers_are_refused(function, arguments, dtype)
     turned = ds.assign(intensity=ds["intensity"].astype(dtype))
     with pytest.raises(DataError, match="values and real numbers are needed"):
         getattr(spectra, function)([turned] if function == "decompose_jointly" else turned, **arguments)
+
+
+def test_a_narrow_line_of_the_specimen_is_no_spike():
+    """Silicon on a coarse grating: two channels wide, in every pixel; and a cosmic ray on top of it in one."""
+    random = np.random.default_rng(3)
+    shift = np.arange(200.0, 1000.0, 4.0)
+    line = 400.0 * np.exp(-(((shift - 520.7) / 3.0) ** 2))
+    strength = random.uniform(0.2, 1.0, (6, 7, 1))
+    clean = 100.0 + strength * line + random.normal(0.0, 2.0, (6, 7, shift.size))
+    dirty = clean.copy()
+    dirty[2, 3, 150] += 900.0
+    axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "raman_shift": Axis("1/cm", values=shift)}
+    ds = fusion.dataset({"intensity": (tuple(axes), dirty)}, axes, name="silicon", cell_methods="mean")
+    mended = spectra.despike(ds)
+    changed = np.argwhere(mended["intensity"].values != dirty)
+    assert {tuple(place[:2]) for place in changed} == {(2, 3)}
+    assert np.abs(mended["intensity"].values - clean).max() < 15.0
+    lazy = spectra.despike(ds.chunk(y=2, x=3))
+    assert lazy["intensity"].chunks is not None
+    np.testing.assert_array_equal(lazy["intensity"], mended["intensity"])
+
+
+def test_phenylalanine_of_cartilage_is_no_spike(measured):
+    ds = spectra.open(measured("raman/chondro.nc"))
+    ring = {"raman_shift": slice(996.0, 1010.0)}
+    xr.testing.assert_equal(spectra.despike(ds)["counts"].sel(ring), ds["counts"].sel(ring).astype(float))
