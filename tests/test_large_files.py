@@ -107,3 +107,12 @@ def test_a_flat_image_larger_than_memory_is_not_called_damaged(tmp_path):
         file.create_dataset("image", (10**5, 10**5), "f8", chunks=(1000, 1000))
     with fusion.limits(memory=2**30), pytest.raises(fusion.FileReadError, match=r"takes more than 1.07 GB of memory"):
         volumes.open(tmp_path / "huge.h5", voxel="1 nm")
+
+
+def test_small_chunks_of_a_file_are_read_many_at_a_time(tmp_path):
+    with h5py.File(tmp_path / "small.h5", "w") as file:
+        stack = file.create_dataset("image", (256, 512, 1200), "u2", chunks=(1, 8, 64))
+        stack[3, 4, 5] = 7
+    image = volumes.open(tmp_path / "small.h5", voxel="1 nm", dims=("z", "y", "x"))["image"]
+    assert image.data.npartitions < 100
+    assert int(image[3].sum()) == int(image[3, 4, 5]) == 7
