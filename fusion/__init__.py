@@ -9,6 +9,7 @@ from fusion.errors import FileReadError as FileReadError
 from fusion.errors import FrameError as FrameError
 from fusion.errors import RegistrationError as RegistrationError
 from fusion.errors import StoreError as StoreError
+from fusion.errors import StrayCountsWarning as StrayCountsWarning
 from fusion.errors import TruncatedFileWarning as TruncatedFileWarning
 from fusion.errors import UnitError as UnitError
 from fusion.frames import Affine as Affine

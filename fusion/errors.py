@@ -81,5 +81,9 @@ class TruncatedFileWarning(UserWarning):
     """A measurement was stopped before its end: what there is of it is opened, with the attribute ``truncated``."""
 
 
+class StrayCountsWarning(UserWarning):
+    """A component of a sparse map is a few counts in channels that have next to none."""
+
+
 class StoreError(ConspectusError, OSError):
     """A dataset could not be written, or what was written does not read back the same."""

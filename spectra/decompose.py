@@ -7,6 +7,7 @@ errors.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ import xarray as xr
 import fusion
 from fusion import provenance
 from fusion.conventions import kind, signal_dim, spatial_dims
-from fusion.errors import DataError
+from fusion.errors import DataError, StrayCountsWarning
 from spectra.borrowed import HYPERSPY, by_hyperspy
 from spectra.descent import nonnegative
 from spectra.factors import Factors, independent, singular
@@ -36,6 +37,8 @@ _CORNERS: Final = ("nfindr", "vca")
 _CLOSED: Final = ("mcr", *_CORNERS)
 _UNIT_SUM: Final = ("nmf", "NMF", "ORNMF", *_CLOSED)
 _JOINT: Final = ("nmf", "NMF", "mcr")
+_FEWEST: Final = 10
+"""Counts of which the variance is known at all."""
 _POSITIVE: Final = ("nmf", "NMF", "ORNMF")
 _STREAMED: Final = ("pca", "ica", *_CORNERS)
 
@@ -117,7 +120,8 @@ def decompose(
     Notes
     -----
     Under ``"poisson"`` a few counts that share neither pixel nor channel with others make a component of their own,
-    with as much weight as any. Crop the range and coarsen a very sparse map first.
+    with as much weight as any; a `fusion.StrayCountsWarning` names them. Crop the range and coarsen a very sparse map
+    first.
 
     The errors are those of the Poisson noise, of both factors jointly, with the rotations that the zeros determine;
     1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
@@ -185,8 +189,9 @@ def labelled_factors(
     scores, spectra = scores[:, order], spectra[order]
     corner = None if corner is None else corner[order]
     errors = None
-    if weighting == "poisson" and kind(array) == "sum" and not closure:
-        errors = _errors(scores, spectra, matrix, method, corner)
+    if weighting == "poisson" and kind(array) == "sum":
+        _warn_of_stray_counts(spectra, matrix.by_channel**2, str(array.name))
+        errors = None if closure else _errors(scores, spectra, matrix, method, corner)
     found = _variables(scores, spectra, share[order], errors, matrix, array, closure)
     if corner is not None:
         found["pure_pixel"] = _places(corner, matrix, array)
@@ -280,6 +285,20 @@ def _errors(scores: Array, spectra: Array, matrix: Problem, method: str, corner:
     if method in _JOINT:
         return joint_errors(scores, spectra, pixel, channel)
     return None if corner is None else pixel_errors(scores, spectra, channel, pixel[corner])
+
+
+def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
+    """Warn of components that lie in channels with few counts of the whole map."""
+    squares = spectra**2
+    around = squares @ counts / np.maximum(squares.sum(axis=1), np.finfo(float).tiny)
+    stray = np.flatnonzero((around < _FEWEST) & squares.any(axis=1))
+    if stray.size:
+        message = (
+            f"{name}: components {', '.join(map(str, stray))} are stray counts, in channels that have fewer than "
+            f"{_FEWEST} in the whole map; crop the range, coarsen the pixels, or ask for no more components than "
+            "spectra.count_components finds"
+        )
+        warnings.warn(StrayCountsWarning(message), stacklevel=4)
 
 
 def shares(square: float, scores: Array, factors: Array) -> Array:

@@ -152,6 +152,25 @@ def test_standard_error_covers_the_truth():
     assert 0.92 < (np.abs(z) < 2.0).mean() < 0.98
 
 
+def test_stray_counts_are_told_from_components():
+    counts = np.random.default_rng(7).poisson(np.kron(np.eye(2), np.full((10, 20), 30.0))).reshape(4, 5, 40)
+    empty = np.zeros((1, 5, 40), int)
+    ds = as_map(np.concatenate([np.concatenate([counts, empty]), np.zeros((5, 5, 3), int)], axis=2))
+    spectra.decompose(ds, 2)
+    ds["counts"].values[4, 2, 41] = 1
+    with pytest.warns(fusion.StrayCountsWarning, match="components [012] are stray counts.*coarsen"):
+        found = spectra.decompose(ds, 3)
+    assert 41 in found["endmember"].argmax("energy")
+
+
+def test_a_measured_map_without_enough_counts_is_told(measured):
+    ds = spectra.open(measured("edx/jeol/Sample/00_View000/View000_0000006.pts"))
+    with pytest.warns(fusion.StrayCountsWarning, match=r"components \d, \d, \d are stray counts"):
+        spectra.decompose(ds, 4)
+    coarse = spectra.crop(ds, energy=(0.2, 10.0)).coarsen(y=16, x=16).sum()
+    spectra.decompose(coarse, 4)
+
+
 def test_intensities_have_no_standard_error():
     """Their noise is not known: that of Poisson in other units would be wrong by the root of the gain."""
     ds = as_map(np.random.default_rng(5).poisson(100.0, (4, 5, 6)) * 37.0, unit="1")

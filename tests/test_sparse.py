@@ -81,6 +81,7 @@ def test_the_matrix_is_the_same_for_any_chunks(case):
     assert_array_equal(cut, expected)
 
 
+@pytest.mark.filterwarnings("ignore::fusion.StrayCountsWarning")
 @given(chunks=st.tuples(st.integers(1, 9), st.integers(1, 11), st.integers(1, 40)), seed=st.integers(0, 20))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_lazy_equals_eager_equals_brute_force(chunks, seed):
@@ -180,6 +181,7 @@ def test_nmf_of_sparse_and_dense_agree():
     assert_allclose(sparse.scores @ sparse.factors, dense.scores @ dense.factors, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::fusion.StrayCountsWarning")
 @pytest.mark.parametrize("method", ["pca", "nmf"])
 def test_a_sparse_map_is_never_dense(method):
     counts = np.zeros((128, 128, 2048), np.uint8)
