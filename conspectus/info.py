@@ -13,6 +13,7 @@ from rich.table import Table
 import fusion
 from conspectus.items import Item, item_of, opened
 from fusion.errors import FileReadError
+from fusion.place import existing
 
 
 def show(path: Path, *, console: Console | None = None) -> None:
@@ -24,8 +25,7 @@ def show(path: Path, *, console: Console | None = None) -> None:
         If the file is missing or no reader knows it.
     """
     console = console or Console(markup=False)
-    if not path.exists():
-        raise FileReadError(path, "there is no such file; check the path")
+    existing(path)
     project = _project(path)
     if project is not None:
         console.print(_table(path, "open with fusion.load", _datasets(project)))

@@ -176,7 +176,13 @@ class _Worker:
             if self.owner != os.getpid():
                 # the worker is gone, or that of another process from which this object came
                 self._start()
-            self.requests.send_bytes(json.dumps([key, index]).encode())
+            request = json.dumps([key, index]).encode()
+            try:
+                self.requests.send_bytes(request)
+            except ConnectionError:
+                # somebody ended the worker while it waited, as the system does where memory is short
+                self._start()
+                self.requests.send_bytes(request)
             return self._received()
 
     def _start(self) -> Any:

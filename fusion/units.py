@@ -29,6 +29,7 @@ _SPELLINGS = {
     "ev": "eV", "kev": "keV",
 }  # fmt: skip
 _PINT_NAME = {"1": "dimensionless"}
+_BYTES = re.compile("[\udc80-\udcff]")
 _MICRO = re.compile("[\u00b5\u03bc]")
 _POWER = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
 _INVERSE = re.compile(r"^([^\W\d_]+)(?:\^|\*\*)?-1$")
@@ -65,7 +66,7 @@ def parse(text: str | None) -> str:
     try:
         _registry().parse_units(unit)
     except Exception as error:  # pint raises errors of many unrelated classes for text it cannot read
-        raise UnitError(f"unknown unit {text!r}; accepted are SI and common units: 'nm', 'keV', '1/cm'") from error
+        raise UnitError(f"unknown unit {unit!r}; accepted are SI and common units: 'nm', 'keV', '1/cm'") from error
     return unit
 
 
@@ -115,6 +116,8 @@ def is_compatible(unit: str | None, to: str) -> bool:
 
 
 def _respell(text: str) -> str:
+    # bytes that are no UTF-8 arrive as surrogates: they are Latin-1
+    text = _BYTES.sub(lambda byte: chr(ord(byte[0]) - 0xDC00), text)
     plain = _MICRO.sub("u", unicodedata.normalize("NFC", text.strip()).translate(_POWER))
     inverse = _INVERSE.match(plain)
     if inverse:

@@ -37,6 +37,8 @@ def choose(path: Path, builders: Builders, name: str | None) -> xr.Dataset:
         return next(iter(builders.values()))()
     spectral = [ds for ds in _readable(builders) if is_spectral(ds)]
     if len(spectral) != 1:
+        if not builders:
+            raise FileReadError(path, "it holds nothing that is spectral", hint="images open with volumes.open")
         reason = f"{len(spectral) or 'none'} of its {len(builders)} items {'are' if spectral else 'is'} spectral"
         raise FileReadError(path, reason, hint=f"say which, name=... from {_listed(builders)}")
     return spectral[0]

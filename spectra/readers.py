@@ -13,6 +13,7 @@ import xarray as xr
 from fusion import provenance, sandbox
 from fusion.contents import Content, listed
 from fusion.errors import ConspectusError, FileReadError
+from fusion.place import existing
 from spectra import formats, items, nexus
 
 _SLOW: Final = (
@@ -53,10 +54,10 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
 
     Examples
     --------
-    >>> open("missing.bcf")
+    >>> open("/missing.bcf")
     Traceback (most recent call last):
         ...
-    fusion.errors.FileReadError: missing.bcf: there is no such file; check the path
+    fusion.errors.FileReadError: /missing.bcf: there is no such file; check the path
     """
     place = _existing(path)
     return sandbox.run(_opened, place, name, file=place, prepare=_prepare)
@@ -110,9 +111,7 @@ def _default(path: Path) -> str | None:
 
 
 def _existing(path: str | PathLike[str]) -> Path:
-    place = Path(path)
-    if not place.exists():
-        raise FileReadError(place, "there is no such file", hint="check the path")
+    place = existing(path)
     if place.is_dir():
         hint = "name the file inside it, or open a folder of slices with volumes.open"
         raise FileReadError(place, "this is a folder", hint=hint)

@@ -150,10 +150,11 @@ def _read(path: Path, plugin: str) -> list[Raw]:
             pass
         try:
             return corrected(list(reader(str(path), **options)), path)
-        except FileReadError:
+        except (FileReadError, MemoryError):
             raise
         except Exception as error:  # plugins fail with errors of every class on damaged files
-            raise FileReadError(path, f"the {plugin} reader failed ({error})", hint="copy it again") from error
+            hint = "copy it again, or correct its extension if it is of another format"
+            raise FileReadError(path, f"the {plugin} reader failed ({error})", hint=hint) from error
 
 
 def _as_they_are(raws: list[Raw], path: Path) -> list[Raw]:

@@ -30,7 +30,7 @@ OWNERS = {
 HEAVY = {
     "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5py", "hyperspy", "igor2", "k3d", "liffile", "matplotlib",
     "mrcfile", "nd2", "numba", "pint", "pooch", "psutil", "pybaselines", "pylibCZIrw", "pyvista", "rsciio", "scipy",
-    "skimage", "sklearn", "sparse", "tifffile", "vtkmodules", "yaml", "zarr",
+    "skimage", "sklearn", "sparse", "tifffile", "vtkmodules", "yaml",
 }  # fmt: skip
 """What a function may import on its own, because it is heavy or optional."""
 DEFERRED = {

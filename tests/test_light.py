@@ -540,6 +540,16 @@ class TestOme:
         middle = [float(ds["z"][0]), float(ds["y"].mean()), float(ds["x"].mean())]
         assert pose(middle) == pytest.approx([50.0, 2000.0, 1000.0])
 
+    @pytest.mark.parametrize("size", ["-0.1", "0", "NaN", "INF", "0,1"])
+    def test_a_size_that_is_none_is_asked_for(self, tmp_path, size):
+        path = tmp_path / "cell.ome.tif"
+        tifffile.imwrite(path, values(5, 7), metadata={"axes": "YX", "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.75})
+        whole = path.read_bytes()
+        assert b'PhysicalSizeX="0.75"' in whole
+        path.write_bytes(whole.replace(b'PhysicalSizeX="0.75"', f'PhysicalSizeX="{size}"'.encode().ljust(20)))
+        with pytest.raises(FileReadError, match="known along y but not along x; give it"):
+            volumes.open(path)
+
     def test_without_heights_it_is_placed_in_the_plane(self, tmp_path):
         xml = ome_xml(ome_image("cell", (1, 5, 7), place=[(None, 2.0, 1.0)]))
         ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))

@@ -263,6 +263,16 @@ def test_an_interrupt_stops_the_reader_at_once():
     assert sandbox.run(divmod, 7, 3, file="map.bcf") == [2, 1]
 
 
+def test_a_worker_that_was_killed_while_it_waited_is_started_again():
+    arrived = sandbox.run(misbehaving.volume, True, file="map.bcf")
+    worker = next(part.worker for part in arrived["image"].data.dask.values() if hasattr(part, "worker"))
+    process = psutil.Process(worker.process)
+    process.kill()
+    psutil.wait_procs([process], timeout=20)
+    assert float(arrived["image"][2, 3, 4]) == 234.0
+    assert float(arrived["image"][1, 3, 4]) == 134.0
+
+
 def test_a_server_that_was_killed_is_started_again():
     sandbox.run(divmod, 7, 3, file="map.bcf")
     first = sandbox._server().process

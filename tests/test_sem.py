@@ -15,6 +15,7 @@ import fusion
 import spectra
 import volumes
 from fusion.errors import FileReadError, UnitError
+from tests.images import steps
 
 FEI = {
     "System": {"SystemType": "Quanta FEG"},
@@ -229,6 +230,31 @@ class TestJeol:
 
 
 class TestSlices:
+    def test_slices_of_several_pixel_sizes_are_doubted(self, tmp_path):
+        for i, unit in enumerate(("um", "um", "nm")):
+            said = {"unit": unit}
+            tifffile.imwrite(tmp_path / f"{i}.tif", ramp(4, 5), imagej=True, resolution=(10, 10), metadata=said)
+        with pytest.raises(FileReadError, match=r"along y: 2.tif has 0.0001 um, 0.tif has 0.1 um; give the right one"):
+            volumes.open(tmp_path, voxel={"z": "1 um"})
+        assert steps(volumes.open(tmp_path, voxel="1 um"))["x"] == (1.0, "um")
+
+    @pytest.mark.parametrize("name", ["empty.tif", "dangling.tif", "folder.tif"])
+    def test_a_slice_that_cannot_be_read_is_named(self, tmp_path, name):
+        tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5))
+        path = tmp_path / name
+        {"empty.tif": path.touch, "dangling.tif": lambda: path.symlink_to("x"), "folder.tif": path.mkdir}[name]()
+        with pytest.raises(FileReadError, match=f"{name}: the slice cannot be read"):
+            volumes.open(tmp_path)
+
+    def test_a_slice_that_changes_after_opening_is_refused(self, tmp_path):
+        for i in range(3):
+            tifffile.imwrite(tmp_path / f"{i}.tif", ramp(4, 5))
+        ds = volumes.open(tmp_path)
+        tifffile.imwrite(tmp_path / "1.tif", ramp(4, 5) + 1)
+        np.testing.assert_array_equal(ds["image"][0], ramp(4, 5))
+        with pytest.raises(FileReadError, match=r"1.tif: the slice has changed since the stack was opened"):
+            ds["image"].compute()
+
     def stack(self, folder, heights, **changes):
         folder.mkdir()
         for i, height in enumerate(heights):
@@ -337,6 +363,29 @@ class TestMrc:
             for key, value in header.items():
                 mrc.header[key] = value
         return path
+
+    @pytest.mark.parametrize(("flags", "dtype"), [(0, np.uint8), (1, np.int8), (2, np.uint8), (None, np.int8)])
+    @pytest.mark.parametrize("angles", [False, True])
+    def test_bytes_of_imod_may_be_unsigned(self, tmp_path, flags, dtype, angles):
+        stored = np.arange(100, 160, dtype=np.uint8).reshape(3, 4, 5)
+        path = self.write(tmp_path / "a.mrc", stored.view(np.int8))
+        if flags is not None:
+            header = bytearray(path.read_bytes())
+            header[152:160] = struct.pack("<ii", 1146047817, flags)
+            path.write_bytes(header)
+        if angles:
+            path.with_suffix(".rawtlt").write_text("10\n0\n-10\n")
+        image = volumes.open(path)["image"]
+        assert image.dtype == dtype
+        values = image.transpose("tilt", "y", "x")[::-1] if angles else image
+        np.testing.assert_array_equal(values, stored.view(dtype))
+
+    def test_a_single_image_has_no_thickness(self, tmp_path):
+        with quiet_mrcfile(), mrcfile.new(tmp_path / "a.mrc") as mrc:
+            mrc.set_data(ramp(4, 5))
+            mrc.voxel_size = (1.0, 2.0, 3.0)
+        ds = fusion.check(volumes.open(tmp_path / "a.mrc"))
+        assert steps(ds) == {"y": (pytest.approx(2e-4), "um"), "x": (pytest.approx(1e-4), "um")}
 
     def test_negative_steps_in_another_order_start_where_the_header_says(self, tmp_path):
         # columns are z, rows x, sections y

@@ -293,6 +293,13 @@ def test_refusals_name_the_file_and_what_is_accepted(tmp_path, name, content, me
         spectra.open(tmp_path / name)
 
 
+def test_a_file_without_spectra_is_told(tmp_path):
+    with h5py.File(tmp_path / "groups.nc", "w") as file:
+        file.create_group("measurement")
+    with pytest.raises(FileReadError, match=r"it holds nothing that is spectral; images open with volumes.open"):
+        spectra.open(tmp_path / "groups.nc")
+
+
 def test_a_cut_file_is_refused(measured, tmp_path):
     for name in (CL, "raman/chondro.nc", "eels/EELS_SI.dm4"):
         whole = measured(name).read_bytes()

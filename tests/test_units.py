@@ -9,6 +9,14 @@ from fusion import units
 from fusion.errors import UnitError
 
 REGISTRY = pint.UnitRegistry()
+
+
+def test_a_micro_sign_in_latin_1_is_read():
+    assert units.parse(b"\xb5m".decode("utf-8", "surrogateescape")) == "um"
+    with pytest.raises(UnitError, match="unknown unit 'ÿþ'"):
+        units.parse(b"\xff\xfe".decode("utf-8", "surrogateescape"))
+
+
 LENGTHS = ["nm", "um", "mm", "cm", "m", "pm", "angstrom", "inch"]
 ENERGIES = ["eV", "keV", "MeV", "meV", "J"]
 WAVENUMBERS = ["1/cm", "1/nm", "1/m", "1/um"]

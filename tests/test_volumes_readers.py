@@ -32,6 +32,33 @@ class TestTiff:
         assert ds["y"].values == pytest.approx([0.2, 0.4, 0.6, 0.8])
         assert ds["z"].values == pytest.approx([-0.5, 0.0, 0.5])
 
+    @pytest.mark.parametrize("said", [{"finterval": -1.0}, {"finterval": float("nan")}, {}])
+    def test_a_time_that_does_not_pass_is_not_told(self, tmp_path, said):
+        tifffile.imwrite(tmp_path / "a.tif", ramp(3, 4, 5), imagej=True, metadata={"axes": "TYX", **said})
+        with pytest.raises(FileReadError, match="does not give the step along 'time'"):
+            volumes.open(tmp_path / "a.tif")
+
+    @pytest.mark.parametrize("spacing", ["0,5", "abc", "nan"])
+    def test_a_spacing_that_is_no_number_is_asked_for(self, tmp_path, spacing):
+        path = tmp_path / "a.tif"
+        said = {"axes": "ZYX", "unit": "um", "spacing": 0.5}
+        tifffile.imwrite(path, ramp(3, 4, 5), imagej=True, resolution=(10, 10), metadata=said)
+        path.write_bytes(path.read_bytes().replace(b"spacing=0.5", f"spacing={spacing}".encode()))
+        with pytest.raises(FileReadError, match="along y, x but not along z; give it"):
+            volumes.open(path)
+
+    def test_a_print_size_in_an_imagej_file_is_not_believed(self, tmp_path):
+        said = {"unit": "inch"}
+        tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), imagej=True, resolution=(72, 72), metadata=said)
+        assert steps(volumes.open(tmp_path / "a.tif")) == {"y": (1.0, "px"), "x": (1.0, "px")}
+
+    def test_images_that_are_named_and_missing_are_told(self, tmp_path):
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, ramp(3, 4, 5), imagej=True, metadata={"axes": "ZYX"})
+        path.write_bytes(path.read_bytes().replace(b"images=3\nslices=3", b"images=4\nslices=4"))
+        with pytest.raises(FileReadError, match=r"it names ZYX \(4, 4, 5\), and holds 3 pages"):
+            volumes.open(path)
+
     def test_imagej_channels(self, tmp_path):
         path, data = tmp_path / "two.tif", ramp(3, 2, 4, 5)
         tifffile.imwrite(path, data, imagej=True, metadata={"axes": "ZCYX", "unit": "um", "spacing": 2.0},

@@ -18,6 +18,7 @@ from volumes import planes
 from volumes.part import Part, image_dims
 
 _LETTERS = {"c": "channel", "t": "time"}
+_BLOCK = 2**24
 
 
 def parts(path: Path) -> list[Part]:
@@ -104,7 +105,8 @@ def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
             return np.asarray(dataset[()]).reshape(shape)
         import dask.array as da
 
-        chunks = dataset.chunks or "auto"
+        # many chunks of a file make one block: each block is a request to another process
+        chunks = da.core.normalize_chunks("auto", dataset.shape, _BLOCK, dataset.dtype, dataset.chunks)
         stored = _Stored(path, name, dataset.shape, dataset.dtype)
     return da.from_array(stored, chunks=chunks, name=False, asarray=False).reshape(shape)
 

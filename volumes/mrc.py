@@ -19,6 +19,7 @@ from volumes.part import Part
 from volumes.tilts import angles
 
 _AXES = {1: "x", 2: "y", 3: "z"}
+_IMOD = 1146047817
 
 
 def parts(path: Path) -> list[Part]:
@@ -37,7 +38,7 @@ def parts(path: Path) -> list[Part]:
 
     with _opened(path, header_only=True) as mrc:
         header = mrc.header
-        shape, dtype = mrcfile.utils.data_shape_from_header(header), mrcfile.utils.data_dtype_from_header(header)
+        shape, dtype = mrcfile.utils.data_shape_from_header(header), _dtype(header)
         if dtype.kind == "c":
             reason = "the file holds a Fourier transform"
             raise FileReadError(path, reason, hint="store the image or volume itself")
@@ -58,22 +59,32 @@ def parts(path: Path) -> list[Part]:
 
 def _load(path: Path, shape: tuple[int, ...], dtype: Any, order: Any = None) -> Any:
     if planes.is_large(shape, dtype) and len(shape) > 2:
-        values = by_rows(partial(_section, path), shape[0], shape[1:], dtype)
+        values = by_rows(partial(_section, path, dtype), shape[0], shape[1:], dtype)
         return values if order is None else values[order]
     with _opened(path) as mrc:
-        return mrc.data.copy() if order is None else mrc.data[order]
+        values = mrc.data.view(dtype)
+        return values.copy() if order is None else values[order]
 
 
-def _section(path: Path, index: int) -> Any:
+def _section(path: Path, dtype: Any, index: int) -> Any:
     import mrcfile
 
     with mrcfile.mmap(path, mode="r") as mrc:
-        return np.array(mrc.data[index])
+        return np.array(mrc.data[index]).view(dtype)
+
+
+def _dtype(header: Any) -> Any:
+    """Return the type of the values: bytes of IMOD (words 39 and 40 of its header) may be unsigned."""
+    from mrcfile.utils import data_dtype_from_header
+
+    dtype = data_dtype_from_header(header)
+    stamp, flags = np.frombuffer(header.extra2.tobytes()[40:48], header.nx.dtype.str[0] + "i4")
+    return np.dtype(np.uint8) if dtype == np.int8 and stamp == _IMOD and not flags & 1 else dtype
 
 
 def _along(axes: dict[str, Axis], dims: tuple[str, ...] | None) -> dict[str, Axis]:
-    """Leave the thickness of sections that are projections out: it is none."""
-    return {dim: axis for dim, axis in axes.items() if not (dims and "tilt" in dims and dim == "z")}
+    """Leave the thickness of a single section, and of sections that are projections, out: it is none."""
+    return {dim: axis for dim, axis in axes.items() if dims is None or dim in dims}
 
 
 def _require_upright(path: Path, header: Any) -> None:

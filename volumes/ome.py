@@ -26,7 +26,10 @@ class Described(NamedTuple):
 
 
 def described(xml: str, index: int) -> Described:
-    """Read one image of an OME-XML text; a size without a unit is in um, a time in s."""
+    """Read one image of an OME-XML text.
+
+    A size without a unit is in um, a time in s; one that is not above zero is none.
+    """
     import tifffile
 
     said = tifffile.xml2dict(xml)["OME"]
@@ -41,8 +44,9 @@ def described(xml: str, index: int) -> Described:
 def _axis(pixels: Mapping[str, Any], dim: str, key: str) -> Axis | None:
     wanted = "s" if dim == "time" else units.LENGTH
     unit = str(pixels.get(f"{key}Unit", wanted))
-    known = pixels.get(key) and units.is_compatible(unit, wanted)
-    return Axis(unit, step=float(pixels[key])) if known else None
+    step = planes.number(pixels.get(key))
+    known = step is not None and step > 0 and units.is_compatible(unit, wanted)
+    return Axis(unit, step=step) if known else None
 
 
 def _instrument(said: Mapping[str, Any]) -> dict[str, str]:

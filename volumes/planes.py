@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import isfinite, prod
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +36,21 @@ def stacked(read: Planes, outer: Index, plane: Index, dtype: Any) -> Any:
         return np.stack([np.asarray(values) for values in read(indices)]).reshape(outer + plane)
     lazy = by_rows(lambda row: np.asarray(read([indices[row]])[0]), len(indices), plane, dtype)
     return lazy.reshape(outer + plane)
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number as a file writes it, else None: NaN, text, nothing.
+
+    Examples
+    --------
+    >>> number("0.5"), number(float("nan")), number((0, 5)), number(None)
+    (0.5, None, None, None)
+    """
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if isfinite(found) else None
 
 
 def distinct(names: Sequence[str]) -> Sequence[str] | None:

@@ -16,12 +16,13 @@ from fusion import provenance, sandbox, units
 from fusion.contents import Content, listed
 from fusion.conventions import SPATIAL
 from fusion.errors import ConspectusError, FileReadError
+from fusion.place import existing
 from volumes import formats, netcdf, smlm
 from volumes.assembly import assembled
 from volumes.part import POINT, Part, PathArg
 from volumes.sizes import Voxel, steps
 
-_SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile", "zarr")
+_SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile")
 
 
 def contents(path: PathArg) -> list[Content]:
@@ -50,7 +51,7 @@ def contents(path: PathArg) -> list[Content]:
     >>> contents(path)
     [sem: image, y 3 (px), x 4 (px), uint8]
     """
-    place = _existing(path)
+    place = existing(path)
     return listed(sandbox.run(_described, place, file=place, prepare=_prepare))
 
 
@@ -121,7 +122,7 @@ def open(
     >>> ds["image"].dims, ds["x"].values
     (('y', 'x'), array([0.   , 0.062, 0.124, 0.186]))
     """
-    place = _existing(path)
+    place = existing(path)
     given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
     said = {key: value for key, value in given.items() if value is not None and value is not False}
     return sandbox.run(_opened, place, said, file=place, prepare=_prepare)
@@ -178,13 +179,6 @@ def _refuse_more(path: Path, said: Mapping[str, Any]) -> None:
         raise FileReadError(path, reason, hint="leave that out")
 
 
-def _existing(path: PathArg) -> Path:
-    place = Path(path)
-    if not place.exists():
-        raise FileReadError(place, "there is no such file", hint=f"check the path, seen from {Path.cwd()}")
-    return place
-
-
 def _parts(path: Path) -> list[Part]:
     with _damage_told(path):
         found = formats.reader(path)(path)
@@ -207,6 +201,8 @@ def _damage_told(path: Path, *, asked: bool = False) -> Iterator[None]:
         if asked:
             raise
         raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +27,7 @@ _MODES: Final = {
 }  # fmt: skip
 _STILL: Final = 1e-6
 _MISSING: Final = 1.9
+_SAME: Final = 0.01
 Array = npt.NDArray[np.float64]
 _SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 
@@ -49,10 +52,14 @@ def folder(path: Path) -> list[Part]:
 
     The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused. Where
     the slices tell the place of the stage (`volumes.sem`) and it went along their normal only, these are their z,
-    uneven as they are; two slices at one z, or a step as if one were missing, are doubted.
+    uneven as they are; two slices at one z, a step as if one were missing, or pixels of other sizes are doubted.
     """
     files = _slices(path)
-    slices = [_slice(file) for file in files]
+    stamps, slices = [], []
+    for file in files:
+        with _named(file):
+            stamps.append(_stamp(file))
+            slices.append(_slice(file))
     first = slices[0]
     for file, other in zip(files, slices, strict=True):
         if (other.shape, other.dtype, other.dims) != (first.shape, first.dtype, first.dims):
@@ -65,13 +72,13 @@ def folder(path: Path) -> list[Part]:
             dims=("z", *(first.dims or ())),
             shape=(len(files), *first.shape),
             dtype=first.dtype,
-            load=partial(_stack, files, slices),
+            load=partial(_stack, files, slices, stamps),
             axes={**first.axes, **z},
             labels=first.labels,
             about=first.about,
             pose=pose,
             frame=first.frame if pose else "",
-            doubts={**first.doubts, **doubts},
+            doubts={**first.doubts, **doubts, **_resized(files, slices)},
             metadata={"slices": [file.name for file in files], "first slice": first.metadata},
         )
     ]
@@ -121,6 +128,22 @@ def _placed(slices: list[Part]) -> tuple[Affine | None, dict[str, Axis], dict[st
     return poses[0], {"z": Axis(LENGTH, values=depths)}, _uneven(depths)
 
 
+def _resized(files: list[Path], slices: list[Part]) -> dict[str, str]:
+    """Return why a pixel size is not to be believed: another slice tells another one."""
+    doubts = {}
+    for dim in IMAGE:
+        told = [(file.name, part.axes[dim].centres(2, LENGTH)) for file, part in zip(files, slices, strict=True)
+                if dim in part.axes]  # fmt: skip
+        steps = [float(abs(np.diff(centres)[0])) for _, centres in told]
+        if steps and max(steps) > (1 + _SAME) * min(steps):
+            least, most = int(np.argmin(steps)), int(np.argmax(steps))
+            doubts[dim] = (
+                f"its slices differ in pixel size along {dim}: {told[least][0]} has {steps[least]:g} um, "
+                f"{told[most][0]} has {steps[most]:g} um"
+            )
+    return doubts
+
+
 def _uneven(depths: Array) -> dict[str, str]:
     steps = np.diff(depths) * np.sign(depths[-1] - depths[0])
     if steps.min() <= _STILL:
@@ -139,16 +162,33 @@ def _slice(path: Path) -> Part:
     return found[0]
 
 
-def _stack(files: list[Path], slices: list[Part]) -> Any:
+def _stack(files: list[Path], slices: list[Part], stamps: list[tuple[int, int]]) -> Any:
     first = slices[0]
-    return by_rows(lambda row: _checked(files[row], slices[row]), len(files), first.shape, first.dtype)
+    return by_rows(lambda row: _checked(files[row], slices[row], stamps[row]), len(files), first.shape, first.dtype)
 
 
-def _checked(path: Path, part: Part) -> Any:
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what differs if a slice was written again."""
+    said = path.stat()
+    return said.st_size, said.st_mtime_ns
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say in an error which slice it was."""
     try:
-        values = part.load()
+        yield
+    except FileReadError:
+        raise
     except (OSError, ValueError) as error:
         raise FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again") from error
+
+
+def _checked(path: Path, part: Part, stamp: tuple[int, int]) -> Any:
+    with _named(path):
+        if _stamp(path) != stamp:
+            raise FileReadError(path, "the slice has changed since the stack was opened", hint="open the stack again")
+        values = part.load()
     if values.shape != part.shape:
         raise FileReadError(path, f"shape {values.shape} where {part.shape} was seen before", hint="open it again")
     return values

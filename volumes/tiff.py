@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
 _FAULTS: Final = ("corrupt", "invalid page", "invalid value offset")
+_PRINT: Final = ("inch", "inches", "in")
+"""What ImageJ calls the unit where it took a print size, 72 dpi, from another program's file."""
 _RGB: Final = ("red", "green", "blue", "alpha")
 
 
@@ -75,7 +78,11 @@ def _require_whole(path: Path, tif: TiffFile) -> None:
     for series in tif.series:
         pages: list[Any] = list(series.pages)
         if None in pages:
-            raise FileReadError(path, "the file is one of several that belong together", hint="export it as one file")
+            reason = "some of its planes are not in it: it is one of several files, or the measurement was stopped"
+            raise FileReadError(path, reason, hint="export what there is as one file")
+        if series.dataoffset is None and sum(page.size for page in pages) < series.size:
+            reason = f"it names {series.axes} {series.shape}, and holds {len(pages)} pages of {pages[0].shape}"
+            raise FileReadError(path, reason, hint="copy it again, or export what there is")
         ends = [
             start + count for page in pages for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
         ]
@@ -91,7 +98,7 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
     said = _described(tif, index, dims)
     labels = said.labels
     sizes = dict(zip(dims, series.shape, strict=True))
-    if "channel" in dims and series.axes.endswith("S") and tif.pages.first.photometric == 2:
+    if "channel" in dims and "S" in series.axes and tif.pages.first.photometric == 2:
         labels = {"channel": _RGB[: sizes["channel"]]}
     part = Part(
         name=_name(tif, index),
@@ -141,19 +148,28 @@ def _dims(path: Path, series: TiffPageSeries) -> tuple[str, ...]:
 
 
 def _load(path: Path, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    if planes.is_large(shape, dtype) and len(shape) > 2:
-        return by_rows(partial(_load_one, path, index), shape[0], shape[1:], dtype)
     with opened(path) as tif:
-        return tif.series[index].asarray()
+        series = tif.series[index]
+        in_rows = series.dataoffset is not None or len(series.pages) % shape[0] == 0
+        if not (planes.is_large(shape, dtype) and len(shape) > 2 and in_rows):
+            return series.asarray()
+    return by_rows(partial(_load_one, path, index), shape[0], shape[1:], dtype)
 
 
 def _load_one(path: Path, index: int, first: int) -> Any:
     """Read one plane, or one block of planes; the file is closed again, so that no handle outlives the dataset."""
     import tifffile
-    import zarr
 
-    with tifffile.imread(path, series=index, aszarr=True) as store:
-        return zarr.open_array(store, mode="r")[first]
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        series = tif.series[index]
+        shape = series.shape[1:]
+        if series.dataoffset is None:
+            count = len(series.pages) // series.shape[0]
+            return tif.asarray(key=slice(first * count, (first + 1) * count), series=index).reshape(shape)
+        # values without gaps: an ImageJ file of more than 4 GB has but one page
+        size = prod(shape)
+        start = series.dataoffset + first * size * series.dtype.itemsize
+        return tif.filehandle.read_array(f"{tif.byteorder}{series.dtype.char}", size, start).reshape(shape)
 
 
 def _described(tif: TiffFile, index: int, dims: tuple[str, ...]) -> ome.Described:
@@ -170,10 +186,12 @@ def _described(tif: TiffFile, index: int, dims: tuple[str, ...]) -> ome.Describe
 def _imagej(tif: TiffFile) -> dict[str, Axis]:
     """Resolution tags hold pixels per unit; origins are in pixels; ``spacing`` is the distance of planes."""
     said = tif.imagej_metadata or {}
-    steps = {**_resolution(tif), "z": said.get("spacing")}
+    z = planes.number(said.get("spacing"))
+    steps = {**_resolution(tif), "z": abs(z) if z else None}
     axes = {dim: _imagej_axis(said, dim, step) for dim, step in steps.items() if step}
-    if said.get("finterval"):
-        axes["time"] = Axis("s", step=float(said["finterval"]))
+    interval = planes.number(said.get("finterval"))
+    if interval and interval > 0:
+        axes["time"] = Axis("s", step=interval)
     return {dim: axis for dim, axis in axes.items() if axis is not None}
 
 
@@ -187,9 +205,9 @@ def _imagej_channels(said: Mapping[str, Any]) -> Sequence[str]:
 
 def _imagej_axis(said: Mapping[str, Any], dim: str, step: float) -> Axis | None:
     unit = str(said.get(f"{dim}unit", said.get("unit", "pixel"))).replace("\\u00B5", "µ")
-    if not units.is_compatible(unit, units.LENGTH):
+    if unit in _PRINT or not units.is_compatible(unit, units.LENGTH):
         return None
-    return Axis(unit, step=abs(step), offset=-float(said.get(f"{dim}origin", 0.0)) * abs(step))
+    return Axis(unit, step=step, offset=-(planes.number(said.get(f"{dim}origin")) or 0.0) * step)
 
 
 def _spaced(tif: TiffFile, said: Mapping[str, Any], dims: tuple[str, ...]) -> dict[str, Axis]:
