@@ -135,12 +135,16 @@ def _answer(requests: Connection, read: Callable[[], Any], spool: Path, lazy: di
 
 def _block(array: Any, index: list[list[int]]) -> np.ndarray[Any, Any]:
     """Compute one block of a lazy array in this very thread."""
+    from dask.core import flatten
     from dask.local import get_sync
 
     part = array[tuple(slice(start, stop) for start, stop in index)]
     # not part.compute(): to name its graph it would pickle it
     finish, extra = part.__dask_postcompute__()
-    return np.asarray(finish(get_sync(part.__dask_graph__(), part.__dask_keys__()), *extra))
+    keys = part.__dask_keys__()
+    # without the tasks of all other blocks, which take seconds to sort where there are thousands
+    graph = part.__dask_graph__().cull(set(flatten(keys)))
+    return np.asarray(finish(get_sync(graph, keys), *extra))
 
 
 def _limit(memory: int, output: int) -> None:
