@@ -125,10 +125,10 @@ def decompose(
 
     The errors are those of the Poisson noise, of both factors jointly, with the rotations that the zeros determine;
     1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
-    without the one and channels without the other (`benchmarks/intervals.py`). No noise says how far a decomposition
-    is off that the data do not determine. Where nothing at all holds a rotation, errors are infinite. `bootstrap`
-    finds them by refitting, `unmix` fits spectra that are known. Intensities have no errors, since how much noise
-    they have is not known.
+    without the one and channels without the other (`benchmarks/intervals.py`). Below about six counts a pixel those
+    of endmembers are too small. No noise says how far a decomposition is off that the data do not determine. Where
+    nothing at all holds a rotation, errors are infinite. `bootstrap` finds them by refitting, `unmix` fits spectra
+    that are known. Intensities have no errors, since how much noise they have is not known.
 
     References
     ----------
