@@ -67,9 +67,7 @@ def _load(path: Path, shape: tuple[int, ...], dtype: Any, order: Any = None) -> 
 
 
 def _section(path: Path, dtype: Any, index: int) -> Any:
-    import mrcfile
-
-    with mrcfile.mmap(path, mode="r") as mrc:
+    with _opened(path, mapped=True) as mrc:
         return np.array(mrc.data[index]).view(dtype)
 
 
@@ -99,13 +97,13 @@ def _require_upright(path: Path, header: Any) -> None:
 
 
 @contextmanager
-def _opened(path: Path, *, header_only: bool = False) -> Iterator[Any]:
+def _opened(path: Path, *, header_only: bool = False, mapped: bool = False) -> Iterator[Any]:
     import mrcfile
 
     with warnings.catch_warnings():
         # mrcfile turns the byte order of its header in a way that NumPy 2.5 deprecates
         warnings.filterwarnings("ignore", "Setting the dtype", DeprecationWarning)
-        with mrcfile.open(path, mode="r", header_only=header_only) as mrc:
+        with mrcfile.mmap(path) if mapped else mrcfile.open(path, header_only=header_only) as mrc:
             yield mrc
 
 
