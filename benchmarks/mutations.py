@@ -192,7 +192,7 @@ def _timed(call: Callable[[], Any]) -> Any:
         return call()
     finally:
         taken = time.monotonic() - start
-        if taken > fusion.sandbox._LIMITS.get().seconds + PATIENCE:
+        if taken > fusion.isolation.sandbox._LIMITS.get().seconds + PATIENCE:
             raise TimeoutError(f"a call took {taken:.0f} s")
 
 
@@ -247,7 +247,8 @@ def _names(error: fusion.FileReadError, path: Path) -> bool:
 
 
 def run(base: made.Made, numbers: range, seed: int) -> tuple[list[Outcome], float]:
-    """Judge the mutants of one file; return the outcomes and the peak of this process' memory in bytes."""
+    """Judge the mutants of one file; return the outcomes and by how many bytes the peak memory of this process rose."""
+    before = _peak_memory()
     content = base.damaged.read_bytes()
     outcomes = []
     with tempfile.TemporaryDirectory() as folder, fusion.limits(memory=MEMORY, seconds=SECONDS):
@@ -262,8 +263,12 @@ def run(base: made.Made, numbers: range, seed: int) -> tuple[list[Outcome], floa
             damaged.unlink()
             damaged.write_bytes(changed)
             outcomes.append(Outcome(base.format, kind, number, *judged(base, path, kind, whole, listed)))
+    return outcomes, _peak_memory() - before
+
+
+def _peak_memory() -> float:
     scale = 1 if sys.platform == "darwin" else 1024
-    return outcomes, float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
 
 
 def _copied(base: made.Made, folder: Path) -> Path:
@@ -305,7 +310,7 @@ def main() -> int:
             outcomes, peak = _collected(pool.map(run, *zip(*jobs, strict=True)))
     faults = [outcome for outcome in outcomes if outcome.result == "faults"]
     print(table(outcomes))
-    print(f"\nPeak memory of the calling process: {peak / 1e9:.2f} GB.")
+    print(f"\nThe calling process needed {peak / 1e9:.2f} GB more than it began with.")
     return 1 if faults or peak > 2e9 else 0
 
 

@@ -23,7 +23,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkImagingCore import vtkImageReslice
 
 import fusion
-from fusion import _kernels
+from fusion.resampling import _kernels
 
 Array = NDArray[Any]
 Contender = Callable[[], Array]

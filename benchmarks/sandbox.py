@@ -12,7 +12,7 @@ from typing import Any, Final
 import fusion
 import spectra
 import volumes
-from fusion import measured
+from fusion.specimens import measured
 
 FILES: Final[tuple[tuple[ModuleType, str, dict[str, Any]], ...]] = (
     (spectra, "raman/renishaw_test_zscan.wdf", {}),

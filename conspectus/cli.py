@@ -72,16 +72,17 @@ def _prepare() -> None:
 
 def _run(options: argparse.Namespace) -> None:
     if options.command == "techniques":
-        from conspectus import techniques
+        from conspectus.pages import techniques
 
         techniques.show(options.names, page=options.page)
         return
     if options.command == "formats":
-        from conspectus import formats
+        from conspectus.pages import formats
 
         formats.show(page=options.page)
         return
-    from conspectus import info, recipe, run
+    from conspectus.pages import info
+    from conspectus.recipes import recipe, run
 
     if options.command == "info":
         info.show(options.file)

@@ -1,6 +1,5 @@
 """fusion: the common ground. Labelled datasets, frames, registration, resampling, fused results and storage."""
 
-from fusion.compatibility import compatible as compatible
 from fusion.conventions import check as check
 from fusion.errors import ConspectusError as ConspectusError
 from fusion.errors import ConventionError as ConventionError
@@ -12,23 +11,24 @@ from fusion.errors import StoreError as StoreError
 from fusion.errors import StrayCountsWarning as StrayCountsWarning
 from fusion.errors import TruncatedFileWarning as TruncatedFileWarning
 from fusion.errors import UnitError as UnitError
+from fusion.files.store import load as load
+from fusion.files.store import save as save
 from fusion.frames import Affine as Affine
 from fusion.frames import between as between
 from fusion.frames import get_pose as get_pose
 from fusion.frames import locate as locate
 from fusion.frames import set_pose as set_pose
-from fusion.fused import fuse as fuse
-from fusion.fused import spectrum as spectrum
-from fusion.fused import window as window
+from fusion.fused.abundances import fuse as fuse
+from fusion.fused.abundances import spectrum as spectrum
+from fusion.fused.abundances import window as window
+from fusion.isolation.sandbox import limits as limits
 from fusion.model import Axis as Axis
 from fusion.model import dataset as dataset
 from fusion.model import set_pixel_size as set_pixel_size
-from fusion.projection import backproject as backproject
-from fusion.projection import project as project
-from fusion.register import Registration as Registration
-from fusion.register import register_landmarks as register_landmarks
-from fusion.resample import resample as resample
-from fusion.sandbox import limits as limits
-from fusion.store import load as load
-from fusion.store import save as save
-from fusion.synthetic import phantom as phantom
+from fusion.registration.landmarks import Registration as Registration
+from fusion.registration.landmarks import register_landmarks as register_landmarks
+from fusion.resampling.projection import backproject as backproject
+from fusion.resampling.projection import project as project
+from fusion.resampling.resample import resample as resample
+from fusion.specimens.phantom import phantom as phantom
+from fusion.techniques.compatibility import compatible as compatible

@@ -15,8 +15,8 @@ from typing import Any, TypedDict
 import xarray as xr
 
 from fusion import units
+from fusion.files.store import wrote
 from fusion.frames import get_pose, set_pose
-from fusion.store import wrote
 
 _PACKAGES = ("conspectus", "numpy", "xarray", "hyperspy", "rosettasciio")
 

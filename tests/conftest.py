@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fusion import measured as registry
 from fusion.errors import FileReadError
-from fusion.sandbox import limits
+from fusion.isolation.sandbox import limits
+from fusion.specimens import measured as registry
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 import fusion
-from fusion import measured
 from fusion.model import Axis
+from fusion.specimens import measured
 from tests import (
     test_edax,
     test_geopixe,

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import fusion
 import spectra
 from fusion import Affine, Axis
-from fusion import measured as registry
 from fusion.conventions import SIGNAL
-from spectra import formats
-from spectra.bridge import register_exspy
+from fusion.specimens import measured as registry
+from spectra.bridge.signals import register_exspy
+from spectra.readers import formats
 
 UNITS = {
     "energy": ("eV", "keV"), "energy_loss": ("eV",), "raman_shift": ("cm-1",), "wavelength": ("nm", "um", "Å"),

@@ -10,8 +10,8 @@ from scipy.linalg import subspace_angles
 import fusion
 import spectra
 from fusion import Affine, Axis, DataError, provenance
-from spectra.descent import nonnegative
-from spectra.uncertainty import abundance_error
+from spectra.factorisation.nmf import nonnegative
+from spectra.factorisation.uncertainty import abundance_error
 
 RNG = np.random.default_rng(20)
 

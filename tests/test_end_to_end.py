@@ -10,8 +10,8 @@ import xarray as xr
 from rich.console import Console
 
 import fusion
-from conspectus import recipe, run, truth
 from conspectus.project import Project
+from conspectus.recipes import phantom_steps, recipe, run
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def demo(out: Path) -> Project:
 
 def test_the_pose_is_found_within_a_fifth_of_a_pixel(demo: Project) -> None:
     true = demo["map_truth"]
-    error = truth.pose_error(fusion.get_pose(demo["map"])[0], fusion.get_pose(true)[0], true)
+    error = phantom_steps.pose_error(fusion.get_pose(demo["map"])[0], fusion.get_pose(true)[0], true)
     assert error.shift < 0.2 * 50.0
     assert error.angle < 1.0
 
@@ -42,11 +42,11 @@ def test_the_expected_error_tells_the_true_one(demo: Project) -> None:
 
 def test_voxels_are_in_their_true_phase(demo: Project) -> None:
     fused, phase = demo["fused"], demo["truth"]["phase"].values
-    order = truth.matching(demo["components"]["endmember"], demo["map_truth"]["endmember"])
+    order = phantom_steps.matching(demo["components"]["endmember"], demo["map_truth"]["endmember"])
     covered = fused["coverage"].values == 1
     guess = fused["abundance"].values[covered][:, order].argmax(axis=-1)
     assert (guess == phase[covered]).mean() >= 0.95
-    assert truth.dice(guess, phase[covered]).min() >= 0.93
+    assert phantom_steps.dice(guess, phase[covered]).min() >= 0.93
     mirrored = phase[:, :, ::-1]
     assert (guess == mirrored[covered]).mean() < 0.7
 

@@ -22,11 +22,12 @@ from PIL import Image
 import fusion
 import spectra
 import volumes
-from conspectus import cli, formats
+from conspectus import cli
+from conspectus.pages import formats
 from fusion import DataError
-from fusion import measured as registry
 from fusion.errors import FileReadError
-from fusion.techniques import find, table
+from fusion.specimens import measured as registry
+from fusion.techniques.catalogue import find, table
 
 ROOT = Path(__file__).parents[1]
 VELOX = "correlative_eds_haadf_velox/fei_SI_SuperX-HAADF_20frames_10x50.emd"

@@ -7,7 +7,7 @@ import pytest
 import fusion
 import spectra
 from fusion import Axis, DataError
-from spectra.xrays import channel_edges, family, profile
+from spectra.lines.xrays import channel_edges, family, profile
 
 ENERGY = 0.01 * np.arange(60, 1000)
 
@@ -70,7 +70,7 @@ def test_an_element_that_is_not_there_is_zero_within_its_error():
 def test_bounded_pixels_are_those_of_scipy_on_the_whole_problem():
     from scipy.optimize import nnls
 
-    from spectra.fit import _fit_pixels
+    from spectra.lines.fit import _fit_pixels
 
     rng = np.random.default_rng(3)
     shapes, weight = rng.uniform(size=(4, 30)), rng.uniform(1.0, 3.0, 30)
@@ -137,7 +137,7 @@ def test_values_that_are_no_counts_are_refused(value, cell_methods, message):
 
 
 def test_shells_of_one_shape_are_refused():
-    from spectra.fit import _require_apart
+    from spectra.lines.fit import _require_apart
 
     shape = np.exp(-(np.linspace(-2.0, 2.0, 30) ** 2))
     with pytest.raises(DataError, match="O_Ka and V_La have the same shape at this resolution"):

@@ -14,7 +14,7 @@ from PIL import Image
 import fusion
 import spectra
 from fusion import Affine, FileReadError, FrameError
-from fusion.stage import Stage, stage_pose
+from fusion.reading.stage import Stage, stage_pose
 
 STREAMLINE = "raman/renishaw_test_streamline.wdf"
 MAP = "raman/renishaw_test_map.wdf"

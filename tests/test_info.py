@@ -15,12 +15,12 @@ from rich.console import Console
 import fusion
 import spectra
 import volumes
-from conspectus import formats, info
-from conspectus.items import MANY, item_of, opened
+from conspectus.pages import formats, info
+from conspectus.pages.inventory import MANY, item_of, opened
 from fusion import Affine, Axis, FileReadError
-from fusion.elsewhere import EXPORTS, OPENERS
-from spectra.formats import extensions
-from volumes.backend import _SUFFIXES
+from fusion.reading.advice import EXPORTS, OPENERS
+from spectra.readers.formats import extensions
+from volumes.readers.backend import _SUFFIXES
 
 Find = Callable[[str], Path]
 

@@ -8,7 +8,7 @@ import xarray as xr
 import fusion
 import spectra
 from fusion import Affine, Axis, DataError, FrameError, provenance
-from spectra.uncertainty import abundance_error
+from spectra.factorisation.uncertainty import abundance_error
 
 Y, X = 14, 18
 

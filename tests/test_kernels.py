@@ -12,7 +12,7 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from fusion import _kernels
+from fusion.resampling import _kernels
 
 SHAPE = (7, 9, 11)
 OUTPUT = (8, 10, 13)

@@ -15,9 +15,9 @@ import xarray as xr
 
 import fusion
 import volumes
-from fusion import sandbox
+from fusion.isolation import sandbox
 from tests import test_light as light
-from volumes import planes, readers
+from volumes.readers import opening, planes
 
 SHAPE = (4, 3, 5, 7)
 FRAMES = np.arange(420, dtype=np.uint16).reshape(SHAPE)
@@ -26,7 +26,7 @@ STACK = FRAMES[:, 0]
 
 def opened_as_if_large(path: Path, said: dict[str, Any]) -> xr.Dataset:
     planes.LAZY_ABOVE = 100  # type: ignore[misc]
-    return readers._opened(path, said)
+    return opening._opened(path, said)
 
 
 def write_one_page(path: Path, values: Any) -> None:

@@ -18,7 +18,7 @@ import fusion
 import volumes
 from fusion.errors import FileReadError
 from fusion.frames import get_pose
-from volumes import planes
+from volumes.readers import planes
 
 PROBE = {"m_sName": "dye", "m_ExcitationSpectrum": {"uiCount": 0}, "m_EmissionSpectrum": {"uiCount": 0}}
 LEICA = {"x": ("1", "m"), "y": ("2", "m"), "z": ("3", "m"), "t": ("4", "s"), "w": ("5", "m")}

@@ -8,8 +8,8 @@ import xarray as xr
 import fusion
 import spectra
 from fusion import Axis, DataError, provenance
-from spectra.maps import Windows, coefficients
-from spectra.xrays import channel_edges, profile, xray_line
+from spectra.lines.maps import Windows, coefficients
+from spectra.lines.xrays import channel_edges, profile, xray_line
 
 ENERGY = 0.01 * np.arange(20, 1200)
 

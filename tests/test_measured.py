@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import fusion
-from fusion import measured as registry
-from fusion.measured import Entry
+from fusion.specimens import measured as registry
+from fusion.specimens.measured import Entry
 
 CONTENT = b"counts of a map"
 HASH = hashlib.sha256(CONTENT).hexdigest()

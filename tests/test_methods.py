@@ -64,7 +64,7 @@ def test_pure_pixels_are_found_where_they_are(method, weighting):
 def test_nfindr_spans_the_largest_simplex_of_all():
     from itertools import combinations
 
-    from spectra.simplex import affine, nfindr
+    from spectra.factorisation.pure_pixels import affine, nfindr
 
     points = affine(np.random.default_rng(3).normal(size=(25, 3)))
     volumes = {three: abs(np.linalg.det(points[list(three)])) for three in combinations(range(25), 3)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import mutations
-from fusion import sandbox
+from fusion.isolation import sandbox
 from tests import made
 
 pytestmark = pytest.mark.skipif(not sandbox.AVAILABLE, reason="no process can be forked on this system")
@@ -21,10 +21,10 @@ def test_no_damaged_file_breaks_a_promise(name, tmp_path, measured):
     if name in QUICK:
         measured(made.MEASURED[name][1])
     base = made.found(name, download=False) if name in QUICK else made.written(name, tmp_path)
-    outcomes, peak = mutations.run(base, range(EACH), mutations.SEED)
+    outcomes, growth = mutations.run(base, range(EACH), mutations.SEED)
     assert [outcome for outcome in outcomes if outcome.result == "faults"] == []
     assert any(outcome.result in ("refused", "crashed", "stopped") for outcome in outcomes)
-    assert peak < 2e9
+    assert growth < 2e9
 
 
 def test_the_judge_sees_what_is_cut_silently(tmp_path):

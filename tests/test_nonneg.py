@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import nnls as reference
 
-from spectra.nonneg import alternating, nnls
+from spectra.factorisation.least_squares import alternating, nnls
 
 
 @st.composite

@@ -8,7 +8,7 @@ import pytest
 
 import fusion
 from conspectus import cli
-from fusion.place import existing
+from fusion.reading.paths import existing
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(odd, monkeypatch, cap
 
 def test_a_working_directory_that_is_gone(tmp_path):
     code = (
-        "import os, sys, fusion.place as p; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
+        "import os, sys, fusion.reading.paths as p; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
         "try: p.existing('a.tif')\n"
         "except p.FileReadError as error: print(error)"
     )

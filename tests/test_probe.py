@@ -13,7 +13,7 @@ from igor2 import binarywave
 import fusion
 import volumes
 from fusion.errors import FileReadError
-from volumes import gwyddion, igor, probe
+from volumes.readers.probes import gwyddion, igor, scan
 
 DI, IBW, NID, SECM = (
     "afm/di-1.di",
@@ -361,6 +361,6 @@ def test_a_missing_library_is_explained(tmp_path, monkeypatch, reader, library):
 
 @pytest.mark.parametrize("said", ["Tapping", "AC Mode", "Phase Contrast", "intermittent"])
 def test_tapping_has_many_names(said):
-    assert probe.imaging_mode(said) == {"imaging_mode": "tapping"}
-    assert probe.imaging_mode("Contact") == {"imaging_mode": "contact"}
-    assert probe.imaging_mode("PeakForce Tapping") == {"imaging_mode": "peakforce tapping"}
+    assert scan.imaging_mode(said) == {"imaging_mode": "tapping"}
+    assert scan.imaging_mode("Contact") == {"imaging_mode": "contact"}
+    assert scan.imaging_mode("PeakForce Tapping") == {"imaging_mode": "peakforce tapping"}

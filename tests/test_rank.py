@@ -10,7 +10,7 @@ import xarray as xr
 import fusion
 import spectra
 from fusion import Axis, DataError, provenance
-from spectra import rank
+from spectra.decomposition import rank
 
 
 def as_map(counts):

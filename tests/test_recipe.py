@@ -7,9 +7,9 @@ import pytest
 
 import fusion
 import spectra
-from conspectus import recipe
 from conspectus.errors import RecipeError
 from conspectus.project import Project
+from conspectus.recipes import recipe
 
 GOOD = """
 title = "t"

@@ -12,9 +12,10 @@ from PIL import Image
 import fusion
 import volumes
 from fusion.errors import DataError, StoreError
-from volumes import blend, furniture, opengl
-from volumes.look import selected
-from volumes.pictures import flat
+from volumes.drawing import layers, opengl
+from volumes.drawing.annotations import round_length, ticks
+from volumes.drawing.options import selected
+from volumes.drawing.pictures import flat
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_WINDOW = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkOSOpenGLRenderWindow"}
@@ -288,23 +289,23 @@ class TestEdges:
 
 class TestBlend:
     def test_a_photograph_is_drawn_as_it_was_taken(self):
-        found = blend.layers(photograph(), None, None, None)
-        rgba = blend.mixed(found)
+        found = layers.layers(photograph(), None, None, None)
+        rgba = layers.mixed(found)
         np.testing.assert_array_equal(rgba[5, [5, 25], :3], [[255, 0, 0], [0, 128, 0]])
         assert len({(layer.bottom, layer.top) for layer in found}) == 1
         other = photograph().assign_coords(channel=("channel", ["Co", "Mn", "O"]))
-        assert [layer.name for layer in blend.layers(other, None, None, None)] == ["Co", "Mn", "O"]
-        assert len({layer.top for layer in blend.layers(other, None, None, None)}) > 1
+        assert [layer.name for layer in layers.layers(other, None, None, None)] == ["Co", "Mn", "O"]
+        assert len({layer.top for layer in layers.layers(other, None, None, None)}) > 1
 
     def test_components_are_drawn_and_not_the_photograph_below(self):
         shares = np.random.default_rng(0).random((20, 30, 2))
         ds = photograph(abundance=(("y", "x", "component"), shares))
-        assert [layer.name for layer in blend.layers(ds, None, None, None)] == ["a", "b"]
-        assert [layer.name for layer in blend.layers(ds, "image", None, None)] == ["red", "green", "blue"]
-        assert [layer.name for layer in blend.layers(ds, None, ["b", "R"], None)] == ["b", "R"]
+        assert [layer.name for layer in layers.layers(ds, None, None, None)] == ["a", "b"]
+        assert [layer.name for layer in layers.layers(ds, "image", None, None)] == ["red", "green", "blue"]
+        assert [layer.name for layer in layers.layers(ds, None, ["b", "R"], None)] == ["b", "R"]
 
     def test_a_photograph_has_one_line_in_the_legend(self):
-        assert blend.legend(blend.layers(photograph(), None, None, None), "white") == [
+        assert layers.legend(layers.layers(photograph(), None, None, None), "white") == [
             ("red, green, blue  0 – 200", "white")
         ]
 
@@ -312,10 +313,10 @@ class TestBlend:
         ds = labelled(["background", "cell_wall", "nucleus"])
         grey, found = selected(ds, None, None, None)
         assert grey is None
-        lines = blend.legend(found, "white")
+        lines = layers.legend(found, "white")
         assert [text for text, _ in lines] == ["cell_wall", "nucleus"]
         assert len({color for _, color in lines}) == 2
-        rgba = blend.mixed(found)
+        rgba = layers.mixed(found)
         assert rgba[0, 0, 3] == 0
         assert ["#" + bytes(rgba[0, x, :3]).hex() for x in (3, 6)] == [color for _, color in lines]
         flat(ds, colors=["red", "lime"]).canvas.draw()
@@ -325,7 +326,7 @@ class TestBlend:
     def test_many_labels_have_a_short_legend_and_different_colours(self):
         _, found = selected(labelled([f"grain_{i}" for i in range(15)]), None, None, None)
         assert len({layer.color for layer in found}) == 15
-        assert blend.legend(found, "white")[-1] == ("and 6 more", "white")
+        assert layers.legend(found, "white")[-1] == ("and 6 more", "white")
         for names in ([f"grain_{i}" for i in range(30)], ["background"]):
             grey, found = selected(labelled(names), None, None, None)
             assert grey is not None
@@ -334,14 +335,14 @@ class TestBlend:
     def test_what_lies_behind_is_known_by_more_than_its_colour(self):
         ds = ball()
         ds["abundance"] = ds["abundance"].where(ds["x"] < 8)
-        found = blend.layers(ds, "abundance", ["Co"], ["#c9ced6"])
-        grey = blend.grey_layer(ds["volume"], found)
-        assert blend.focus([grey, *found])["x"] == blend.focus(found)["x"] < 8
+        found = layers.layers(ds, "abundance", ["Co"], ["#c9ced6"])
+        grey = layers.grey_layer(ds["volume"], found)
+        assert layers.focus([grey, *found])["x"] == layers.focus(found)["x"] < 8
 
     def test_light_is_mixed(self):
         ds = ball()
-        found = blend.layers(ds, "abundance", ["Co", "Mn"], ["#ff0000", "#0000ff"])
-        rgba = blend.mixed(found)
+        found = layers.layers(ds, "abundance", ["Co", "Mn"], ["#ff0000", "#0000ff"])
+        rgba = layers.mixed(found)
         np.testing.assert_array_equal(rgba[12, 12, 8], [255, 0, 0, 255])
         np.testing.assert_array_equal(rgba[12, 12, 15], [0, 0, 255, 255])
         np.testing.assert_array_equal(rgba[0, 0, 0], [0, 0, 0, 0])
@@ -350,7 +351,7 @@ class TestBlend:
         values = np.linspace(0.0, 1.0, 101)[None] * np.array([[1.0], [10.0]])
         ds = fusion.dataset({"a": (("y", "x"), values), "b": (("y", "x"), 7 * values)}, axes(dims="yx"), name="t",
                             cell_methods="mean")  # fmt: skip
-        a, b = blend.layers(ds, None, ["a", "b"], None)
+        a, b = layers.layers(ds, None, ["a", "b"], None)
         assert a.top == pytest.approx(np.percentile(values, 99.0))
         assert b.top == pytest.approx(7 * a.top)
 
@@ -358,16 +359,16 @@ class TestBlend:
         values = np.ones((4, 5))
         values[0], values[1] = np.nan, 0.0
         ds = fusion.dataset({"a": (("y", "x"), values)}, axes(dims="yx"), name="t", cell_methods="mean")
-        found = blend.layers(ds, None, ["a"], None)
-        assert blend.covered(found)[:, 0].tolist() == [False, True, True, True]
-        assert blend.mixed(found)[0, 0].tolist() == [0, 0, 0, 0]
+        found = layers.layers(ds, None, ["a"], None)
+        assert layers.covered(found)[:, 0].tolist() == [False, True, True, True]
+        assert layers.mixed(found)[0, 0].tolist() == [0, 0, 0, 0]
 
 
 class TestFurniture:
     @pytest.mark.parametrize("span", np.geomspace(1e-4, 1e5, 19))
     @pytest.mark.parametrize("start", [0.0, -3.7, 1234.5])
     def test_ticks_are_few_round_and_inside(self, span, start):
-        found = furniture.ticks((start, start + span))
+        found = ticks((start, start + span))
         assert 2 <= found.size <= 5
         assert found[0] >= start - 1e-9 * span
         assert found[-1] <= start + span * (1 + 1e-9)
@@ -376,6 +377,6 @@ class TestFurniture:
 
     @pytest.mark.parametrize("longest", [0.0123, 0.99, 1.0, 1.999, 5.0, 777.0])
     def test_a_bar_is_the_longest_round_length(self, longest):
-        length = furniture.round_length(longest)
+        length = round_length(longest)
         assert longest / 2.5 < length <= longest
         assert f"{length:.0e}"[0] in "125"

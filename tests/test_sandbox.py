@@ -22,7 +22,7 @@ import pytest
 import xarray as xr
 
 import fusion
-from fusion import sandbox
+from fusion.isolation import sandbox
 from tests import misbehaving
 
 pytestmark = pytest.mark.skipif(not sandbox.AVAILABLE, reason="no process can be forked on this system")
@@ -141,7 +141,7 @@ def test_a_fork_of_this_process_leaves_the_worker_alone(tmp_path):
     """As multiprocessing forks: the child opens the file anew, and what it removes at its end is its own."""
     script = tmp_path / "mine.py"
     script.write_text(
-        "import os, sys, fusion.sandbox as s\n"
+        "import os, sys, fusion.isolation.sandbox as s\n"
         "from tests import misbehaving\n"
         "ds = s.run(misbehaving.volume, True, file='x')\n"
         "child = os.fork()\n"
@@ -284,7 +284,7 @@ def test_a_server_that_was_killed_is_started_again():
 
 def test_the_server_ends_with_the_program_even_if_that_is_killed():
     code = (
-        "import os, fusion.sandbox as s; s.run(divmod, 7, 3, file='x');"
+        "import os, fusion.isolation.sandbox as s; s.run(divmod, 7, 3, file='x');"
         "print(s._server().process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -296,7 +296,7 @@ def test_the_server_ends_with_the_program_even_if_that_is_killed():
 
 def test_a_script_without_a_guard_of_its_main_part_can_open_files(tmp_path):
     script = tmp_path / "mine.py"
-    script.write_text("import fusion.sandbox as s\nprint(s.run(divmod, 7, 3, file='x'))\n")
+    script.write_text("import fusion.isolation.sandbox as s\nprint(s.run(divmod, 7, 3, file='x'))\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
     assert done.stdout == "[2, 1]\n"
@@ -310,7 +310,7 @@ def test_reading_directly_is_possible_for_finding_faults():
 
 def test_nothing_stays_behind_of_a_program_that_was_killed(tmp_path):
     code = (
-        "import os, fusion.sandbox as s; from tests import misbehaving;"
+        "import os, fusion.isolation.sandbox as s; from tests import misbehaving;"
         "ds = s.run(misbehaving.volume, True, file='x'); parts = ds['image'].data.dask.values();"
         "print(*(v.worker.spool for v in parts if hasattr(v, 'worker')), flush=True); os.kill(os.getpid(), 9)"
     )

@@ -16,9 +16,9 @@ from scipy.sparse.linalg import svds
 import fusion
 import spectra
 from fusion import Axis, DataError
-from spectra.descent import nonnegative
-from spectra.factors import singular
-from spectra.sparse import divided, live, pixel_matrix
+from spectra.factorisation.factors import singular
+from spectra.factorisation.nmf import nonnegative
+from spectra.factorisation.sparse import divided, live, pixel_matrix
 
 UNITS = {"z": "um", "y": "um", "x": "um", "energy": "keV"}
 

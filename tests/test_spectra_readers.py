@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 import fusion
 import spectra
 from fusion import Axis, FileReadError, provenance
-from spectra.backend import SpectraBackend
+from spectra.readers.backend import SpectraBackend
 
 CL = "correlative_cl_sem/odemis_spectrum_fitting.h5"
 VELOX = "correlative_eds_haadf_velox/fei_SI_SuperX-HAADF_20frames_10x50.emd"

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fusion
-from fusion import Axis, store
+from fusion import Axis
+from fusion.files import store
 
 XY = {"y": Axis("um", 0.25, -1.0), "x": Axis("um", 0.5, 3.0)}
 
@@ -308,7 +309,8 @@ import sys, time
 from pathlib import Path
 import numpy as np
 import fusion
-from fusion import Axis, store
+from fusion import Axis
+from fusion.files import store
 
 def hang(path):
     Path(sys.argv[2]).touch()

@@ -14,8 +14,8 @@ from scipy.linalg import subspace_angles
 import fusion
 import spectra
 from fusion import Axis, DataError
-from spectra import problem
-from spectra.stream import Streamed, rows_of
+from spectra.decomposition import unfolding
+from spectra.factorisation.stream import Streamed, rows_of
 
 CHANNELS = 24
 
@@ -39,7 +39,7 @@ def mixture(seed=0, shape=(7, 8), dose=3000.0):
 @pytest.fixture
 def streamed(monkeypatch):
     """Let every lazy map that is dense be read block by block."""
-    monkeypatch.setattr(problem, "MOST_VALUES", 0)
+    monkeypatch.setattr(unfolding, "MOST_VALUES", 0)
 
 
 @pytest.mark.usefixtures("streamed")
@@ -54,7 +54,7 @@ def streamed(monkeypatch):
 def test_block_by_block_is_what_it_is_in_memory(chunks, method, weighting):
     ds = as_map(mixture())
     cut = ds.chunk(dict(zip(("y", "x", "energy"), chunks, strict=True)))
-    assert isinstance(problem.problem(cut["counts"], weighting, stream=True).matrix, Streamed)
+    assert isinstance(unfolding.problem(cut["counts"], weighting, stream=True).matrix, Streamed)
     whole, parts = (spectra.decompose(one, 3, method=method, weighting=weighting) for one in (ds, cut))
     angle = subspace_angles(whole["endmember"].values.T, parts["endmember"].values.T)
     assert np.rad2deg(angle).max() < 1e-3
@@ -85,7 +85,7 @@ def test_clusters_and_known_spectra_are_fitted_block_by_block():
 def test_sparse_maps_stay_sparse_and_broken_ones_are_refused():
     counts = mixture(dose=4.0)
     cut = as_map(counts).chunk({"y": 3})
-    assert not isinstance(problem.problem(cut["counts"], "poisson", stream=True).matrix, Streamed)
+    assert not isinstance(unfolding.problem(cut["counts"], "poisson", stream=True).matrix, Streamed)
     broken = mixture().astype(float)
     broken[1, 1, 1] = broken[1, 1, 2] = broken[2, 2, 2] = np.nan
     with pytest.raises(DataError, match="2 of 56 pixels have NaN"):

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import fusion
-from fusion.synthetic import LINES, PHASES, YIELD
+from fusion.specimens.phantom import LINES, PHASES, YIELD
 
 SMALL = {"shape": (6, 90, 100), "map_shape": (10, 12), "channels": 256, "shift": (0.18, 0.42), "counts": 400.0}
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import fusion
 from conspectus import cli
-from conspectus import techniques as page
+from conspectus.pages import techniques as page
 from fusion import compatible
-from fusion.chart import chart
-from fusion.compatibility import rank
 from fusion.conventions import SIGNAL
-from fusion.techniques import COLORS, HARM, NEEDS, Quantity, Technique, find, length, one, references, table
-from spectra import metadata
+from fusion.techniques.catalogue import COLORS, HARM, NEEDS, Quantity, Technique, find, length, one, references, table
+from fusion.techniques.chart import chart
+from fusion.techniques.compatibility import rank
+from spectra import attributes
 
 ROOT = Path(__file__).parents[1]
 ROWS = list(table().values())
@@ -104,7 +104,7 @@ def test_words_of_readers_find_their_rows(word: str, names: set[str]) -> None:
 
 
 def test_what_the_spectral_readers_say_is_understood() -> None:
-    said = {*metadata._TECHNIQUES.values(), *metadata._BY_DIM.values(), "image"}
+    said = {*attributes._TECHNIQUES.values(), *attributes._BY_DIM.values(), "image"}
     for word in said - {"mass spectrometry"}:
         assert find(word), word
     images = {technique.name for technique in find("image")}

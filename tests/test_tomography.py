@@ -7,7 +7,7 @@ from scipy import ndimage
 
 import volumes
 from fusion.errors import DataError
-from volumes.tomography import orient
+from volumes.tomography.orientation import orient
 
 NANOROD = "correlative_edx_tomo/bispl_nanorod/"
 STEP = 0.002

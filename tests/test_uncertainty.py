@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 import spectra
 from fusion import DataError, provenance
-from spectra.uncertainty import abundance_error, fit_errors, joint_errors, pixel_errors
+from spectra.factorisation.uncertainty import abundance_error, fit_errors, joint_errors, pixel_errors
 
 
 def benchmark(name):

@@ -18,7 +18,7 @@ import volumes
 from fusion import provenance
 from fusion.errors import ConventionError, FileReadError, UnitError
 from tests.images import quiet_mrcfile, ramp, steps
-from volumes import formats, planes
+from volumes.readers import formats, planes
 
 
 class TestTiff:
@@ -529,7 +529,7 @@ def test_xarray_knows_the_engine(tmp_path):
     tifffile.imwrite(path, ramp(4, 5))
     ds = xr.open_dataset(path, engine="volumes", voxel="5 nm")
     assert steps(ds)["x"] == (pytest.approx(0.005), "um")
-    from volumes.backend import VolumesBackend
+    from volumes.readers.backend import VolumesBackend
 
     guesses = {suffix: VolumesBackend().guess_can_open(Path(f"a{suffix}")) for suffix in (".tif", ".mrc", ".nc", ".h5")}
     assert guesses == {".tif": True, ".mrc": True, ".nc": False, ".h5": False}

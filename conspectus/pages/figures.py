@@ -1,0 +1,213 @@
+"""The pictures of a report, drawn with Matplotlib and returned as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from conspectus.project import Picture
+from fusion.conventions import signal_dim, spatial_dims
+from fusion.variables import main_variable
+from volumes.drawing.layers import COLORS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+_INK: Final = "#1c2733"
+
+
+def _picture(draw: Callable[P, tuple[str, str, Figure]]) -> Callable[P, Picture]:
+    """Turn a function that draws a figure into one that returns it as a picture."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
+        title, caption, figure = draw(*args, **kwargs)
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, facecolor="white")
+        return Picture(title, buffer.getvalue(), caption)
+
+    return drawn
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, npt.NDArray[Any]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.tick_params(labelsize=9, colors=_INK)
+        for side in ("top", "right"):
+            ax.spines[side].set_visible(False)
+    return figure, axes
+
+
+@_picture
+def endmembers(found: xr.Dataset) -> tuple[str, str, Figure]:
+    """Draw each endmember in its colour, one above the other."""
+    spectra = found["endmember"]
+    axis = signal_dim(spectra.isel(component=0, drop=True))
+    figure, axes = _figure(9, 1.5 * spectra.sizes["component"] + 0.6, spectra.sizes["component"])
+    for index, ax in enumerate(axes[:, 0]):
+        ax.plot(found[axis], spectra[index], color=_color(index), linewidth=1.2)
+        ax.set_title(_name(spectra, index), loc="left", fontsize=10, color=_INK)
+        ax.margins(x=0.01)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        if index < len(axes) - 1:
+            ax.sharex(axes[-1, 0])
+            ax.tick_params(labelbottom=False)
+    axes[-1, 0].set_xlabel(_label(found[axis]), color=_INK)
+    return "Endmembers", "The spectrum of each component, each on its own scale.", figure
+
+
+@_picture
+def abundances(found: xr.Dataset) -> tuple[str, str, Figure]:
+    """Draw the map of each component; of a volume, its middle plane."""
+    maps = found["abundance"]
+    if "z" in maps.dims:
+        maps = maps.isel(z=maps.sizes["z"] // 2)
+    count = maps.sizes["component"]
+    if len(spatial_dims(maps)) != 2:
+        return "Abundances", "The abundance of each component along the line.", _profile(maps)
+    figure, axes = _figure(3.1 * count, 3.1, 1, count)
+    for index, ax in enumerate(axes[0]):
+        shown = ax.imshow(maps[..., index], cmap="viridis", extent=_extent(maps), origin="upper", aspect="equal")
+        ax.set_title(_name(maps, index), fontsize=10, color=_color(index))
+        ax.set_xlabel(_label(maps["x"]), fontsize=9)
+        figure.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.8).ax.tick_params(labelsize=8)
+    axes[0, 0].set_ylabel(_label(maps["y"]), fontsize=9)
+    return "Abundances", f"Where each component is ({maps.attrs.get('units', '1')}).", figure
+
+
+@_picture
+def mean_spectra(raw: xr.Dataset, corrected: xr.Dataset, name: str) -> tuple[str, str, Figure]:
+    """Draw the mean spectrum before and after a correction."""
+    figure, axes = _figure(9, 2.8)
+    for ds, label, color in ((raw, "as measured", "#8a97a5"), (corrected, "baseline removed", COLORS[2])):
+        array = main_variable(ds)
+        axis = signal_dim(array)
+        axes[0, 0].plot(ds[axis], array.mean(spatial_dims(array)), label=label, color=color, linewidth=1.2)
+        axes[0, 0].set_xlabel(_label(ds[axis]))
+    axes[0, 0].legend(frameon=False, fontsize=9)
+    axes[0, 0].margins(x=0.01)
+    return f"Baseline of {name}", "Mean spectrum before and after.", figure
+
+
+@_picture
+def spectrum(found: xr.DataArray, place: Mapping[str, float]) -> tuple[str, str, Figure]:
+    """Draw a spectrum with its standard error."""
+    axis = str(found.dims[-1])
+    figure, axes = _figure(9, 2.8)
+    values, x = found.values, found[axis].values
+    if "spectrum_stderr" in found.coords:
+        error = found["spectrum_stderr"].values
+        axes[0, 0].fill_between(x, values - error, values + error, color=COLORS[2], alpha=0.35, linewidth=0)
+    axes[0, 0].plot(x, values, color=_INK, linewidth=0.9)
+    axes[0, 0].set_xlabel(_label(found[axis]))
+    axes[0, 0].margins(x=0.01)
+    where = ", ".join(f"{dim} = {value:.3f} um" for dim, value in place.items())
+    return "Spectrum at a voxel", f"{where}; the band is one standard error.", figure
+
+
+@_picture
+def phases(
+    fused: xr.Dataset,
+    guess: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    covered: npt.NDArray[np.bool_],
+    names: list[str],
+) -> tuple[str, str, Figure]:
+    """Draw the phases of the face as they were found, as they are, and where the two differ."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    found = np.full(covered.shape, np.nan)
+    found[covered] = guess
+    plane = int(covered.sum(axis=(1, 2)).argmax())
+    shown = [found[plane], np.where(covered[plane], truth[plane], np.nan)]
+    figure, axes = _figure(10, 3.6, 1, 3)
+    palette = ListedColormap(list(COLORS[: len(names)]))
+    for ax, image, title in zip(axes[0], shown, ("found", "true"), strict=False):
+        ax.imshow(image, cmap=palette, vmin=-0.5, vmax=len(names) - 0.5, extent=_extent(fused), interpolation="nearest")
+        ax.set_title(title, fontsize=10)
+    wrong = np.where(covered[plane], found[plane] != truth[plane], np.nan)
+    axes[0, 2].imshow(wrong, cmap="Greys", vmin=0, vmax=1, extent=_extent(fused), interpolation="nearest")
+    axes[0, 2].set_title("differ", fontsize=10)
+    for ax in axes[0]:
+        ax.set_xlabel(_label(fused["x"]), fontsize=9)
+    axes[0, 0].set_ylabel(_label(fused["y"]), fontsize=9)
+    patches = [Patch(color=COLORS[i], label=name) for i, name in enumerate(names)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
+    return "Phases against the truth", f"The plane z = {float(fused['z'][plane]):.3f} um.", figure
+
+
+@_picture
+def curves(profiles: Mapping[str, xr.DataArray], title: str, caption: str) -> tuple[str, str, Figure]:
+    """Draw several curves over one axis."""
+    figure, axes = _figure(7.5, 3.4)
+    for index, (name, profile) in enumerate(profiles.items()):
+        axis = str(profile.dims[0])
+        place = profile[axis] * _scale(profile[axis])[0]
+        axes[0, 0].plot(place, profile, "o-", label=name, color=_color(index), markersize=3.5, linewidth=1.4)
+        axes[0, 0].set_xlabel(_label(profile[axis]))
+        axes[0, 0].set_ylabel(str(profile.attrs.get("long_name", "")))
+    axes[0, 0].legend(frameon=False, fontsize=9)
+    return title, caption, figure
+
+
+@_picture
+def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tuple[str, str, Figure]:
+    """Draw two-dimensional arrays side by side, each on its own scale."""
+    figure, axes = _figure(2.9 * len(images), 3.4, 1, len(images))
+    for ax, (name, image) in zip(axes[0], images.items(), strict=True):
+        top = float(np.nanpercentile(image, 99.8)) or 1.0
+        ax.imshow(image, cmap="magma", vmax=top, vmin=0.0, extent=_extent(image), interpolation="nearest")
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel(_label(image[image.dims[1]]), fontsize=9)
+        ax.set_ylabel(_label(image[image.dims[0]]), fontsize=9)
+    return title, caption, figure
+
+
+def _profile(maps: xr.DataArray) -> Figure:
+    figure, axes = _figure(9, 2.8)
+    dims: Sequence[str] = spatial_dims(maps)
+    for index in range(maps.sizes["component"]):
+        axes[0, 0].plot(maps[..., index].values.ravel(), color=_color(index), label=_name(maps, index))
+    axes[0, 0].set_xlabel(_label(maps[dims[0]]) if dims else "pixel")
+    return figure
+
+
+def _extent(array: xr.DataArray | xr.Dataset) -> tuple[float, float, float, float]:
+    """Return the outer edges of the pixels of the last two spatial dims, for an image with y downwards."""
+    y, x = (array[dim].values * _scale(array[dim])[0] for dim in spatial_dims(array)[-2:])
+    half_y, half_x = (abs(axis[-1] - axis[0]) / max(axis.size - 1, 1) / 2 for axis in (y, x))
+    return x[0] - half_x, x[-1] + half_x, y[-1] + half_y, y[0] - half_y
+
+
+def _label(coordinate: xr.DataArray) -> str:
+    unit = _scale(coordinate)[1]
+    return f"{coordinate.attrs.get('long_name', coordinate.name)}{f' ({unit})' if unit not in ('', '1') else ''}"
+
+
+def _scale(coordinate: xr.DataArray) -> tuple[float, str]:
+    """Return the factor and the unit in which an axis reads well: small lengths in nm."""
+    unit = str(coordinate.attrs.get("units", ""))
+    if unit == "um":
+        return (1e3, "nm") if float(np.ptp(coordinate.values)) < 0.5 else (1.0, "µm")
+    return 1.0, {"1/cm": "cm⁻¹"}.get(unit, unit)
+
+
+def _name(array: xr.DataArray, index: int) -> str:
+    label = array["component"].values[index]
+    return str(label) if isinstance(label, str) else f"component {label}"
+
+
+def _color(index: int) -> str:
+    return COLORS[index % len(COLORS)]

@@ -1,0 +1,1 @@
+"""What a recipe says, its steps, and how it is carried out."""

@@ -1,0 +1,1 @@
+"""Spectra in a volume, and what is asked of them."""

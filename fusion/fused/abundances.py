@@ -1,0 +1,250 @@
+"""Fused results: spectra at every place of a volume, kept as abundances and endmembers and never as a dense cube."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion import provenance
+from fusion.conventions import SPATIAL, check, signal_dim, spatial_dims, stderr_name, title
+from fusion.errors import ConventionError, DataError
+from fusion.frames import Affine, between
+from fusion.resampling.blocks import Method
+from fusion.resampling.resample import COVERAGE, resample
+
+ABUNDANCE: Final = "abundance"
+ENDMEMBER: Final = "endmember"
+STDERR: Final = "abundance_stderr"
+
+
+def fuse(
+    decomposed: xr.Dataset,
+    volume: xr.Dataset,
+    *,
+    transform: Affine | None = None,
+    method: Method = "linear",
+    depth: float | None = None,
+) -> xr.Dataset:
+    """Place a decomposed map in a volume, error bars included.
+
+    Parameters
+    ----------
+    decomposed : Dataset
+        With ``abundance(..., component)`` and ``endmember(component, signal)``.
+    volume : Dataset
+        The grid of the result; its variables are kept beside the abundances.
+    transform : Affine, optional
+        Maps coordinates of `decomposed` to those of `volume`; left out, it is what the two poses say.
+    method, depth
+        As in `fusion.resample`.
+
+    Returns
+    -------
+    Dataset
+        On the grid of `volume`: its variables, ``abundance``, ``abundance_stderr``, ``coverage`` and the endmembers.
+        The variance is that of the map's own noise plus, where `transform` carries a covariance, what the uncertain
+        position does to a value: gradient · covariance of the position · gradient, to first order.
+
+    Raises
+    ------
+    ConventionError
+        If `decomposed` is no decomposition or a name of the volume is taken.
+    FrameError, UnitError, DataError
+        As in `fusion.resample`.
+
+    Examples
+    --------
+    >>> from fusion import phantom
+    >>> tree = phantom(shape=(4, 60, 60), map_shape=(8, 9), channels=64, shift=(0.1, 0.1))
+    >>> fused = fuse(tree["map_truth"].to_dataset(), tree["volume"].to_dataset(), depth=0.06)
+    >>> dict(fused["abundance"].sizes)
+    {'z': 4, 'y': 60, 'x': 60, 'component': 4}
+    """
+    decomposed, volume = _fused(decomposed), check(volume)
+    transform = transform or between(decomposed, volume)
+    # only an uncertain position needs the slopes, and they cost a pass each
+    moving = decomposed if transform.covariance is None else _with_gradients(decomposed)
+    moved = resample(moving, volume, transform=transform, method=method, depth=depth)
+    variance = _noise_variance(moved) + _position_variance(moved, volume, transform)
+    placed = moved.drop_vars([name for name in moved.data_vars if str(name).startswith(_SLOPE)])
+    if isinstance(variance, xr.DataArray):
+        placed = _with_stderr(placed, variance)
+    taken = (set(placed.data_vars) - {COVERAGE}) & set(volume.data_vars)
+    if taken:
+        raise ConventionError([f"{title(volume)}: {sorted(map(str, taken))} already exist; rename or drop them first"])
+    fused = placed.assign({name: variable for name, variable in volume.data_vars.items() if name != COVERAGE})
+    return check(
+        provenance.record(fused.assign_attrs(title="fused"), "fusion.fuse", {"method": method, "depth": depth})
+    )
+
+
+def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.ArrayLike | None = None) -> xr.DataArray:
+    """Return the spectrum at a voxel, or at several, with its standard error.
+
+    Parameters
+    ----------
+    fused : Dataset
+        With ``abundance`` and ``endmember``.
+    z, y, x : float or sequence of float
+        Position in um; the nearest voxel is taken. `z` only where the dataset has one.
+
+    Returns
+    -------
+    DataArray, dims (signal,) or (point, signal)
+        abundance · endmember, with the coordinate ``spectrum_stderr``: the standard error that the errors of the
+        abundances leave, taken as independent of each other and the endmembers as exact.
+
+    Raises
+    ------
+    DataError
+        If a position lies outside the dataset or where no map covers it.
+
+    Examples
+    --------
+    >>> from fusion import Axis, dataset
+    >>> fused = dataset({"abundance": (("y", "x", "component"), np.array([[[1.0, 2.0]]])),
+    ...                  "endmember": (("component", "energy"), np.array([[1.0, 0.0], [0.5, 0.5]]))},
+    ...                 {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "component": [0, 1], "energy": Axis("keV", 1.0)},
+    ...                 name="fused", cell_methods="mean")
+    >>> spectrum(fused, y=0.0, x=0.0).values
+    array([2., 1.])
+    """
+    fused = _fused(fused)
+    place = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
+    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, place))
+    endmember = fused[ENDMEMBER]
+    values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
+    if not np.isfinite(here[ABUNDANCE]).all():
+        raise DataError(f"no spectrum at {place} um: no map covers this place, or it has no value there")
+    unit = fused[ABUNDANCE].attrs.get("units", "1")
+    values.attrs = {"long_name": "spectrum", "units": unit}
+    if STDERR in here:
+        # an error that is infinite says nothing where its component has no signal, and inf · 0 is NaN
+        variance = (here[STDERR] ** 2 * endmember**2).where(endmember != 0, 0.0).sum("component", skipna=False)
+        error = (variance**0.5).transpose(*values.dims)
+        error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
+        values = values.assign_coords(spectrum_stderr=error)
+        values.attrs["ancillary_variables"] = "spectrum_stderr"
+    return values
+
+
+def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
+    """Return the intensity within a window of the signal axis, as a map or volume.
+
+    Parameters
+    ----------
+    fused : Dataset
+        With ``abundance`` and ``endmember``.
+    **limits : (float, float)
+        The signal axis and its two limits, both included: ``energy=(6.2, 6.6)``.
+
+    Returns
+    -------
+    DataArray
+        On the spatial dims of `fused`; lazy if the abundances are. The spectra themselves are never built.
+
+    Raises
+    ------
+    DataError
+        If the window holds no channel, or names no signal axis.
+
+    Examples
+    --------
+    >>> from fusion import Axis, dataset
+    >>> fused = dataset({"abundance": (("y", "x", "component"), np.array([[[1.0, 2.0]]])),
+    ...                  "endmember": (("component", "energy"), np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]))},
+    ...                 {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "component": [0, 1], "energy": Axis("keV", 1.0)},
+    ...                 name="fused", cell_methods="mean")
+    >>> window(fused, energy=(0.0, 1.0)).values
+    array([[2.]])
+    """
+    fused = _fused(fused)
+    axis = signal_dim(fused[ENDMEMBER].isel(component=0, drop=True))
+    if set(limits) != {axis}:
+        raise DataError(f"a window is given on the signal axis, {axis}=(low, high); received {limits}")
+    low, high = limits[axis]
+    inside = fused[ENDMEMBER].sel({axis: slice(low, high)})
+    if not inside.sizes[axis]:
+        ends = fused[axis].values[[0, -1]].tolist()
+        raise DataError(f"no channel between {low} and {high}; {axis} runs from {ends[0]} to {ends[1]}")
+    summed: xr.DataArray = xr.dot(fused[ABUNDANCE], inside.sum(axis), dim="component").rename("window")
+    summed.attrs = {"units": fused[ABUNDANCE].attrs.get("units", "1"), "long_name": f"{axis} {low} to {high}"}
+    return summed
+
+
+_SLOPE: Final = "slope_along_"
+
+
+def _fused(ds: xr.Dataset) -> xr.Dataset:
+    """Refuse what is no decomposition."""
+    if not {ABUNDANCE, ENDMEMBER} <= set(check(ds).data_vars):
+        raise ConventionError([f"{title(ds)}: abundance and endmember are needed, as spectra.decompose gives"])
+    return ds
+
+
+def _with_gradients(decomposed: xr.Dataset) -> xr.Dataset:
+    abundance = decomposed[ABUNDANCE]
+    slopes = {
+        _SLOPE + dim: abundance.differentiate(dim).assign_attrs(cell_methods=abundance.attrs["cell_methods"])
+        for dim in spatial_dims(abundance)
+        if abundance.sizes[dim] > 1
+    }
+    return decomposed.assign(slopes)
+
+
+def _noise_variance(moved: xr.Dataset) -> xr.DataArray | float:
+    return moved[STDERR] ** 2 if stderr_name(moved[ABUNDANCE]) else 0.0
+
+
+def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -> xr.DataArray | float:
+    """Return gradient · covariance · gradient; the covariance is that of the place in the map seen by a voxel."""
+    if transform.covariance is None:
+        return 0.0
+    blocks = np.asarray(transform.inverse().covariance).reshape(3, 4, 3, 4)
+    place: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
+    place.append(1.0)
+    total: xr.DataArray | float = 0.0
+    slopes = [(row, moved[_SLOPE + dim]) for row, dim in enumerate(SPATIAL) if _SLOPE + dim in moved]
+    for (i, first), (j, second) in product(slopes, slopes):
+        terms = (blocks[i, a, j, b] * place[a] * place[b] for a, b in product(range(4), range(4)))
+        total = total + first * second * sum(terms)
+    return total
+
+
+def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
+    abundance = placed[ABUNDANCE]
+    attrs = {
+        "units": abundance.attrs["units"],
+        "long_name": "standard error of abundance: noise of the map and uncertainty of its pose",
+        "cell_methods": abundance.attrs["cell_methods"],
+    }
+    root: xr.DataArray = variance.clip(min=0.0) ** 0.5
+    error = root.transpose(*abundance.dims).astype(abundance.dtype).assign_attrs(attrs)
+    linked = dict.fromkeys([*str(abundance.attrs.get("ancillary_variables", "")).split(), STDERR])
+    abundance = abundance.assign_attrs(ancillary_variables=" ".join(linked))
+    return placed.assign({ABUNDANCE: abundance, STDERR: error.drop_vars("pose").assign_attrs(grid_mapping="pose")})
+
+
+def _voxel(fused: xr.Dataset, place: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
+    dims = spatial_dims(fused[ABUNDANCE])
+    given = {dim: np.asarray(value, dtype=float) for dim, value in place.items()}
+    if set(given) != set(dims):
+        raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(given)}")
+    if len({wanted.shape for wanted in given.values() if wanted.ndim}) > 1:
+        raise DataError(f"several places have as many positions along each of {', '.join(dims)}")
+    index = {}
+    for dim, wanted in given.items():
+        centres = fused[dim].values
+        nearest = np.abs(centres - wanted[..., None]).argmin(axis=-1)
+        reach = float(np.diff(centres).max(initial=0.0)) / 2.0 * (1 + 1e-9)
+        if not (np.abs(centres[nearest] - wanted) <= reach).all():
+            raise DataError(
+                f"{dim}={wanted.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
+            )
+        index[dim] = xr.DataArray(nearest, dims=("point",) if wanted.ndim else ())
+    return index

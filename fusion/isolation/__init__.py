@@ -1,0 +1,1 @@
+"""Files of others are read in a process of their own."""

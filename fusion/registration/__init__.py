@@ -1,0 +1,1 @@
+"""A transform found between two datasets, with its error."""

@@ -1,0 +1,1 @@
+"""A specimen made with known truth, and the registry of measured files."""

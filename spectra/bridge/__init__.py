@@ -1,0 +1,1 @@
+"""To HyperSpy and back."""

@@ -1,0 +1,180 @@
+"""HyperSpy's learning results: the factors and loadings that a signal carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+import fusion
+from fusion.conventions import signal_dim, spatial_dims
+from fusion.errors import DataError
+from fusion.variables import main_variable
+
+Array = npt.NDArray[Any]
+_PARTS: Final = ("abundance", "endmember")
+_ALGORITHMS: Final = {"nmf": "NMF", "pca": "SVD"}
+_BY_ALGORITHM: Final = {"NMF": "NMF", "SVD": "pca"}
+
+
+def is_decomposition(ds: xr.Dataset) -> bool:
+    """Whether a dataset is one that `spectra.decompose` returned."""
+    return all(part in ds.data_vars for part in _PARTS)
+
+
+def model(found: xr.Dataset) -> xr.Dataset:
+    """Return abundance · endmember as a dataset of its own, dims (z, y, x, signal), lazy.
+
+    Parameters
+    ----------
+    found : Dataset
+        With ``abundance`` and ``endmember``.
+
+    Examples
+    --------
+    >>> axes = {"x": fusion.Axis("um", 1.0), "component": [0], "energy": fusion.Axis("keV", 0.1)}
+    >>> found = fusion.dataset({"abundance": (("x", "component"), [[2.0], [4.0]]),
+    ...                         "endmember": (("component", "energy"), [[0.5, 0.5]])}, axes,
+    ...                        name="map", cell_methods="mean")
+    >>> model(found)["model"].values
+    array([[1., 1.],
+           [2., 2.]])
+    """
+    abundance = found["abundance"] if found["abundance"].chunks is not None else found["abundance"].chunk()
+    product = xr.dot(abundance, found["endmember"], dim="component", optimize=True).drop_attrs(deep=False)
+    attrs = {key: value for key, value in abundance.attrs.items() if key != "ancillary_variables"}
+    shell = found.drop_vars([*found.data_vars, "component"], errors="ignore")
+    whole = shell.assign(model=product.drop_vars("component", errors="ignore").assign_attrs(attrs, long_name="model"))
+    return fusion.set_pose(whole, *fusion.get_pose(found))
+
+
+def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
+    """Fill the learning results of the signal of a map.
+
+    Parameters
+    ----------
+    signal : BaseSignal
+    array : DataArray
+        The map of which it is the signal.
+    found : Dataset
+        What `spectra.decompose` made of it.
+
+    Raises
+    ------
+    DataError
+        If it is no decomposition, or lies on other axes than the map, or the signal space is not that of the spectra.
+    """
+    if not is_decomposition(found):
+        raise DataError(f"a decomposition has abundance and endmember; received {sorted(map(str, found.data_vars))}")
+    spectral = signal_dim(found["endmember"].isel(component=0))
+    spatial = spatial_dims(found["abundance"])
+    _require_same_axes(array, found, (*spatial, spectral))
+    if signal.axes_manager.signal_shape != (array.sizes[spectral],):
+        raise DataError(f"the signal was transposed in HyperSpy and navigates along {spectral}; transpose it back")
+    results = signal.learning_results
+    results.loadings = _table(found["abundance"], spatial)
+    results.factors = _table(found["endmember"], (spectral,))
+    results.output_dimension = found.sizes["component"]
+    method = str(found.attrs.get("decomposition", ""))
+    results.decomposition_algorithm = _ALGORITHMS.get(method, method) or None
+    results.poissonian_noise_normalized = found.attrs.get("weighting") == "poisson"
+    if "explained_variance" in found:
+        results.explained_variance = found["explained_variance"].values.copy()
+        results.explained_variance_ratio = found["explained_variance"].values.copy()
+    results.unfolded, results.original_shape = False, signal.data.shape
+    results.navigation_mask, results.signal_mask = _masked(results.loadings), _masked(results.factors)
+
+
+def taken(signal: Any, ds: xr.Dataset, axes: Sequence[tuple[str, Any]], *, unmixed: bool) -> xr.Dataset:
+    """Return the learning results of a signal as a decomposition.
+
+    Parameters
+    ----------
+    signal : BaseSignal
+    ds : Dataset
+        The signal as `spectra.from_hyperspy` gives it, whose coordinates and pose the result has.
+    axes : sequence of (str, axis)
+        Dim and HyperSpy axis, in the order of the array.
+    unmixed : bool
+        Whether the results of the blind source separation are meant.
+
+    Raises
+    ------
+    DataError
+        If there are none, or the data were centred.
+    """
+    results = signal.learning_results
+    loadings, factors = (results.bss_loadings, results.bss_factors) if unmixed else (results.loadings, results.factors)
+    if loadings is None or factors is None:
+        call = "blind_source_separation" if unmixed else "decomposition"
+        raise DataError(f"the signal has no such results; run signal.{call}(...) first")
+    if results.centre is not None:
+        raise DataError(f"the data were centred ({results.centre!r}); decompose with centre=None instead")
+    algorithm = str(results.decomposition_algorithm or "unknown")
+    loadings, factors = np.asarray(loadings), np.asarray(factors)
+    if algorithm == "NMF" and not unmixed:
+        loadings, factors = _unit_sum(loadings, factors)
+    navigation = [pair for pair in axes if pair[1].navigate]
+    spectral = [pair for pair in axes if not pair[1].navigate]
+    parts = {
+        "abundance": _laid(loadings, navigation),
+        "endmember": _laid(factors, spectral).transpose("component", ...),
+    }
+    if results.explained_variance_ratio is not None and not unmixed:
+        shares = np.asarray(results.explained_variance_ratio)[: factors.shape[1]]
+        parts["explained_variance"] = xr.DataArray(shares, dims="component")
+    how = {"decomposition": f"{algorithm}, unmixed" if unmixed else _BY_ALGORITHM.get(algorithm, algorithm)}
+    how["weighting"] = "poisson" if results.poissonian_noise_normalized else "none"
+    return _decomposition(ds, parts, how)
+
+
+def _decomposition(ds: xr.Dataset, parts: dict[str, xr.DataArray], how: dict[str, str]) -> xr.Dataset:
+    array = main_variable(ds) if len(ds.data_vars) > 1 else next(iter(ds.data_vars.values()))
+    spatial = spatial_dims(parts["abundance"])
+    means = " ".join(f"{dim}:" for dim in spatial)
+    labels = {"units": array.attrs.get("units", "1"), "long_name": "abundance", "cell_methods": f"{means} mean"}
+    parts["abundance"] = parts["abundance"].transpose(*spatial, ...).assign_attrs(labels)
+    parts["endmember"] = parts["endmember"].transpose("component", ...)
+    for name in (part for part in parts if part != "abundance"):
+        parts[name] = parts[name].assign_attrs(units="1", long_name=name.replace("_", " "))
+    component = xr.Variable("component", np.arange(parts["endmember"].sizes["component"]), {"long_name": "component"})
+    shell = ds.drop_vars(list(ds.data_vars)).assign_coords(component=component)
+    whole = shell.assign(parts).assign_attrs(how)
+    return fusion.check(fusion.set_pose(whole, *fusion.get_pose(ds)))
+
+
+def _require_same_axes(array: xr.DataArray, found: xr.Dataset, dims: tuple[str, ...]) -> None:
+    if set(dims) != set(map(str, array.dims)):
+        raise DataError(f"the decomposition has the axes {dims}, the map {array.dims}; it is not of this map")
+    for dim in dims:
+        if not np.array_equal(array[dim].values, found[dim].values):
+            raise DataError(f"the decomposition has other positions along {dim} than the map; it is not of this map")
+
+
+def _table(array: xr.DataArray, dims: tuple[str, ...]) -> Array:
+    """Return (position, component), positions in the order of the map."""
+    values = array.transpose(*dims, "component").values
+    return np.array(values.reshape(-1, values.shape[-1]))
+
+
+def _masked(table: Array) -> Array | None:
+    """Return which rows are NaN, as HyperSpy marks what a decomposition left out; None where there are none."""
+    rows: Array = np.asarray(np.isnan(table).any(axis=1))
+    return rows if rows.any() else None
+
+
+def _laid(table: Array, axes: Sequence[tuple[str, Any]]) -> xr.DataArray:
+    """Return (position, component) on the axes of the signal, turned where one descends."""
+    shape = [axis.size for _, axis in axes]
+    array = xr.DataArray(table.reshape(*shape, -1), dims=[*(dim for dim, _ in axes), "component"])
+    falling = [dim for dim, axis in axes if axis.size > 1 and axis.axis[0] > axis.axis[-1]]
+    return array.isel({dim: slice(None, None, -1) for dim in falling})
+
+
+def _unit_sum(loadings: Array, factors: Array) -> tuple[Array, Array]:
+    scale = np.nansum(factors, axis=0)
+    scale = np.where((scale == 0.0) | np.isclose(scale, 1.0, rtol=1e-12), 1.0, scale)
+    return loadings * scale, factors / scale

@@ -1,0 +1,1 @@
+"""Steps that clean spectra, one in a file, and the chain of them."""

@@ -1,0 +1,229 @@
+"""Dead and hot channels of a detector: found, masked, filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+import fusion
+from fusion.conventions import kind, signal_dim, spatial_dims
+from fusion.errors import DataError
+from fusion.variables import real_variable
+from spectra.cleaning.step import Array, each_spectrum, finished, float_type, where_kept
+
+Channels: TypeAlias = Sequence[float | Sequence[float]]
+_STEEPER = 5.0
+"""How much steeper than its flanks a single channel rises that is no peak of the sample."""
+
+
+def faulty_channels(ds: xr.Dataset, *, threshold: float = 8.0) -> xr.DataArray:
+    """Return which channels of the detector are dead or hot, judged by the sum over all pixels.
+
+    A dead channel is zero in all pixels where the channels beside it have more than `threshold`² counts, or
+    `threshold` times the noise of intensities. A hot one exceeds both its neighbours by `threshold` standard
+    deviations, and rises five times as steeply as the flanks beside it, which no resolved line does.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With one spectral variable, dims (z, y, x, signal).
+    threshold : float
+        In standard deviations: of Poisson for counts; of intensities, of the differences along the sum.
+
+    Returns
+    -------
+    DataArray, (signal,)
+        True where a channel is dead or hot; lazy if the map is.
+
+    Raises
+    ------
+    DataError
+        If the threshold is not positive.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> counts = np.full((4, 9), 100.0)
+    >>> counts[:, 3], counts[:, 6] = 0.0, 900.0
+    >>> ds = fusion.dataset({"counts": (("x", "energy"), counts)},
+    ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.5)}, name="map", cell_methods="sum")
+    >>> faulty_channels(ds).values.nonzero()[0]
+    array([3, 6])
+    """
+    if not threshold > 0:
+        raise DataError(f"threshold is positive; received {threshold!r}")
+    array = real_variable(fusion.check(ds))
+    total = array.sum(spatial_dims(array), dtype=np.float64)
+    found = each_spectrum(total, partial(_faulty, threshold=threshold, counts=kind(array) == "sum"))
+    return found.astype(bool).drop_attrs(deep=False).rename("faulty")
+
+
+def mask_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold: float = 8.0) -> xr.Dataset:
+    """Set faulty channels to NaN in every spectrum.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With one spectral variable, dims (z, y, x, signal).
+    channels : sequence, optional
+        Positions in the unit of the axis, or ranges (low, high) of it; left out, what `faulty_channels` finds.
+    threshold : float
+        Of that search.
+
+    Returns
+    -------
+    Dataset
+        The same dataset with the masked variable, floating; its standard error is masked too; lazy if it was.
+
+    Raises
+    ------
+    DataError
+        If a position lies beside the axis, or nothing in a range.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> ds = fusion.dataset({"counts": (("x", "energy"), np.ones((1, 4)))},
+    ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.5)}, name="map", cell_methods="sum")
+    >>> mask_channels(ds, [0.5])["counts"].values
+    array([[ 1., nan,  1.,  1.]])
+    """
+    array = real_variable(fusion.check(ds))
+    faulty = _chosen(ds, array, channels, threshold)
+    masked = array.astype(float_type(array)).where(~faulty).assign_attrs(array.attrs)
+    return finished(
+        ds, masked, "spectra.mask_channels", _said(channels, threshold), error=where_kept(ds, array, masked)
+    )
+
+
+def fill_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold: float = 8.0) -> xr.Dataset:
+    """Fill faulty channels of intensities from the nearest good ones, on a straight line along the axis.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With one spectral variable of intensities, dims (z, y, x, signal).
+    channels : sequence, optional
+        As in `mask_channels`.
+    threshold : float
+        As in `mask_channels`.
+
+    Returns
+    -------
+    Dataset
+        The same dataset with the filled variable, floating; its standard error is NaN where it was filled; lazy if it
+        was.
+
+    Raises
+    ------
+    DataError
+        If the values are counts, which nobody counted in between; or as in `mask_channels`.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> ds = fusion.dataset({"intensity": (("x", "energy"), np.array([[1.0, 0.0, 3.0, 4.0]]))},
+    ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.5)}, name="map", cell_methods="mean")
+    >>> fill_channels(ds, [0.5])["intensity"].values
+    array([[1., 2., 3., 4.]])
+    """
+    array = real_variable(fusion.check(ds))
+    if kind(array) == "sum":
+        raise DataError(f"{array.name} are counts, and what was not counted cannot be filled in; use mask_channels")
+    dim = signal_dim(array)
+    faulty = _chosen(ds, array, channels, threshold).astype(array.dtype)
+    filled = each_spectrum(array, partial(_filled, positions=array[dim].values), faulty)
+    error = where_kept(ds, array, filled)
+    error = None if error is None else error.where(~faulty.astype(bool))
+    return finished(ds, filled, "spectra.fill_channels", _said(channels, threshold), error=error)
+
+
+def _chosen(ds: xr.Dataset, array: xr.DataArray, channels: Channels | None, threshold: float) -> xr.DataArray:
+    if channels is None:
+        return faulty_channels(ds, threshold=threshold)
+    axis = array[signal_dim(array)]
+    marked = np.zeros(axis.size, dtype=bool)
+    for place in channels:
+        marked |= _at(axis, place)
+    return xr.DataArray(marked, dims=axis.dims, coords={str(axis.name): axis})
+
+
+def _at(axis: xr.DataArray, place: float | Sequence[float]) -> Array:
+    values = axis.values.astype(np.float64)
+    if np.shape(place) not in ((), (2,)) or np.asarray(place).dtype.kind not in "iuf":
+        raise DataError(f"channels are positions along {axis.name}, or ranges (low, high); received {place!r}")
+    if np.ndim(place):
+        low, high = np.asarray(place)
+        found = (values >= low) & (values <= high)
+    else:
+        nearest = int(np.abs(values - place).argmin())
+        gaps = np.abs(values[max(nearest - 1, 0) : nearest + 2] - values[nearest])
+        found = (np.arange(values.size) == nearest) & (abs(values[nearest] - place) <= gaps.max() / 2.0 + 1e-12)
+    if not found.any():
+        unit = axis.attrs.get("units", "")
+        raise DataError(
+            f"no channel along {axis.name} at {place!r}; it runs from {values[0]:g} to {values[-1]:g} {unit}"
+        )
+    return np.asarray(found)
+
+
+def _said(channels: Channels | None, threshold: float) -> dict[str, Any]:
+    if channels is None:
+        return {"threshold": threshold}
+    return {"channels": [np.asarray(place).tolist() for place in channels]}
+
+
+def _faulty(total: Array, *, threshold: float, counts: bool) -> Array:
+    if total.size < 5:
+        return np.zeros(total.shape)
+    dead = _dead(total, threshold, counts)
+    places = np.arange(total.size)
+    bridged = np.interp(places, places[~dead], total[~dead])
+    return np.asarray(dead | _hot(bridged, threshold, counts), dtype=np.float64)
+
+
+def _hot(total: Array, threshold: float, counts: bool) -> Array:
+    """Return which channels stand alone above both neighbours and the flanks beside these."""
+    beside = np.pad(total, 2, mode="edge")
+    left, right = beside[1:-3], beside[3:-1]
+    higher = np.maximum(left, right)
+    excess = total - higher
+    noise = np.sqrt(np.maximum(2.0 * higher, 1.0)) if counts else _spread(np.diff(total))
+    flank = np.maximum(np.abs(left - beside[:-4]), np.abs(right - beside[4:]))
+    hot = (excess > threshold * noise) & (excess > _STEEPER * flank)
+    hot[[0, -1]] = False
+    return np.asarray(hot)
+
+
+def _dead(total: Array, threshold: float, counts: bool) -> Array:
+    """Return which channels are zero between live ones that leave no doubt."""
+    live = np.flatnonzero(total)
+    if live.size < 2:
+        return np.zeros(total.shape, dtype=bool)
+    places = np.arange(total.size)
+    after = np.clip(np.searchsorted(live, places), 1, live.size - 1)
+    lower = np.minimum(total[live[after - 1]], total[live[after]])
+    limit = threshold**2 if counts else threshold * _spread(np.diff(total))
+    return np.asarray((total == 0) & (places > live[0]) & (places < live[-1]) & (lower > limit))
+
+
+def _spread(differences: Array) -> float:
+    return float(1.4826 * np.median(np.abs(differences - np.median(differences))))
+
+
+def _filled(spectra: Array, faulty: Array, *, positions: Array) -> Array:
+    good = np.flatnonzero(faulty.reshape(-1, faulty.shape[-1])[0] == 0)
+    values = spectra.astype(float_type(spectra))
+    bad = np.setdiff1d(np.arange(positions.size), good)
+    if not good.size or not bad.size:
+        return values
+    after = np.clip(np.searchsorted(good, bad), 1, good.size - 1) if good.size > 1 else np.zeros(bad.size, dtype=int)
+    left, right = good[np.maximum(after - 1, 0)], good[after]
+    span = np.where(right == left, 1.0, positions[right] - positions[left])
+    share = np.clip((positions[bad] - positions[left]) / span, 0.0, 1.0)
+    values[..., bad] = values[..., left] * (1.0 - share) + values[..., right] * share
+    return values

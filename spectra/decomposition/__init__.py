@@ -1,0 +1,1 @@
+"""Decompositions of a labelled map; the labelled fronts of `spectra.factorisation`."""

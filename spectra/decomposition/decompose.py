@@ -1,0 +1,357 @@
+"""A spectral map as a few endmembers and their abundances: Poisson-weighted NMF, principal components, pure pixels.
+
+The engines are ARPACK and coordinate descent, on a sparse matrix where most counts are zero. What is added: labels,
+a fixed order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard
+errors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+import fusion
+from fusion import provenance
+from fusion.conventions import kind, signal_dim, spatial_dims
+from fusion.errors import DataError, StrayCountsWarning
+from fusion.variables import real_variable
+from spectra.decomposition.unfolding import (
+    Problem,
+    Weighting,
+    labelled,
+    negative,
+    problem,
+    require_components,
+    restored,
+)
+from spectra.factorisation.factors import Factors, independent, singular
+from spectra.factorisation.hyperspy_algorithms import HYPERSPY, by_hyperspy
+from spectra.factorisation.least_squares import alternating, nnls
+from spectra.factorisation.nmf import nonnegative
+from spectra.factorisation.pure_pixels import Indices, corners
+from spectra.factorisation.sparse import Array
+from spectra.factorisation.uncertainty import Errors, joint_errors, pixel_errors
+
+Method: TypeAlias = Literal[
+    "nmf", "pca", "ica", "mcr", "nfindr", "vca",
+    "SVD", "NMF", "RPCA", "MLPCA", "ORPCA", "ORNMF", "sklearn_pca", "sparse_pca", "mini_batch_sparse_pca",
+    "sklearn_fastica", "orthomax",
+]  # fmt: skip
+_METHODS: Final = ("nmf", "pca", "ica", "mcr", "nfindr", "vca", *HYPERSPY)
+_CORNERS: Final = ("nfindr", "vca")
+_CLOSED: Final = ("mcr", *_CORNERS)
+_UNIT_SUM: Final = ("nmf", "NMF", "ORNMF", *_CLOSED)
+_JOINT: Final = ("nmf", "NMF", "mcr")
+_FEWEST: Final = 10
+"""Counts of which the variance is known at all."""
+_POSITIVE: Final = ("nmf", "NMF", "ORNMF")
+_STREAMED: Final = ("pca", "ica", *_CORNERS)
+
+
+class _Found(NamedTuple):
+    """Scores (pixel, component) and factors (component, channel) of the divided matrix, and what else is known."""
+
+    factors: Factors
+    corners: Indices | None = None
+
+
+def decompose(
+    ds: xr.Dataset,
+    components: int,
+    *,
+    method: Method = "nmf",
+    weighting: Weighting | None = "poisson",
+    seed: int = 0,
+    closure: bool = False,
+    initial: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Split a spectral map into endmember spectra and the abundance of each.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A map with one spectral variable, dims (z, y, x, signal). A lazy one is read block by block; counts of which
+        less than 30 % are not zero stay sparse throughout, so that no dense array of the size of the map is made. A
+        lazy map that is dense and larger than 1 GiB is never gathered by ``"pca"``, ``"ica"``, ``"nfindr"`` and
+        ``"vca"``: it is read twice or more.
+    components : int
+        How many.
+    method : {"nmf", "pca", "ica", "mcr", "nfindr", "vca"}
+        ``"nmf"``: non-negative factors, endmembers with unit sum, so that abundances are in counts.
+        ``"pca"``: singular vectors *without* centring (the mean spectrum is the first component, nothing is
+        subtracted), endmembers with unit Euclidean norm. Both run on sparse counts and are exact.
+        ``"ica"``: the model of ``"pca"``, turned so that the abundances are as independent as can be (FastICA).
+        ``"mcr"``: non-negative factors by alternating least squares (MCR-ALS), from `initial` spectra or from the
+        pixels of ``"vca"``.
+        ``"nfindr"``, ``"vca"``: endmembers are the spectra of pixels, those that span the largest simplex or lie
+        farthest out; abundances are fitted and not negative. Pixels with few counts are noise: coarsen first.
+        The algorithms of HyperSpy are reached by its own names, on the map made dense: ``"SVD"``, ``"NMF"``,
+        ``"RPCA"``, ``"MLPCA"`` (with ``weighting=None``), ``"ORPCA"``, ``"ORNMF"``, ``"sklearn_pca"``,
+        ``"sparse_pca"``, ``"mini_batch_sparse_pca"``, and its separation of the sources that SVD mixes,
+        ``"sklearn_fastica"``, ``"orthomax"``. Those that are not negative are scaled like ``"nmf"``, the others
+        like ``"pca"``; what subtracts the mean has it as one of the components.
+    weighting : {"poisson", None}
+        ``"poisson"`` divides by the square roots of the mean image and the mean spectrum before the factors are
+        sought, and undoes it afterwards; for counts, and for intensities whose noise grows with the signal.
+    seed : int
+        Of the start values; the same seed gives the same result.
+    closure : bool
+        Whether the abundances of each pixel are fractions that sum to one, for ``"mcr"``, ``"nfindr"`` and
+        ``"vca"``: the endmembers then carry the units and the scale of the map, and no errors are given.
+    initial : DataArray, optional
+        Spectra that ``"mcr"`` begins with, dims (component, signal), on the signal axis of the map.
+
+    Returns
+    -------
+    Dataset
+        ``abundance(z, y, x, component)`` in the units of the map; ``endmember(component, signal)``, dimensionless;
+        their product is the model of the map. ``explained_variance(component)``: the sum of squares of the
+        component over that of the data, both weighted and not centred; it is what the fit loses if the component
+        is left out. For ``"pca"`` the shares add up, for ``"nmf"`` they overlap. Components are in descending
+        share; the largest entry of each endmember is positive. Attribute ``converged`` is ``"no"`` where an
+        iteration was stopped, for NMF after 2000 rounds.
+        Of counts (``cell_methods`` sum) under ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"``
+        also ``abundance_stderr`` and ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also
+        ``pure_pixel(component, axis)``, the position of the pixel that is the endmember.
+
+    Raises
+    ------
+    DataError
+        If the map has values that are not finite, is empty, has negative values where none are allowed, or
+        is too small for `components`; if the method takes no `closure` or no `initial`.
+    ConventionError
+        If the dataset breaks the conventions.
+
+    Notes
+    -----
+    Under ``"poisson"`` a few counts that share neither pixel nor channel with others make a component of their own,
+    with as much weight as any; a `fusion.StrayCountsWarning` names them. Crop the range and coarsen a very sparse map
+    first.
+
+    The errors are those of the Poisson noise, of both factors jointly, with the rotations that the zeros determine;
+    1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
+    without the one and channels without the other (`benchmarks/intervals.py`). Below about six counts a pixel those
+    of endmembers are too small. No noise says how far a decomposition is off that the data do not determine. Where
+    nothing at all holds a rotation, errors are infinite. `bootstrap` finds them by refitting, `unmix` fits spectra
+    that are known. Intensities have no errors, since how much noise they have is not known.
+
+    References
+    ----------
+    M. R. Keenan and P. G. Kotula, Surf. Interface Anal. 36, 203 (2004): the weighting.
+    D. D. Lee and H. S. Seung, Nature 401, 788 (1999): non-negative factors.
+    D. Donoho and V. Stodden, Adv. Neural Inf. Process. Syst. 16, 1141 (2003): when they are unique.
+    R. Tauler, Chemom. Intell. Lab. Syst. 30, 133 (1995): MCR-ALS.
+    M. E. Winter, Proc. SPIE 3753, 266 (1999): N-FINDR.
+    J. M. P. Nascimento and J. M. Bioucas Dias, IEEE Trans. Geosci. Remote Sens. 43, 898 (2005): VCA.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> rng = np.random.default_rng(1)
+    >>> pure = np.array([[8.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 7.0]])
+    >>> share = rng.uniform(0.0, 1.0, (6, 5, 2))
+    >>> share[0, :2] = np.eye(2)
+    >>> ds = fusion.dataset(
+    ...     {"counts": (("y", "x", "energy"), share @ pure * 100.0)},
+    ...     {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)},
+    ...     name="map", cell_methods="sum")
+    >>> decompose(ds, 2)["endmember"].round(2).values
+    array([[0. , 0. , 0.3, 0.7],
+           [0.8, 0.2, 0. , 0. ]])
+    """
+    array = real_variable(fusion.check(ds))
+    _require_options(method, weighting, closure, initial)
+    start = None if initial is None else _initial(initial, array, components)
+    matrix = problem(array, weighting, stream=method in _STREAMED)
+    require_components(components, matrix.matrix, 2 if method in _CORNERS else 1)
+    if method in _POSITIVE and matrix.lowest < 0:
+        raise negative(array, matrix.lowest)
+    found = _found(matrix, components, method, seed, closure, start)
+    result = labelled_factors(found.factors, matrix, ds, method, weighting, closure=closure, corner=found.corners)
+    parameters: dict[str, Any] = {"components": components, "method": method, "weighting": weighting, "seed": seed}
+    given = {"closure": closure or None, "initial": None if initial is None else initial.values.tolist()}
+    parameters |= {key: value for key, value in given.items() if value is not None}
+    return provenance.record(result, "spectra.decompose", parameters)
+
+
+def labelled_factors(
+    factors: Factors,
+    matrix: Problem,
+    ds: xr.Dataset,
+    method: str,
+    weighting: str | None,
+    *,
+    closure: bool = False,
+    corner: Indices | None = None,
+) -> xr.Dataset:
+    """Return the factors of a divided matrix as a dataset: scaled, ordered, with their errors, on the axes of `ds`."""
+    array = real_variable(ds)
+    share = shares(matrix.square, factors.scores, factors.factors)
+    scores, spectra = factors.scores * matrix.by_pixel[:, None], factors.factors * matrix.by_channel
+    if not closure:
+        scores, spectra = _scaled(scores, spectra, method)
+    order = np.argsort(-share, kind="stable")
+    scores, spectra = scores[:, order], spectra[order]
+    corner = None if corner is None else corner[order]
+    errors = None
+    if weighting == "poisson" and kind(array) == "sum":
+        _warn_of_stray_counts(spectra, matrix.by_channel**2, str(array.name))
+        errors = None if closure else _errors(scores, spectra, matrix, method, corner)
+    found = _variables(scores, spectra, share[order], errors, matrix, array, closure)
+    if corner is not None:
+        found["pure_pixel"] = _places(corner, matrix, array)
+    how = {"decomposition": method, "weighting": weighting or "none", "converged": _yes(factors.converged)}
+    return labelled(found, ds, array, len(spectra), how)
+
+
+def _require_options(method: str, weighting: str | None, closure: bool, initial: Any) -> None:
+    if method not in _METHODS:
+        raise DataError(
+            f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}; "
+            "what else HyperSpy offers is reached by spectra.to_hyperspy"
+        )
+    if method == "MLPCA" and weighting is not None:
+        raise DataError("method 'MLPCA' weighs each count by its own variance; use weighting=None with it")
+    if closure and method not in _CLOSED:
+        raise DataError(f"method {method!r} knows no closure; those that do are {', '.join(map(repr, _CLOSED))}")
+    if initial is not None and method != "mcr":
+        raise DataError(f"method {method!r} takes no initial spectra; 'mcr' does")
+
+
+def _initial(initial: xr.DataArray, array: xr.DataArray, components: int) -> Array:
+    """Return the spectra to begin with, (component, channel), once they are known to lie on the axis of the map."""
+    values = on_axis(initial, array)
+    if len(values) != components:
+        raise DataError(f"{len(values)} initial spectra for {components} components; give one for each")
+    return values
+
+
+def on_axis(endmember: xr.DataArray, array: xr.DataArray) -> Array:
+    """Return endmembers as (component, channel), or refuse what is not on the signal axis of a map.
+
+    Raises
+    ------
+    DataError
+        If dims or coordinates differ, or a value is not finite, or a spectrum is negative or empty.
+    """
+    signal = signal_dim(array)
+    if not isinstance(endmember, xr.DataArray) or set(endmember.dims) != {"component", signal}:
+        dims = endmember.dims if isinstance(endmember, xr.DataArray) else f"a {type(endmember).__name__}"
+        raise DataError(f"spectra are a DataArray with dims ('component', '{signal}'); received {dims}")
+    if signal not in endmember.coords or not np.array_equal(endmember[signal].values, array[signal].values):
+        raise DataError(f"spectra are not on the {signal} axis of the map; interpolate them onto it first")
+    values = endmember.transpose("component", signal).values.astype(np.float64)
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any(axis=1).all():
+        raise DataError("spectra are finite, not negative, and none of them is zero everywhere")
+    return np.asarray(values)
+
+
+def _found(matrix: Problem, components: int, method: str, seed: int, closure: bool, start: Array | None) -> _Found:
+    if method in HYPERSPY:
+        return _Found(by_hyperspy(matrix.matrix, components, method, seed))
+    if method == "nmf":
+        return _Found(nonnegative(matrix.matrix, components, seed))
+    if method == "pca":
+        return _Found(singular(matrix.matrix, components, seed))
+    if method == "ica":
+        return _Found(_independent(matrix, components, seed))
+    total = 1.0 / matrix.by_pixel if closure else None
+    if method == "mcr":
+        given = None if start is None else start[:, matrix.channels] / matrix.by_channel
+        first = _first(matrix, components, seed, closure) if given is None else given
+        return _Found(alternating(matrix.matrix, first, total))
+    chosen = corners(matrix, components, method, seed, closure)
+    spectra = _of_pixels(matrix, chosen)
+    scores = nnls(spectra @ spectra.T, matrix.matrix @ spectra.T, total)
+    return _Found(Factors(scores, spectra), chosen)
+
+
+def _independent(matrix: Problem, components: int, seed: int) -> Factors:
+    """Turn the principal components so that the abundances, in the units of the map, are independent."""
+    found = singular(matrix.matrix, components, seed)
+    turned = independent(found.scores * matrix.by_pixel[:, None], found.factors, seed)
+    return turned._replace(scores=turned.scores / matrix.by_pixel[:, None])
+
+
+def _first(matrix: Problem, components: int, seed: int, closure: bool) -> Array:
+    """Return spectra to begin with: those of extreme pixels, or the mean where there is one component."""
+    if components == 1:
+        return np.abs(singular(matrix.matrix, 1, seed).factors)
+    return np.maximum(_of_pixels(matrix, corners(matrix, components, "vca", seed, closure)), 0.0)
+
+
+def _of_pixels(matrix: Problem, chosen: Indices) -> Array:
+    """Return the spectra of pixels in the scale of the map, divided by the weights of the channels only."""
+    return matrix.spectra(chosen) * matrix.by_pixel[chosen][:, None]
+
+
+def _errors(scores: Array, spectra: Array, matrix: Problem, method: str, corner: Indices | None) -> Errors | None:
+    pixel, channel = matrix.by_pixel**2, matrix.by_channel**2
+    if method in _JOINT:
+        return joint_errors(scores, spectra, pixel, channel)
+    return None if corner is None else pixel_errors(scores, spectra, channel, pixel[corner])
+
+
+def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
+    """Warn of components that lie in channels with few counts of the whole map."""
+    squares = spectra**2
+    around = squares @ counts / np.maximum(squares.sum(axis=1), np.finfo(float).tiny)
+    stray = np.flatnonzero((around < _FEWEST) & squares.any(axis=1))
+    if stray.size:
+        message = (
+            f"{name}: components {', '.join(map(str, stray))} are stray counts, in channels that have fewer than "
+            f"{_FEWEST} in the whole map; crop the range, coarsen the pixels, or ask for no more components than "
+            "spectra.count_components finds"
+        )
+        warnings.warn(StrayCountsWarning(message), stacklevel=4)
+
+
+def shares(square: float, scores: Array, factors: Array) -> Array:
+    """Return the weighted sum of squares of each component over that of the data."""
+    return np.asarray((scores**2).sum(axis=0) * (factors**2).sum(axis=1) / square)
+
+
+def _scaled(scores: Array, factors: Array, method: str) -> tuple[Array, Array]:
+    """Give the endmembers unit sum (not negative) or unit norm, and a positive largest entry; scores take the scale."""
+    if method in _UNIT_SUM:
+        scale = factors.sum(axis=1)
+    else:
+        largest = np.take_along_axis(factors, np.abs(factors).argmax(axis=1)[:, None], axis=1)[:, 0]
+        scale = np.linalg.norm(factors, axis=1) * np.sign(largest)
+    scale = np.where(scale == 0.0, 1.0, scale)
+    return scores * scale, factors / scale[:, None]
+
+
+def _variables(
+    scores: Array, spectra: Array, share: Array, errors: Errors | None, matrix: Problem, array: xr.DataArray,
+    closure: bool,
+) -> dict[str, Any]:  # fmt: skip
+    unit = {"units": array.attrs.get("units", "1")}
+    units = ({}, unit) if closure else (unit, {})
+    signal = signal_dim(array)
+    linked = [{"ancillary_variables": f"{name}_stderr"} if errors else {} for name in ("abundance", "endmember")]
+    found: dict[str, Any] = {
+        "abundance": (("pixel", "component"), restored(scores, matrix.pixels, axis=0), {**units[0], **linked[0]}),
+        "endmember": (("component", signal), restored(spectra, matrix.channels, axis=1), {**units[1], **linked[1]}),
+        "explained_variance": (("component",), share, {}),
+    }
+    if errors:
+        abundance, endmember = restored(errors[0], matrix.pixels, axis=0), restored(errors[1], matrix.channels, axis=1)
+        found["abundance_stderr"] = (("pixel", "component"), abundance, unit)
+        found["endmember_stderr"] = (("component", signal), endmember, {})
+    return found
+
+
+def _places(corner: Indices, matrix: Problem, array: xr.DataArray) -> tuple[tuple[str, ...], Array, dict[str, Any]]:
+    """Return where the pixels are that became endmembers."""
+    spatial = spatial_dims(array)
+    numbers = np.unravel_index(np.flatnonzero(matrix.pixels)[corner], [array.sizes[dim] for dim in spatial])
+    positions = [array[dim].values[index] for dim, index in zip(spatial, numbers, strict=True)]
+    return ("component", "axis"), np.stack(positions, axis=1), {"units": array[spatial[0]].attrs["units"]}
+
+
+def _yes(converged: bool) -> str:
+    return "yes" if converged else "no"

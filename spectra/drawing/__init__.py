@@ -1,0 +1,1 @@
+"""Matplotlib figures of spectra, decompositions and their diagnostics."""

@@ -1,0 +1,328 @@
+"""Pictures of a decomposition and of what it rests on, as Matplotlib figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import xarray as xr
+
+import fusion
+from fusion.conventions import signal_dim, spatial_dims
+from fusion.errors import ConventionError, DataError
+from spectra.factorisation.sparse import Array
+from spectra.lines.candidates import Candidate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#4D4D4D")
+"""Of Okabe and Ito, told apart by those who do not see all colours; its yellow darkened to be read as text."""
+_GREEK: Final = {"a": "α", "b": "β", "g": "γ"}
+_ROW, _SPECTRUM, _GAP, _LETTER, _LINE = 1.5, 5.6, 0.75, 0.068, 0.14
+"""Heights of a row, width of a spectrum, gap between panels, length and height of small letters, in inches."""
+
+
+def scree(counted: xr.Dataset) -> Figure:
+    """Draw the singular values of a map beside what of them other counts show again.
+
+    Parameters
+    ----------
+    counted : Dataset
+        As `count_components` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ConventionError
+        If the dataset is another one.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> from spectra.decomposition.rank import count_components
+    >>> counts = np.random.default_rng(0).poisson(9.0, (6, 7, 8))
+    >>> axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)}
+    >>> ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
+    >>> scree(count_components(ds, most=5)).axes[0].get_title()
+    '1 component shows again'
+    """
+    _require(counted, "count_components", "singular_value", "cross_validated", "cross_validated_stderr", "components")
+    values, kept, error = (
+        counted[key].values for key in ("singular_value", "cross_validated", "cross_validated_stderr")
+    )
+    count = int(counted["components"])
+    figure, axes = _figure()
+    number = np.arange(1, values.size + 1)
+    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.plot(number, values, "_", color="#4d4d4d", markersize=14, label="singular value")
+    for rows, color, label in ((slice(count), "#1f6fb4", "shown again"), (slice(count, None), "#9aa5b1", "not clear")):
+        axes.errorbar(number[rows], kept[rows], 2 * error[rows], fmt="o", color=color, capsize=3, label=label)
+    axes.set_yscale("symlog", linthresh=max(float(4 * np.median(error)), 1e-6), linscale=0.5)
+    axes.set(xlabel="component", ylabel="over the first", xticks=number, ylim=(min(0.0, (kept - 3 * error).min()), 1.5))
+    axes.set_title(f"{count} component{'s show' if count != 1 else ' shows'} again")
+    axes.legend(frameon=False, title="with two standard errors")
+    return figure
+
+
+def similarities(stable: xr.Dataset) -> Figure:
+    """Draw how well each component was found again, the mean as a bar and the worst as a mark.
+
+    Parameters
+    ----------
+    stable : Dataset
+        As `stability` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ConventionError
+        If the dataset is another one.
+    """
+    _require(stable, "stability", "similarity", "lowest_similarity")
+    figure, axes = _figure()
+    number = np.arange(stable.sizes["component"])
+    axes.bar(number, stable["similarity"].values, color="#9ec5e8", label="mean")
+    axes.plot(number, stable["lowest_similarity"].values, "_", color="#c0392b", markersize=18, label="lowest")
+    axes.set(xlabel="component", ylabel="cosine with the first start", xticks=number, ylim=(0.0, 1.05))
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def plot(
+    found: xr.Dataset,
+    *,
+    names: Sequence[str] | None = None,
+    peaks: Mapping[str, float] | Iterable[Candidate] = (),
+) -> Figure:
+    """Draw each endmember with its named peaks beside the map of its abundance, both with their standard errors.
+
+    Parameters
+    ----------
+    found : Dataset
+        As `decompose` or `unmix` returns it, with one or two spatial dims.
+    names : sequence of str, optional
+        What the components are called; left out, their numbers.
+    peaks : mapping of str to float, or iterable of Candidate
+        Names with their positions on the signal axis, marked in all endmembers; or what `identify` found, of which
+        the nearest candidate for each peak is marked in its own endmember.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row for each component: the endmember on a scale of its own, shaded by one standard error to each side; the
+        abundance; and its standard error, if it is known. Where an error is infinite, nothing is shaded and the map
+        is grey. The rows of images run down; y runs up where it does so in the frame ``stage`` and in Raman maps.
+
+    Raises
+    ------
+    ConventionError
+        If the dataset is no decomposition.
+    DataError
+        If it is a volume, or the names are not as many as the components.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> from spectra.decomposition.decompose import decompose
+    >>> counts = np.random.default_rng(0).poisson(np.kron(np.eye(2), np.full((3, 4), 50.0)))[:, None, :]
+    >>> axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 1.0)}
+    >>> ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
+    >>> figure = plot(decompose(ds, 2), names=["iron", "oxygen"], peaks={"O_Ka": 0.52, "Fe_Ka": 6.4})
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['O Kα', 'Fe Kα', 'iron']
+    """
+    from matplotlib.figure import Figure
+
+    _require(found, "decompose", "abundance", "endmember")
+    maps, spectra = _panels(found), found["endmember"]
+    count = spectra.sizes["component"]
+    titles = [f"component {number}" for number in range(count)] if names is None else list(names)
+    if len(titles) != count:
+        raise DataError(f"{len(titles)} names for {count} components; give one for each")
+    marks = _marks(peaks, count)
+    head = 0.45 + _LETTER * max((len(name) for of_one in marks for name in of_one), default=0)
+    wide = _map_width(maps[0])
+    size = 0.3 + _SPECTRUM + len(maps) * (wide + _GAP) + 0.65, head + count * (_ROW + 0.15) + 0.4
+    figure = Figure(figsize=size)
+
+    def panel(row: int, left: float, width: float) -> Any:
+        bottom = size[1] - head - row * (_ROW + 0.15) - _ROW
+        return figure.add_axes((left / size[0], bottom / size[1], width / size[0], _ROW / size[1]))
+
+    for row in range(count):
+        axes, color = panel(row, 0.3, _SPECTRUM), _COLORS[row % len(_COLORS)]
+        _draw_spectrum(axes, found, row, color)
+        _draw_guides(axes, marks[row])
+        if row == 0:
+            _draw_names(axes, {name: at for of_one in marks for name, at in of_one.items()})
+        axes.text(0.99, 0.96, titles[row], transform=axes.transAxes, ha="right", va="top", color=color, weight="bold")
+        below = [axes]
+        for column, values in enumerate(maps):
+            left = 0.3 + _SPECTRUM + 0.7 + column * (wide + _GAP)
+            below.append(panel(row, left, wide))
+            _draw_map(below[-1], values.isel(component=row), _upwards(found), first=column == 0)
+            if row == 0:
+                below[-1].set_title(_with_unit("standard error" if column else "abundance", values), fontsize=9)
+        for one in below:
+            one.tick_params(labelsize=8, labelbottom=row == count - 1)
+            one.set_xlabel(one.get_xlabel() if row == count - 1 else "", fontsize=9)
+    return figure
+
+
+def _panels(found: xr.Dataset) -> list[xr.DataArray]:
+    """Return what is drawn beside the spectra: abundances, and their errors where they are known."""
+    maps = [found[name] for name in ("abundance", "abundance_stderr") if name in found]
+    if len(spatial_dims(maps[0])) not in (1, 2):
+        raise DataError(f"abundances along {spatial_dims(maps[0])}; take a plane of a volume first, found.isel(z=0)")
+    return maps
+
+
+def _marks(peaks: Mapping[str, float] | Iterable[Candidate], count: int) -> list[dict[str, float]]:
+    """Return for each component the names that are marked in it, with their positions."""
+    if isinstance(peaks, Mapping):
+        return [{_spelled(name): float(at) for name, at in peaks.items()}] * count
+    nearest: dict[tuple[int, float], Candidate] = {}
+    for one in peaks:
+        kept = nearest.setdefault((one.component, one.position), one)
+        if abs(one.distance) < abs(kept.distance):
+            nearest[one.component, one.position] = one
+    marks: list[dict[str, float]] = [{} for _ in range(count)]
+    for one in nearest.values():
+        marks[one.component][_spelled(one.name)] = one.position + one.distance
+    return marks
+
+
+def _spelled(name: str) -> str:
+    """Return Fe_Ka as it is printed, Fe Kα."""
+    line = re.fullmatch(r"([A-Z][a-z]?)_([KLMN])([abg])(\d?)", name)
+    return f"{line[1]} {line[2]}{_GREEK[line[3]]}{line[4]}" if line else name
+
+
+def _draw_spectrum(axes: Any, found: xr.Dataset, row: int, color: str) -> None:
+    spectrum = found["endmember"].isel(component=row)
+    dim = signal_dim(spectrum)
+    at, values = spectrum[dim].values, spectrum.values
+    axes.plot(at, values, color=color, linewidth=1.0)
+    if "endmember_stderr" in found:
+        error = found["endmember_stderr"].isel(component=row).values
+        known = np.isfinite(error)
+        axes.fill_between(at, values - error, values + error, where=known, color=color, alpha=0.3, linewidth=0)
+    lowest, highest = min(values.min(), 0.0), max(values.max(), 0.0)
+    axes.set(xlim=(at[0], at[-1]), ylim=(1.05 * lowest, 1.3 * highest or 1.0), yticks=[])
+    axes.set_xlabel(_with_unit(dim.replace("_", " "), spectrum[dim]))
+    axes.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _draw_guides(axes: Any, places: Mapping[str, float]) -> None:
+    low, high = axes.get_xlim()
+    inside = [at for at in places.values() if low <= at <= high]
+    axes.vlines(inside, 0, 1, transform=axes.get_xaxis_transform(), color="#c8ced6", linewidth=0.7, zorder=0)
+
+
+def _draw_names(axes: Any, places: Mapping[str, float]) -> None:
+    """Write the names above the axes, moved apart where they would overlap, each with a line to its place."""
+    low, high = axes.get_xlim()
+    inside = sorted((at, name) for name, at in places.items() if low <= at <= high)
+    wanted = np.array([(at - low) / (high - low) * _SPECTRUM for at, _ in inside])
+    for (at, name), place in zip(inside, _spread(wanted, _LINE, _SPECTRUM), strict=True):
+        line = {"arrowstyle": "-", "color": "#c8ced6", "linewidth": 0.7, "shrinkA": 0.0, "shrinkB": 0.0}
+        axes.annotate(
+            name, (at, 1.0), (place / _SPECTRUM, 1.0 + 0.2 / _ROW), axes.get_xaxis_transform(), axes.transAxes,
+            arrowprops=line, rotation=90, ha="center", va="bottom", fontsize=7.5,
+        )  # fmt: skip
+
+
+def _spread(wanted: Array, gap: float, length: float) -> Array:
+    """Return ascending places moved as little as can be, so that none is nearer than `gap` to the next.
+
+    The least squares of it: without the gaps, places that are out of order join at their mean.
+
+    Examples
+    --------
+    >>> _spread(np.array([1.0, 1.0, 5.0]), 1.0, 6.0)
+    array([0.5, 1.5, 5. ])
+    """
+    from scipy.optimize import isotonic_regression
+
+    if not wanted.size:
+        return wanted
+    steps = gap * np.arange(wanted.size)
+    places = isotonic_regression(wanted - steps).x
+    return np.asarray(np.clip(places, 0.0, max(length - steps[-1], 0.0)) + steps)
+
+
+def _draw_map(axes: Any, values: xr.DataArray, upwards: bool, *, first: bool) -> None:
+    shown = np.ma.masked_invalid(values.values)
+    dims = values.dims
+    axes.set_xlabel(_with_unit(str(dims[-1]), values[dims[-1]]))
+    if len(dims) == 1:
+        axes.plot(values[dims[0]].values, shown, color="#4d4d4d", linewidth=1.0)
+        return
+    if first:
+        axes.set_ylabel(_with_unit(str(dims[0]), values[dims[0]]), fontsize=9, labelpad=2)
+    axes.set_facecolor("#d0d0d0")
+    lowest, highest = (float(bound(shown.filled(0.0))) for bound in (np.min, np.max))
+    mesh = axes.pcolormesh(
+        _edges(values[dims[1]].values), _edges(values[dims[0]].values), shown, cmap="viridis", rasterized=True,
+        vmin=min(lowest, 0.0), vmax=highest if highest > min(lowest, 0.0) else 1.0,
+    )  # fmt: skip
+    axes.set_aspect("equal", anchor="C")
+    axes.tick_params(labelleft=first)
+    if not upwards:
+        axes.invert_yaxis()
+    inset = axes.inset_axes((1.04, 0.0, 0.05 * _ROW / _map_width(values), 1.0))
+    bar = axes.figure.colorbar(mesh, cax=inset)
+    bar.ax.tick_params(labelsize=7)
+    bar.formatter.set_powerlimits((-2, 4))
+    bar.ax.yaxis.get_offset_text().set(size=7, ha="left")
+    bar.outline.set_visible(False)
+
+
+def _map_width(values: xr.DataArray) -> float:
+    """Return the width in inches of a map as high as a row, within limits."""
+    spatial = spatial_dims(values)
+    if len(spatial) == 1:
+        return 2.0
+    high, wide = (float(np.ptp(_edges(values[dim].values))) for dim in spatial)
+    return float(np.clip(_ROW * wide / high, 0.7, 3.0))
+
+
+def _edges(centres: Array) -> Array:
+    if centres.size == 1:
+        return np.asarray(centres + np.array([-0.5, 0.5]))
+    middle = (centres[1:] + centres[:-1]) / 2.0
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def _upwards(found: xr.Dataset) -> bool:
+    """Whether y points up: in the frame of a stage, whose images are turned over, and in that of a Raman microscope."""
+    pose, frame = fusion.get_pose(found)
+    return bool(pose.matrix[1, 1] > 0 and (frame.startswith("stage") or "raman_shift" in found.dims))
+
+
+def _with_unit(name: str, values: xr.DataArray) -> str:
+    unit = values.attrs.get("units", "1")
+    shown = {"um": "µm", "1/cm": "cm⁻¹"}.get(unit, unit)
+    return name if unit == "1" else f"{name} ({shown})"
+
+
+def _figure() -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _require(ds: xr.Dataset, source: str, *names: str) -> None:
+    missing = [name for name in names if name not in fusion.check(ds).data_vars]
+    if missing:
+        raise ConventionError([f"{name}: not in the dataset; give what spectra.{source} returns" for name in missing])

@@ -1,0 +1,1 @@
+"""A map as a matrix, its factors and their errors; no labels come out."""

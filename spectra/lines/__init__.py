@@ -1,0 +1,1 @@
+"""X-ray lines and Raman bands: names, maps, fits, composition."""

@@ -1,0 +1,257 @@
+"""X-ray lines as a detector sees them: energies, relative weights, widths, and the continuum below them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion.conventions import kind, spatial_dims
+from fusion.errors import DataError
+from spectra.attributes import lookup
+from spectra.bridge.signals import register_exspy
+
+_FANO: Final = 2.5
+"""Slope of the squared width over energy, eV (Fiori and Newbury)."""
+SIGMA: Final = 2.0 * np.sqrt(2.0 * np.log(2.0))
+"""Full width at half maximum of a Gaussian over its standard deviation."""
+_FEWEST_CHANNELS: Final = 10
+FAMILIES: Final = ("K", "L", "M")
+
+
+class XrayLine(NamedTuple):
+    """One line of an element."""
+
+    name: str
+    """As ``"Fe_Ka"``."""
+    energy: float
+    """In keV."""
+    weight: float
+    """Relative to the strongest line of its family."""
+
+    @property
+    def element(self) -> str:
+        """Return the symbol, ``"Fe"``."""
+        return self.name.partition("_")[0]
+
+    @property
+    def family(self) -> str:
+        """Return the shell that the line comes from, ``"K"``."""
+        return self.name.partition("_")[2][0]
+
+
+@cache
+def xray_lines() -> dict[str, XrayLine]:
+    """Return all lines of all elements by name, as eXspy tabulates them.
+
+    Examples
+    --------
+    >>> xray_lines()["Fe_Ka"].energy
+    6.4039
+    """
+    register_exspy()
+    from exspy.material import elements
+
+    found = {}
+    for element, properties in elements.as_dictionary().items():
+        for line, values in (lookup(properties, "Atomic_properties", "Xray_lines") or {}).items():
+            name = f"{element}_{line}"
+            found[name] = XrayLine(name, float(values["energy (keV)"]), float(values["weight"]))
+    return found
+
+
+def xray_line(name: str) -> XrayLine:
+    """Return one line.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name.
+    """
+    if name not in xray_lines():
+        known = ", ".join(line for line in xray_lines() if line.startswith(f"{name.partition('_')[0]}_"))
+        raise DataError(f"there is no X-ray line {name!r}; {f'known are {known}' if known else 'name one as Fe_Ka'}")
+    return xray_lines()[name]
+
+
+@cache
+def family(element: str, shell: str) -> tuple[XrayLine, ...]:
+    """Return the lines of an element from one shell, strongest first; none where it has none.
+
+    Examples
+    --------
+    >>> [line.name for line in family("Fe", "K")]
+    ['Fe_Ka', 'Fe_Kb']
+    """
+    lines = (line for line in xray_lines().values() if line.element == element and line.family == shell)
+    return tuple(sorted(lines, key=lambda line: -line.weight))
+
+
+def atomic_weight(element: str) -> float:
+    """Return the atomic weight of an element in g/mol.
+
+    Raises
+    ------
+    DataError
+        If there is no such element.
+    """
+    register_exspy()
+    from exspy.material import elements
+
+    value = lookup(elements.as_dictionary(), element, "General_properties", "atomic_weight")
+    if value is None:
+        raise DataError(f"there is no element {element!r}; give its symbol, as 'Fe'")
+    return float(value)
+
+
+def width(energy: npt.ArrayLike, resolution: float) -> npt.NDArray[np.float64]:
+    """Return the full width at half maximum of an X-ray line.
+
+    The square of the width grows linearly with energy, from electronic noise and the statistics of charge carriers:
+    FWHM² = 2.5 eV · (E − E(Mn Kα)) + FWHM²(Mn Kα).
+
+    Parameters
+    ----------
+    energy : array_like
+        In keV.
+    resolution : float
+        FWHM at Mn Kα, in eV.
+
+    Returns
+    -------
+    array
+        In keV.
+
+    References
+    ----------
+    C. E. Fiori and D. E. Newbury, Scanning Electron Microscopy 1978/I, 401.
+
+    Examples
+    --------
+    >>> width([5.8987, 0.5249], 130.0).round(4)
+    array([0.13  , 0.0589])
+    """
+    steps = _FANO * 1e3 * (np.asarray(energy, dtype=np.float64) - xray_lines()["Mn_Ka"].energy)
+    return np.asarray(np.sqrt(np.maximum(steps + resolution**2, 0.0)) / 1e3)
+
+
+def find_resolution(ds: xr.Dataset) -> float | None:
+    """Return the FWHM at Mn Kα that the metadata state, in eV, or None."""
+    instrument: Any = lookup(json.loads(ds.attrs.get("metadata", "{}")), "Acquisition_instrument") or {}
+    found = (lookup(instrument, kind, "Detector", "EDS", "energy_resolution_MnKa") for kind in ("TEM", "SEM"))
+    return next((float(value) for value in found if isinstance(value, (int, float)) and value > 0), None)
+
+
+def require_resolution(ds: xr.Dataset, given: float | None) -> float:
+    """Return the FWHM at Mn Kα in eV: what is given, or else what the metadata state.
+
+    Raises
+    ------
+    DataError
+        If neither is known, or it is narrower than the statistics of the charge carriers allow at zero energy.
+    """
+    value = find_resolution(ds) if given is None else given
+    if value is None:
+        raise DataError("the file does not say the energy resolution; give it in eV at Mn Kα, e.g. resolution=130.0")
+    least = np.sqrt(_FANO * 1e3 * xray_lines()["Mn_Ka"].energy)
+    if not (isinstance(value, (int, float)) and least < value < 1000.0):
+        raise DataError(f"a resolution at Mn Kα lies between {least:.0f} and 1000 eV; received {value!r}")
+    return float(value)
+
+
+def require_beam_energy(ds: xr.Dataset, given: float | None) -> float:
+    """Return the beam energy in keV: what is given, or else the attribute ``beam_energy``.
+
+    Raises
+    ------
+    DataError
+        If neither is known, or it is not positive.
+    """
+    value = ds.attrs.get("beam_energy") if given is None else given
+    if value is None:
+        raise DataError("the file does not say the beam energy; give it in keV, e.g. beam_energy=20.0")
+    if not (isinstance(value, (int, float)) and 0 < value < np.inf):
+        raise DataError(f"a beam energy is a positive number of keV; received {value!r}")
+    return float(value)
+
+
+def is_counts(array: xr.DataArray) -> bool:
+    """Whether values are counts of X-rays: a map says so by its cell_methods, a single spectrum by its unit."""
+    return kind(array) == "sum" or (not spatial_dims(array) and array.attrs.get("units") == "count")
+
+
+def profile(line: XrayLine, edges: npt.NDArray[np.float64], resolution: float) -> npt.NDArray[np.float64]:
+    """Return the share of a line that falls into each channel: a Gaussian, integrated over the channel.
+
+    Parameters
+    ----------
+    line : XrayLine
+    edges : array, (channel + 1,)
+        Of the channels, in keV.
+    resolution : float
+        FWHM at Mn Kα, in eV.
+
+    Returns
+    -------
+    array, (channel,)
+        Sums to 1 where the axis holds the whole line.
+    """
+    from scipy.special import ndtr
+
+    sigma = float(width(line.energy, resolution)) / SIGMA
+    return np.asarray(np.diff(ndtr((edges - line.energy) / sigma)))
+
+
+def channel_edges(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the edges of channels: half-way between their centres, one more than there are channels.
+
+    Examples
+    --------
+    >>> channel_edges(np.array([0.0, 1.0, 3.0]))
+    array([-0.5,  0.5,  2. ,  4. ])
+    """
+    if energy.size < 2:
+        raise DataError(f"{energy.size} channel has no width; at least 2 are needed")
+    half = np.diff(energy) / 2.0
+    return np.concatenate([energy[:1] - half[:1], energy[:-1] + half, energy[-1:] + half[-1:]])
+
+
+def continuum(
+    energy: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], resolution: float, *, reach: float = 1.5
+) -> npt.NDArray[np.float64]:
+    """Return the continuum under the lines of a spectrum, by SNIP with a window that no line fills.
+
+    Parameters
+    ----------
+    energy : array, (channel,)
+        In keV.
+    counts : array, (channel,)
+    resolution : float
+        FWHM at Mn Kα, in eV.
+    reach : float
+        Half the width of the window, in that FWHM: 1.5 follows the continuum between lines closely, more goes below
+        groups of lines that touch.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 10 channels.
+
+    References
+    ----------
+    C. G. Ryan et al., Nucl. Instrum. Methods B 34, 396 (1988).
+    """
+    from pybaselines import Baseline
+
+    if energy.size < _FEWEST_CHANNELS:
+        raise DataError(f"{energy.size} channels show no continuum; at least {_FEWEST_CHANNELS} are needed")
+    step = (energy[-1] - energy[0]) / (energy.size - 1)
+    half = min(max(2, round(reach * resolution / 1e3 / step)), (energy.size - 1) // 2)
+    fitter = Baseline(energy, check_finite=False)
+    # the square root evens out the noise, so that the clipping does not sink into it where counts are few
+    root = fitter.snip(np.sqrt(counts + 0.375), max_half_window=half, decreasing=True, smooth_half_window=half // 4)[0]
+    return np.asarray(np.clip(root**2 - 0.375, 0.0, None))

@@ -1,0 +1,1 @@
+"""Files with spectra; a module for each format."""

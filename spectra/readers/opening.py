@@ -1,0 +1,121 @@
+"""Spectral files: what is in them, and one item of them as a labelled dataset."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+import xarray as xr
+
+from fusion import provenance
+from fusion.errors import ConspectusError, FileReadError
+from fusion.isolation import sandbox
+from fusion.reading.contents import Content, listed
+from fusion.reading.paths import existing
+from spectra.readers import formats, items, nexus
+
+_SLOW: Final = (
+    "dask.array", "h5netcdf.legacyapi", "rsciio.bruker", "rsciio.digitalmicrograph", "rsciio.emd", "rsciio.hspy",
+    "rsciio.renishaw", "sparse",
+)  # fmt: skip
+
+
+def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
+    """Open one item of a spectral file as a labelled dataset.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of Bruker (bcf, spx), EDAX, JEOL, Velox and other EMD, Gatan (dm3, dm4), TIA, Renishaw (wdf),
+        WITec (txt), JobinYvon (LabSpec xml), TriVista, Hamamatsu, Digital Surf, Delmic (h5), NSID (hf5), EPICS
+        (mda), GeoPIXE, NeXus (nxs, h5), HyperSpy (hspy), MSA, Ripple, NetCDF, or a
+        table of voltammograms by place (txt, csv).
+    name : str, optional
+        An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item, or the
+        one that a NeXus file names as its default.
+
+    Returns
+    -------
+    Dataset
+        ``counts`` (X-ray counts, dims z, y, x, energy in keV), ``intensity`` (other spectra, on their own signal
+        axis), ``current`` (voltammograms, dims y, x, potential in V) or ``image``; lazy where the format allows.
+        Coordinates are pixel centres in um; the pose leads to the frame "stage" where the file tells its place on
+        one (`fusion.reading.stage`). Attributes: ``technique``, and where the file says so ``instrument``,
+        ``beam_energy`` (keV) and ``elements``;
+        ``original_metadata`` is everything the file says, as JSON text.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing, empty, damaged, of an unknown format, does not say what an axis is, or has several
+        spectral items and no `name` is given.
+
+    Examples
+    --------
+    >>> open("/missing.bcf")
+    Traceback (most recent call last):
+        ...
+    fusion.errors.FileReadError: /missing.bcf: there is no such file; check the path
+    """
+    place = _existing(path)
+    return sandbox.run(_opened, place, name, file=place, prepare=_prepare)
+
+
+def contents(path: str | PathLike[str]) -> list[Content]:
+    """List what a spectral file contains, without reading the values.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of Content
+        Name, technique, dims, shape, dtype and units of each item; an item that cannot be opened says why.
+
+    Raises
+    ------
+    FileReadError
+        If the file is missing, empty, damaged or of an unknown format.
+    """
+    place = _existing(path)
+    return listed(sandbox.run(_described, place, file=place, prepare=_prepare))
+
+
+@cache
+def _prepare() -> None:
+    """Import what most files need, once for all readers."""
+    for module in _SLOW:
+        importlib.import_module(module)
+    provenance.prepare()
+
+
+def _opened(path: Path, name: str | None) -> xr.Dataset:
+    try:
+        ds = items.choose(path, formats.builders(path), name or _default(path))
+    except FileReadError:
+        raise
+    except ConspectusError as error:
+        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
+    return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
+
+
+def _described(path: Path) -> list[Content]:
+    return items.describe(formats.builders(path))
+
+
+def _default(path: Path) -> str | None:
+    return nexus.default(path) if path.suffix.lower() in formats.HDF5 else None
+
+
+def _existing(path: str | PathLike[str]) -> Path:
+    place = existing(path)
+    if place.is_dir():
+        hint = "name the file inside it, or open a folder of slices with volumes.open"
+        raise FileReadError(place, "this is a folder", hint=hint)
+    if place.stat().st_size == 0:
+        raise FileReadError(place, "the file is empty", hint="copy it again")
+    return place

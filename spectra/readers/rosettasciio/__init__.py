@@ -1,0 +1,1 @@
+"""What RosettaSciIO reads, and what it leaves aside."""

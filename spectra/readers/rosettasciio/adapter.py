@@ -1,0 +1,250 @@
+"""Files that RosettaSciIO reads: its dictionaries, turned into labelled datasets."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+import fusion
+from fusion import units
+from fusion.conventions import SPATIAL
+from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.model import Axis
+from fusion.reading.contents import unique
+from fusion.reading.stage import STAGE, stage_pose
+from spectra.attributes import flat_attrs, lookup, mapped, technique
+from spectra.axes import as_axis, dim_name
+from spectra.quiet import quiet
+from spectra.readers.items import Builders
+from spectra.readers.rosettasciio import renishaw, stage_readout
+from spectra.readers.rosettasciio.optical_axes import labspec, trivista
+from spectra.readers.rosettasciio.ripple import channels
+from spectra.readers.rosettasciio.truncation import require_whole
+from spectra.readers.rosettasciio.xml_entities import refuse_entities
+
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
+_CORRECTED: Final = {"jobinyvon": labspec, "ripple": channels, "trivista": trivista}
+
+Raw = dict[str, Any]
+
+
+def builders(path: Path, plugin: str) -> Builders:
+    """Return the items of a file by name.
+
+    Parameters
+    ----------
+    path : Path
+    plugin : str
+        Module of RosettaSciIO, e.g. ``"bruker"``.
+
+    Raises
+    ------
+    FileReadError
+        If the file is cut short, holds nothing, or the plugin cannot read it.
+    """
+    require_whole(path, plugin)
+    refuse_entities(path)
+    raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
+    if not raws:
+        reason = f"the {plugin} reader found no data in it"
+        raise FileReadError(path, reason, hint="copy it again, or see whether volumes.open knows it")
+    names = unique([_name(raw, path, plugin) for raw in raws])
+    main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
+    build = partial(_build_renishaw, raws[0]) if plugin == "renishaw" and raws else partial(_build, main, plugin)
+    return {name: partial(build, raw, name, path) for name, raw in zip(names, raws, strict=True)}
+
+
+def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
+    """Return the name of the variable and what its values are: counts are summed, intensities averaged.
+
+    Examples
+    --------
+    >>> variable_of(("y", "x", "energy"), np.dtype("uint8")), variable_of(("y", "x"), np.dtype("uint8"))
+    (('counts', 'sum'), ('image', 'mean'))
+    """
+    if technique("", dims) in ("image", "tilt series"):
+        return "image", "mean"
+    return ("counts", "sum") if "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")
+
+
+def labelled(
+    raw: Raw,
+    name: str,
+    *,
+    frame: str,
+    pose: fusion.Affine | None = None,
+    fixed: Mapping[str, Axis] | None = None,
+) -> xr.Dataset:
+    """Return a dictionary of RosettaSciIO as a labelled dataset.
+
+    Parameters
+    ----------
+    raw : dict
+        ``data`` and ``axes``, and perhaps ``metadata``, ``original_metadata`` and ``mapping``.
+    name : str
+        Becomes the title.
+    frame : str
+    pose : Affine, optional
+    fixed : mapping, optional
+        Position along the spatial dims that the data has not.
+
+    Raises
+    ------
+    UnitError, ConventionError
+        If an axis or the whole cannot be labelled.
+    """
+    original = raw.get("original_metadata") or {}
+    metadata = mapped(raw.get("metadata") or {}, original, raw.get("mapping") or {})
+    signal_type = str(lookup(metadata, "Signal", "signal_type") or "")
+    dims = tuple(dim_name(axis.get("name"), axis.get("units"), signal_type) for axis in raw["axes"])
+    repeated = sorted({dim for dim in dims if dims.count(dim) > 1})
+    if repeated:
+        raise ConventionError([f"{dim}: more than one axis of the file is called so" for dim in repeated])
+    axes: dict[str, Any] = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
+    data, colours = _colours(raw["data"])
+    if colours:
+        dims, axes = (*dims, "channel"), {**axes, "channel": colours}
+    variable, method = ("image", "mean") if colours else variable_of(dims, data.dtype)
+    unit = {"units": _quantity_unit(metadata, variable)}
+    attrs = flat_attrs(metadata, original, dims, colour=bool(colours))
+    return fusion.dataset(
+        {variable: (dims, data, unit)},
+        {**axes, **(fixed or {})},
+        name=name,
+        cell_methods=method,
+        pose=pose,
+        frame=frame,
+        attrs=attrs,
+    )
+
+
+def _build(main: Raw | None, plugin: str, raw: Raw, name: str, path: Path) -> xr.Dataset:
+    try:
+        frame, pose = _place(raw, main, plugin, path.stem, name)
+        return labelled(raw, name, frame=frame, pose=pose)
+    except (ConventionError, UnitError) as error:
+        raise FileReadError(path, f"item {name!r}: {error}") from error
+
+
+def _build_renishaw(main: Raw, raw: Raw, name: str, path: Path) -> xr.Dataset:
+    try:
+        place = renishaw.placed(raw, main, path)
+        return labelled(place.raw, name, frame=STAGE, pose=place.pose, fixed=place.fixed)
+    except (ConventionError, UnitError) as error:
+        raise FileReadError(path, f"item {name!r}: {error}") from error
+
+
+def _read(path: Path, plugin: str) -> list[Raw]:
+    reader = importlib.import_module(f"rsciio.{plugin}").file_reader
+    options, corrected = _OPTIONS.get(plugin, {}), _CORRECTED.get(plugin, _as_they_are)
+    with quiet("rsciio"):
+        try:
+            return corrected(list(reader(str(path), lazy=True, **options)), path)
+        except Exception:  # many plugins cannot read lazily, each says so in its own way
+            pass
+        try:
+            return corrected(list(reader(str(path), **options)), path)
+        except (FileReadError, MemoryError):
+            raise
+        except Exception as error:  # plugins fail with errors of every class on damaged files
+            hint = "copy it again, or correct its extension if it is of another format"
+            raise FileReadError(path, f"the {plugin} reader failed ({error})", hint=hint) from error
+
+
+def _as_they_are(raws: list[Raw], path: Path) -> list[Raw]:
+    return raws
+
+
+def _name(raw: Raw, path: Path, plugin: str) -> str:
+    title = str(lookup(raw.get("metadata"), "General", "title") or "")
+    if title:
+        return title
+    return "white light" if plugin == "renishaw" and raw["data"].dtype.names else path.stem
+
+
+def _place(raw: Raw, main: Raw | None, plugin: str, stem: str, name: str) -> tuple[str, fusion.Affine | None]:
+    """Return frame and pose: on the stage where the file tells its place, else in the frame of the map.
+
+    An image of the very field of the map lies with it; of another field it is not known where, unless the file counts
+    coordinates from the centre of one field for all.
+    """
+    said = stage_readout.read(raw.get("original_metadata") or {}, plugin)
+    field = _field(raw)
+    measured = all(axis.units != units.PIXEL for axis in field.values())
+    if said and said.central and measured:
+        return STAGE, stage_pose(said.stage, scan_rotation=said.scan_rotation)
+    if main is not None and raw is not main and not _same_field(raw, main):
+        return f"{stem} {name}", None
+    if said and measured:
+        return STAGE, stage_pose(said.stage, scan_rotation=said.scan_rotation, **_centre(raw))
+    if main is None or raw is main:
+        return stem, None
+    corner = {dim: (_step(field[dim]) - _step(_field(main)[dim])) / 2.0 * _um(field[dim]) for dim in field}
+    return stem, fusion.Affine.translation(**corner)
+
+
+def _same_field(raw: Raw, main: Raw) -> bool:
+    own, other = _field(raw), _field(main)
+    if not own or own.keys() != other.keys() or any(own[dim].units != other[dim].units for dim in own):
+        return False
+    sizes, spans = _sizes(raw), _sizes(main)
+    return all(
+        np.isclose(own[dim].offset, other[dim].offset)
+        and np.isclose(_step(own[dim]) * sizes[dim], _step(other[dim]) * spans[dim])
+        for dim in own
+    )
+
+
+def _centre(raw: Raw) -> dict[str, float]:
+    """Return the middle of the field in um."""
+    sizes, field = _sizes(raw), _field(raw)
+    ends = {dim: field[dim].centres(sizes[dim], units.LENGTH)[[0, -1]] for dim in "yx" if dim in field}
+    return {dim: float(values.mean()) for dim, values in ends.items()}
+
+
+def _field(raw: Raw) -> dict[str, Axis]:
+    named = ((_spatial(axis), axis) for axis in raw["axes"])
+    return {dim: axis for dim, record in named if dim and isinstance(axis := as_axis(dim, record), Axis)}
+
+
+def _sizes(raw: Raw) -> dict[str, int]:
+    return {_spatial(axis): int(axis["size"]) for axis in raw["axes"] if _spatial(axis)}
+
+
+def _spatial(record: Mapping[str, Any]) -> str:
+    try:
+        dim = dim_name(record.get("name"), record.get("units"))
+    except UnitError:
+        return ""
+    return dim if dim in SPATIAL else ""
+
+
+def _step(axis: Axis) -> float:
+    return axis.step if axis.step is not None else float("nan")
+
+
+def _um(axis: Axis) -> float:
+    return 1.0 if axis.units == units.PIXEL else units.convert_factor(axis.units, units.LENGTH)
+
+
+def _colours(data: Any) -> tuple[Any, list[str]]:
+    """Return an RGB record array as plain numbers with its colours last."""
+    if not data.dtype.names:
+        return data, []
+    names = list(data.dtype.names)
+    return np.stack([data[name] for name in names], axis=-1), names
+
+
+def _quantity_unit(metadata: Mapping[str, Any], variable: str) -> str:
+    """Return the unit that a quantity such as ``X-rays (Counts)`` names."""
+    if variable == "counts":
+        return "count"
+    quantity = str(lookup(metadata, "Signal", "quantity") or "")
+    text = quantity.rpartition("(")[2].rstrip(")").strip() if "(" in quantity else quantity
+    return "count" if text.lower() in ("counts", "count") else "1"

@@ -1,0 +1,141 @@
+"""Voltammograms by place, as scanning electrochemical cell microscopy (hopping mode) exports them: a table as text.
+
+The first line that is no comment (``#``) names the columns with their units, ``x (um), y (um), z (um), potential (V),
+current (nA)``; z, the height at which the tip stood, may be missing. Columns are parted by commas, semicolons or tabs.
+Each place of a complete grid has the same potentials in the same order. A cyclic voltammogram has several sweeps, and
+each of them, in which the potential rises or falls throughout, is an item of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+import fusion
+from fusion import units
+from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.model import Axis
+from spectra.readers.items import Builders
+
+_AGAIN: Final = "export the table again"
+_COLUMN: Final = re.compile(r"^\s*\"?(?P<name>[a-z]+)\s*[\(\[](?P<unit>[^)\]]+)[\)\]]\"?\s*$", re.IGNORECASE)
+_NEEDED: Final = ("x", "y", "potential", "current")
+Array = npt.NDArray[np.float64]
+
+
+class _Table(NamedTuple):
+    """Columns as (places, potentials), the places in rows of the grid, and their units."""
+
+    values: dict[str, Array]
+    units: dict[str, str]
+    shape: tuple[int, int]
+
+
+def is_table(path: Path) -> bool:
+    """Whether the first line that is no comment names a place, a potential and a current."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            first = next((line for line in stream if line.strip() and not line.startswith("#")), "")
+    except UnicodeDecodeError:
+        return False
+    return set(_NEEDED) <= set(_columns(first))
+
+
+def builders(path: Path) -> Builders:
+    """Return one item for each sweep; a table with a single sweep has the name of its file.
+
+    The format does not say how many places there are: a file that was cut exactly after a row of the grid opens with
+    the rows that are left.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    FileReadError
+        If a place is missing or there twice, if places have different potentials, or if the file ends within a line.
+    """
+    table = _read(path)
+    sweeps = _sweeps(table.values["potential"][0])
+    names = [path.stem] if len(sweeps) == 1 else [f"sweep {number}" for number in range(1, len(sweeps) + 1)]
+    return {name: partial(_build, path, table, sweep, name) for name, sweep in zip(names, sweeps, strict=True)}
+
+
+def _columns(line: str) -> dict[str, str]:
+    found = [_COLUMN.match(cell) for cell in re.split(r"[,;\t]", line)]
+    return {match["name"].lower(): match["unit"].strip() for match in found if match} if all(found) else {}
+
+
+def _read(path: Path) -> _Table:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if not lines[-1].endswith("\n"):
+        raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
+    header, *rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    said = _columns(header)
+    try:
+        numbers = np.loadtxt([re.sub(r"[;\t]", ",", row) for row in rows], delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise FileReadError(path, f"its table is damaged ({error})", hint=_AGAIN) from error
+    if not len(numbers) or numbers.shape[1] != len(said):
+        raise FileReadError(path, f"{numbers.shape} numbers for the columns {', '.join(said)}", hint=_AGAIN)
+    return _gridded(path, dict(zip(said, numbers.T, strict=True)), said)
+
+
+def _gridded(path: Path, columns: dict[str, Array], said: dict[str, str]) -> _Table:
+    """Bring the places into the rows of a grid; the order of the potentials at a place is that of the file."""
+    shape = (len(np.unique(columns["y"])), len(np.unique(columns["x"])))
+    places = shape[0] * shape[1]
+    order = np.lexsort((columns["x"], columns["y"]))
+    if len(order) % places:
+        reason = f"{len(order)} lines do not fill a grid of {shape[0]} x {shape[1]} places"
+        raise FileReadError(path, reason, hint="copy it again; each place needs the same potentials")
+    values = {name: column[order].reshape(places, -1) for name, column in columns.items()}
+    grid = np.meshgrid(np.unique(columns["x"]), np.unique(columns["y"]))
+    if any((values[name] != line.reshape(places, 1)).any() for name, line in zip("xy", grid, strict=True)):
+        reason = f"its places are not a grid of {shape[0]} x {shape[1]}: one is missing or there twice"
+        raise FileReadError(path, reason, hint="each place of the grid needs the same potentials")
+    if "z" in values and np.ptp(values["z"], axis=1).any():
+        raise FileReadError(path, "z changes within a place", hint="leave z out, or give the one of the contact")
+    if np.ptp(values["potential"], axis=0).any():
+        raise FileReadError(path, "the places have different potentials", hint="interpolate them to common ones")
+    if not np.diff(values["potential"][0]).all():
+        raise FileReadError(path, "the potential rests within a sweep", hint="leave out the lines of the rest")
+    return _Table(values, said, shape)
+
+
+def _sweeps(potential: Array) -> list[slice]:
+    """Return the stretches in which the potential rises or falls; the turning point belongs to the one before it."""
+    if len(potential) < 2:
+        return [slice(0, len(potential))]
+    turns = np.flatnonzero(np.diff(np.sign(np.diff(potential)))) + 2
+    bounds = [0, *turns.tolist(), len(potential)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
+
+
+def _build(path: Path, table: _Table, sweep: slice, name: str) -> xr.Dataset:
+    try:
+        return _labelled(table, sweep, name, path.stem)
+    except (ConventionError, UnitError) as error:
+        raise FileReadError(path, f"its columns are no voltammograms ({error})", hint=_AGAIN) from error
+
+
+def _labelled(table: _Table, sweep: slice, name: str, frame: str) -> xr.Dataset:
+    values, said = table.values, table.units
+    places = (*table.shape, -1)
+    current = values["current"][:, sweep].reshape(places)
+    variables: dict[str, tuple[Any, ...]] = {"current": (("y", "x", "potential"), current, {"units": said["current"]})}
+    if "z" in values:
+        height = values["z"][:, 0].reshape(table.shape) * units.convert_factor(said["z"], units.LENGTH)
+        variables["height"] = (("y", "x"), height, {"units": units.LENGTH})
+    axes = {dim: Axis(said[dim], values=np.unique(values[dim])) for dim in ("y", "x")}
+    axes["potential"] = Axis(said["potential"], values=values["potential"][0, sweep])
+    attrs = {"technique": "SECCM"}
+    return fusion.dataset(variables, axes, name=name, frame=frame, cell_methods="point", attrs=attrs)

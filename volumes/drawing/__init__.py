@@ -1,0 +1,1 @@
+"""VTK grids, three-dimensional and flat pictures."""

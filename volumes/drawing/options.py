@@ -1,0 +1,102 @@
+"""How a dataset is drawn, in three dimensions or flat, and what of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from fusion.conventions import check, spatial_dims
+from fusion.errors import DataError
+from volumes.drawing import layers
+from volumes.drawing.mesh import refuse_points, unlinked
+
+Style = Literal["volume", "slices", "both", "faces"]
+BACKGROUND: Final = "#0e1116"
+INK: Final = "#e8eaed"
+LINE: Final = 0.042
+"""Height of a line of the legend, as a share of the picture."""
+_LARGEST: Final = 24e6
+_WINDOW: Final = range(100, 10_001)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The options of `volumes.render`, which describes them.
+
+    Raises
+    ------
+    DataError
+        If neither PyVista nor matplotlib can draw with one, naming it and what it may be.
+    """
+
+    variable: str | None = None
+    style: Style = "volume"
+    components: Sequence[str | int] | None = None
+    colors: Sequence[str] | None = None
+    cmap: str = "gray"
+    opacity: float = 0.5
+    off_screen: bool | None = None
+    scale_bar: bool = True
+    axes: bool = True
+    window_size: tuple[int, int] = (1200, 900)
+
+    def __post_init__(self) -> None:
+        from matplotlib import colormaps
+
+        if self.style not in get_args(Style):
+            raise DataError(f"style is one of {', '.join(get_args(Style))}; received {self.style!r}")
+        if self.cmap not in colormaps:
+            raise DataError(
+                f"cmap is the name of a colour map of matplotlib, e.g. 'gray' or 'viridis'; received {self.cmap!r}"
+            )
+        if not 0.0 <= self.opacity <= 1.0:
+            raise DataError(f"opacity lies between 0 and 1; received {self.opacity!r}")
+        whole = [size for size in self.window_size if isinstance(size, (int, np.integer)) and size in _WINDOW]
+        if len(whole) != 2 or len(self.window_size) != 2:
+            limits = f"{_WINDOW.start} to {_WINDOW.stop - 1}"
+            raise DataError(f"window_size is a width and a height of {limits} pixels; received {self.window_size!r}")
+
+
+def drawable(ds: xr.Dataset) -> xr.Dataset:
+    """Return a dataset as it is drawn: judged, of a size that can be drawn at once.
+
+    Raises
+    ------
+    DataError
+        If it has no two spatial dims, is a single pixel, or holds points.
+    """
+    ds = check(unlinked(ds))
+    refuse_points(ds)
+    sizes = {dim: ds.sizes[dim] for dim in spatial_dims(ds)}
+    if len(sizes) < 2:
+        raise DataError(f"two or three spatial dims can be drawn; the dataset has {spatial_dims(ds)}")
+    if max(sizes.values()) < 2:
+        raise DataError(f"two pixels or more can be drawn; the dataset has the sizes {sizes}")
+    return thinned(ds)
+
+
+def selected(
+    ds: xr.Dataset, variable: str | None, components: Sequence[str | int] | None, colors: Sequence[str] | None
+) -> tuple[xr.DataArray | None, list[layers.Layer]]:
+    """Return either the array that is drawn by itself, or the layers that are mixed."""
+    if variable is not None and variable not in ds.data_vars:
+        raise DataError(f"no variable {variable!r} to draw; the dataset has {list(ds.data_vars)}")
+    grey_named = variable in ds and set(ds[variable].dims) == set(spatial_dims(ds))
+    if components is None and (grey_named or not layers.has_layers(ds, variable)):
+        array = layers.scalar(ds, variable)
+        named = layers.label_layers(array, colors)
+        return (None, named) if named else (array, [])
+    found = layers.layers(ds, None if grey_named else variable, components, colors)
+    return None, [layers.grey_layer(layers.scalar(ds, variable), found), *found] if grey_named else found
+
+
+def thinned(ds: xr.Dataset) -> xr.Dataset:
+    """Leave out every second voxel until the rest can be drawn at once."""
+    while np.prod([float(ds.sizes[dim]) for dim in spatial_dims(ds)]) > _LARGEST:
+        longest = max(spatial_dims(ds), key=lambda dim: ds.sizes[dim])
+        ds = ds.isel({longest: slice(None, None, 2)})
+    return ds

@@ -1,0 +1,199 @@
+"""Draw a dataset in three dimensions with PyVista."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from fusion.conventions import SPATIAL, spatial_dims
+from volumes.drawing import layers, opengl
+from volumes.drawing.annotations import add_box, add_color_bar, add_scale_bar
+from volumes.drawing.mesh import to_pyvista
+from volumes.drawing.options import BACKGROUND, INK, LINE, Look, Style, drawable, selected
+
+if TYPE_CHECKING:
+    import pyvista as pv
+
+
+def render(
+    ds: xr.Dataset,
+    *,
+    variable: str | None = None,
+    style: Style = "volume",
+    components: Sequence[str | int] | None = None,
+    colors: Sequence[str] | None = None,
+    cmap: str = "gray",
+    opacity: float = 0.5,
+    off_screen: bool | None = None,
+    scale_bar: bool = True,
+    axes: bool = True,
+    window_size: tuple[int, int] = (1200, 900),
+) -> pv.Plotter:
+    """Draw a volume, a map or a stack, seen from its first slice and its last row.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Two or three spatial dims. Nothing is drawn where a value is NaN, or where ``coverage`` is 0 for an array that
+        names it in ``ancillary_variables``.
+    variable : str, optional
+        What to draw: an array on the spatial dims in grey, labels in one colour each (without what is called
+        ``background`` or ``outside``), or an array with a ``component`` or ``channel`` dim in colours, a photograph
+        in its own. Left out, the components are drawn if there are any, else the channels, else the first array.
+    style : {"volume", "slices", "both", "faces"}
+        A cloud; three planes through the middle (of what the coloured arrays cover, if there are any); both; or the
+        outer faces, opaque. A 2-D dataset is always a plane.
+    components : sequence of str or int, optional
+        Names (or positions) of components, or of whole variables, to draw in colour, six at most. With a grey
+        `variable` named as well, they are mixed with it.
+    colors : sequence of str, optional
+        One colour for each component.
+    cmap : str, optional
+        Colour map of the array that is drawn without components.
+    opacity : float, optional
+        Opacity of the brightest voxels, from 0 to 1.
+    off_screen : bool, optional
+        Without a window. Left out, this depends on whether there is a display.
+    scale_bar, axes : bool, optional
+        A bar of round length, true in the plane of the screen; and a box with labelled ticks.
+    window_size : (int, int)
+        Width and height in pixels.
+
+    Returns
+    -------
+    pyvista.Plotter
+        Call ``show()`` or ``screenshot(path)``. More than 24 million voxels are thinned out for drawing.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to draw, or no OpenGL on this machine.
+    """
+    look = Look(variable, style, components, colors, cmap, opacity, off_screen, scale_bar, axes, window_size)
+    ds = drawable(ds)
+    grey, found = selected(ds, variable, components, colors)
+    opengl.require()
+    import pyvista as pv
+
+    plotter = pv.Plotter(off_screen=_no_display() if off_screen is None else off_screen, window_size=list(window_size))
+    plotter.background_color = pv.Color(BACKGROUND)
+    if grey is not None:
+        _draw_grey(plotter, ds, grey, look)
+    else:
+        _draw_layers(plotter, ds, found, look)
+    _finish(plotter, ds, len(layers.legend(found, INK)), look)
+    return plotter
+
+
+def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, look: Look) -> None:
+    values = array.astype(np.float32)
+    low, high = layers.window(values.values, *layers.PERCENTILES)
+    shown = ds.drop_vars(list(ds.data_vars)).assign(shown=values.assign_attrs(array.attrs))
+    title, unit = str(array.attrs.get("long_name", array.name)), str(array.attrs.get("units", "1"))
+    add_color_bar(plotter, title if unit == "1" else f"{title} / {unit}", look.cmap, (low, high), INK)
+    shade: dict[str, Any] = {"scalars": "shown", "cmap": look.cmap, "clim": (low, high), "show_scalar_bar": False}
+    for plane in _planes(shown, look.style, {}):
+        plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **shade)
+    if _is_cloud(shown, look.style):
+        filled = shown.assign(shown=shown["shown"].fillna(low))
+        grid = to_pyvista(filled)
+        plotter.add_volume(grid, opacity=_ramp(look.opacity), opacity_unit_distance=_depth(grid), **shade)
+
+
+def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[layers.Layer], look: Look) -> None:
+    rgba, covered = layers.mixed(found), layers.covered(found)
+    solid, cloud = rgba.copy(), rgba
+    solid[..., 3] = 255 * covered
+    cloud[..., 3] = _ramp(look.opacity).astype(np.uint8)[cloud[..., 3]]
+    for plane in _planes(_with_rgba(ds, solid), look.style, layers.focus(found)):
+        plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
+    if _is_cloud(ds, look.style):
+        grid = to_pyvista(_with_rgba(ds, cloud))
+        drawn: Any = plotter.add_volume(grid, scalars="shown")
+        # VTK takes the depth for the opacity of RGBA from its fourth component, which PyVista leaves at 1 um
+        drawn.prop.SetScalarOpacityUnitDistance(3, _depth(grid))
+    _add_legend(plotter, found)
+
+
+def _with_rgba(ds: xr.Dataset, rgba: Any) -> xr.Dataset:
+    bare = ds.drop_vars(list(ds.data_vars)).drop_vars("channel", errors="ignore")
+    shown = (*spatial_dims(ds), "channel"), rgba, {"cell_methods": "point", "grid_mapping": "pose"}
+    return bare.assign(shown=shown).assign_coords(channel=list("rgba"))
+
+
+def _ramp(opacity: float) -> Any:
+    """Return 256 opacities (0-255): nothing in the lowest quarter, then rising to `opacity`."""
+    level = np.clip((np.linspace(0.0, 1.0, 256) - 0.25) / 0.75, 0.0, 1.0)
+    return 255.0 * opacity * level**1.5
+
+
+def _depth(grid: pv.DataSet) -> float:
+    """Return the way through which an opacity counts once: a voxel's diagonal, in the units of the grid."""
+    return float(grid.length / np.mean(grid.dimensions))
+
+
+def _is_cloud(ds: xr.Dataset, style: Style) -> bool:
+    return style in ("volume", "both") and all(ds.sizes.get(dim, 1) > 1 for dim in SPATIAL)
+
+
+def _planes(ds: xr.Dataset, style: Style, focus: Mapping[str, int]) -> list[xr.Dataset]:
+    """Return three planes through the focus or the middle, the three faces that are seen, or the one plane of a map."""
+    dims = [dim for dim in spatial_dims(ds) if ds.sizes[dim] > 1]
+    if len(dims) < 3:
+        return [ds.squeeze(drop=False)]
+    if style == "faces":
+        return [ds.isel(z=0), ds.isel(y=-1), ds.isel(x=-1)]
+    return [ds.isel({dim: focus.get(dim, ds.sizes[dim] // 2)}) for dim in dims] if style != "volume" else []
+
+
+def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, look: Look) -> None:
+    unit = str(ds[spatial_dims(ds)[-1]].attrs["units"])
+    bounds = np.reshape(plotter.bounds, (3, 2))
+    _aim(plotter, bounds, lines)
+    if look.axes:
+        add_box(plotter, bounds, unit, INK)
+        plotter.renderer.ResetCameraClippingRange()
+    if look.scale_bar:
+        add_scale_bar(plotter, unit, INK)
+
+
+def _aim(plotter: pv.Plotter, bounds: Any, lines: int) -> None:
+    """Look with x to the right, a plane as an image is shown, a volume with its first slice on top.
+
+    Around the scene stays room for labels, colour bar, scale bar and the lines of the legend.
+    """
+    flat = bounds[2, 0] == bounds[2, 1]
+    towards = np.array([0.0, 0.0, -1.0] if flat else [0.45, 0.8, -0.55])
+    towards /= np.linalg.norm(towards)
+    up = np.array([0.0, -1.0, 0.0] if flat else [0.0, 0.0, -1.0])
+    right = np.cross(up, towards) / np.linalg.norm(np.cross(up, towards))
+    above = np.cross(towards, right)
+    half = (bounds[:, 1] - bounds[:, 0]) / 2
+    left_room, right_room = (0.16, 0.15) if flat else (0.13, 0.21)
+    low_room, high_room = 0.2, min(0.07 + LINE * lines, 0.24)
+    free = 1.0 - left_room - right_room, 1.0 - low_room - high_room
+    aspect = plotter.window_size[0] / plotter.window_size[1]
+    scale = max(np.abs(right) @ half / (free[0] * aspect), np.abs(above) @ half / free[1])
+    aside = (right_room - left_room) * aspect * right + (high_room - low_room) * above
+    camera = plotter.camera
+    camera.focal_point, camera.up = bounds.mean(axis=1) + scale * aside, above
+    camera.position = np.asarray(camera.focal_point) + 4.0 * np.linalg.norm(half) * towards
+    camera.parallel_projection = True
+    camera.parallel_scale = scale
+    plotter.renderer.ResetCameraClippingRange()
+
+
+def _add_legend(plotter: pv.Plotter, found: list[layers.Layer]) -> None:
+    """Name each colour and the value at which it is brightest."""
+    size = max(6, round(13 * plotter.window_size[1] / 900))
+    for i, (text, color) in enumerate(layers.legend(found, INK)):
+        plotter.add_text(text, position=(0.04, 0.94 - LINE * i), viewport=True, color=color, font_size=size)
+
+
+def _no_display() -> bool:
+    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

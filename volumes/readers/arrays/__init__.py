@@ -1,0 +1,1 @@
+"""Formats of no one instrument: TIFF, slices, HDF5, NetCDF, MATLAB."""

@@ -1,0 +1,137 @@
+"""HDF5 files, MATLAB 7.3 among them: named arrays, with dimension scales where the file has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusion import units
+from fusion.conventions import SIGNAL, SPATIAL
+from fusion.errors import FileReadError
+from fusion.files import hdf5
+from fusion.model import Axis
+from fusion.reading.metadata import text
+from volumes.readers import planes
+from volumes.readers.stored_array import Part, image_dims
+
+_LETTERS = {"c": "channel", "t": "time"}
+_BLOCK = 2**24
+
+
+def parts(path: Path) -> list[Part]:
+    """List the images and volumes of an HDF5 file; single numbers and lists are left out.
+
+    Links to other files are not followed, and a dataset whose values lie in another file is refused when it is
+    opened: either could hand out any file of this computer as pixels.
+    """
+    import h5py
+
+    found: list[Part] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and min(item.shape or (0,)) > 0:
+            part = _part(path, name, item)
+            if len(part.shape) > 1:
+                found.append(part)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def matlab_parts(path: Path) -> list[Part]:
+    """List the numeric arrays of a MATLAB 7.3 file, axes in the order in which MATLAB shows them.
+
+    Such a file stores its axes backwards; fields of structures are not listed.
+    """
+    return [_matlab(part) for part in parts(path) if "/" not in part.name]
+
+
+def _matlab(part: Part) -> Part:
+    shape = part.shape[::-1]
+    return Part(part.name, image_dims(len(shape)), shape, part.dtype, lambda: part.load().T, metadata=part.metadata)
+
+
+def _part(path: Path, name: str, dataset: Any) -> Part:
+    labels = [_LETTERS.get(label := str(dim.label).lower(), label) for dim in dataset.dims]
+    known = all(label in {*SPATIAL, *SIGNAL} for label in labels) and len(set(labels)) == len(labels)
+    kept = [i for i, size in enumerate(dataset.shape) if size > 1] if known else list(range(dataset.ndim))
+    shape = tuple(dataset.shape[i] for i in kept)
+    return Part(
+        name=name,
+        dims=tuple(labels[i] for i in kept) if known else image_dims(len(shape)),
+        shape=shape,
+        dtype=dataset.dtype,
+        load=partial(_load, path, name, shape),
+        axes=_axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {},
+        attrs=_attrs(dataset),
+        metadata=dict(dataset.attrs),
+    )
+
+
+def _attrs(dataset: Any) -> dict[str, str]:
+    unit = _text(dataset.attrs.get("units"))
+    return {"units": unit} if unit is not None and units.is_compatible(unit, unit) else {}
+
+
+def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
+    """Read the dimension scales that have a usable unit."""
+    axes = {}
+    for dim, attached in scales:
+        scale = attached[0] if len(attached) else None
+        unit = None if scale is None else _text(scale.attrs.get("units", scale.attrs.get("UNIT")))
+        wanted = units.LENGTH if dim in SPATIAL else SIGNAL[dim]
+        if scale is not None and dim not in ("channel", "component") and units.is_compatible(unit, wanted):
+            values = np.asarray(scale[()], dtype=float)
+            axes[dim] = Axis(str(unit), values=values) if values.ndim else Axis(str(unit), step=float(values))
+    return axes
+
+
+def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        dataset = file[name]
+        if "XOffset" in dataset.parent:
+            reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
+            raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
+        if hdf5.is_borrowed(dataset):
+            reason = f"the values of {name!r} lie in another file"
+            raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
+        if not planes.is_large(shape, dataset.dtype) or len(shape) < 3:
+            return np.asarray(dataset[()]).reshape(shape)
+        import dask.array as da
+
+        # many chunks of a file make one block: each block is a request to another process
+        chunks = da.core.normalize_chunks("auto", dataset.shape, _BLOCK, dataset.dtype, dataset.chunks)
+        stored = _Stored(path, name, dataset.shape, dataset.dtype)
+    return da.from_array(stored, chunks=chunks, name=False, asarray=False).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array of a file that is opened for each block, so that no handle outlives the dataset."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes, as dask asks for it."""
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> Any:
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            return file[self.name][index]
+
+
+def _text(value: Any) -> str | None:
+    return text(value) if isinstance(value, (bytes, str)) else None

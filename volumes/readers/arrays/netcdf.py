@@ -1,0 +1,117 @@
+"""NetCDF files of other programs: labelled already, so only units and order need to be brought to the conventions."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from fusion import units
+from fusion.conventions import SIGNAL, SPATIAL, spatial_dims
+from fusion.errors import FileReadError
+from fusion.files.netcdf import opened, saved
+from fusion.model import Axis
+from volumes.readers.stored_array import Part
+
+_SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
+
+
+def parts(path: Path) -> list[Part]:
+    """List the variables that have a y or an x axis; those of every dataset if `fusion.save` wrote the file."""
+    own = saved(path)
+    if own:
+        return [_own_part(name, array) for name, array in _own_arrays(own).items()]
+    with opened(path) as ds:
+        return [_part(path, str(key), ds[key]) for key in ds.data_vars if {"y", "x"} & set(ds[key].dims)]
+
+
+def own(path: Path, name: str | None = None) -> xr.Dataset | None:
+    """Return a dataset that `fusion.save` wrote, lazily; None if another program wrote the file.
+
+    A name is that of a dataset of the project, or of a variable as `parts` lists it, which then comes with the
+    variables that it names in ``ancillary_variables``.
+
+    Raises
+    ------
+    FileReadError
+        If the file is a project with several datasets and no name is given, or if it has none of that name.
+    """
+    nodes = saved(path)
+    if not nodes:
+        return None
+    arrays = _own_arrays(nodes)
+    if name in nodes:
+        return nodes[name]
+    if name in arrays:
+        node, _, variable = str(name).rpartition("/")
+        return _with_companions(nodes[node], variable)
+    if name is None and "" in nodes:
+        return nodes[""]
+    available = ", ".join(map(repr, [*filter(None, nodes), *arrays]))
+    if name is None:
+        raise FileReadError(path, f"a project with the datasets {available}", hint="choose one by name=")
+    raise FileReadError(path, f"it holds no {name!r}", hint=f"name one of {available}")
+
+
+def _own_arrays(nodes: dict[str, xr.Dataset]) -> dict[str, xr.DataArray]:
+    """Return the images and volumes, as ``dataset/variable`` where there are several datasets; spectra are left out."""
+    return {
+        f"{node}/{key}" if node else str(key): array
+        for node, ds in nodes.items()
+        for key, array in ds.data_vars.items()
+        if len(spatial_dims(array)) > 1 and not _SPECTRAL & set(array.dims) and array.dtype.kind in "iufb"
+    }
+
+
+def _own_part(name: str, array: xr.DataArray) -> Part:
+    axes = {str(dim): Axis(array[dim].attrs["units"], values=array[dim].values) for dim in spatial_dims(array)}
+    dims = tuple(str(dim) for dim in array.dims)
+    return Part(name=name, dims=dims, shape=array.shape, dtype=array.dtype, load=lambda: array.data, axes=axes)
+
+
+def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
+    linked = str(ds[variable].attrs.get("ancillary_variables", "")).split()
+    return ds[list(dict.fromkeys([variable, *(name for name in linked if name in ds.data_vars)]))]
+
+
+def _part(path: Path, name: str, array: xr.DataArray) -> Part:
+    dims = tuple(str(dim) for dim in array.dims)
+    spectral = sorted(_SPECTRAL & set(dims))
+    if spectral and "cell_methods" not in array.attrs:
+        reason = f"{name!r} has the spectral axis {spectral[0]!r} and does not say whether its values are counts"
+        raise FileReadError(path, reason, hint="open it with spectra.open")
+    known = all(dim in {*SPATIAL, *SIGNAL} for dim in dims)
+    return Part(
+        name=name,
+        dims=dims if known else None,
+        shape=array.shape,
+        dtype=array.dtype,
+        load=partial(_load, path, name),
+        axes=_axes(array),
+        labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
+        attrs=_attrs(array),
+        metadata=dict(array.attrs),
+    )
+
+
+def _axes(array: xr.DataArray) -> dict[str, Axis]:
+    axes = {}
+    for dim in array.dims:
+        unit = array[dim].attrs.get("units") if dim in array.coords else None
+        wanted = units.LENGTH if dim in SPATIAL else SIGNAL.get(str(dim), "1")
+        if dim not in ("channel", "component") and unit is not None and units.is_compatible(unit, wanted):
+            axes[str(dim)] = Axis(unit, values=array[dim].values)
+    return axes
+
+
+def _attrs(array: xr.DataArray) -> dict[str, Any]:
+    kept = {key: array.attrs[key] for key in ("units", "long_name", "cell_methods") if key in array.attrs}
+    if not units.is_compatible(kept.get("units"), kept.get("units", "1")):
+        kept.pop("units", None)
+    return kept
+
+
+def _load(path: Path, name: str) -> Any:
+    return opened(path)[name].data

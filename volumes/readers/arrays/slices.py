@@ -1,0 +1,202 @@
+"""Flat images (PNG, JPEG, BMP) and folders of slices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion.errors import FileReadError
+from fusion.frames import Affine
+from fusion.model import Axis
+from fusion.reading.lazy import by_rows
+from fusion.units import LENGTH
+from volumes.readers.arrays import tiff
+from volumes.readers.stored_array import IMAGE, Part
+
+_MODES: Final = {
+    "1": (np.uint8, ()), "L": (np.uint8, ()), "P": (np.uint8, ()), "I;16": (np.uint16, ()), "I;16B": (np.uint16, ()),
+    "I": (np.int32, ()), "F": (np.float32, ()), "LA": (np.uint8, ("grey", "alpha")),
+    "RGB": (np.uint8, ("red", "green", "blue")), "RGBA": (np.uint8, ("red", "green", "blue", "alpha")),
+}  # fmt: skip
+_STILL: Final = 1e-6
+_MISSING: Final = 1.9
+_SAME: Final = 0.01
+Array = npt.NDArray[np.float64]
+_SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+
+
+def parts(path: Path) -> list[Part]:
+    """List the one image of a flat image file; the values are those stored (indices, where there is a palette)."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode not in _MODES:
+            raise FileReadError(path, f"pixel mode {image.mode!r} is not read", hint="export it as grey or RGB")
+        dtype, names = _MODES[image.mode]
+        shape = (image.height, image.width, *([len(names)] if names else []))
+        metadata = {str(key): value for key, value in image.info.items() if isinstance(value, (str, int, float, tuple))}
+    dims = (*IMAGE, "channel") if names else IMAGE
+    labels = {"channel": names} if names else {}
+    return [Part("", dims, shape, np.dtype(dtype), partial(_load, path), labels=labels, metadata=metadata)]
+
+
+def folder(path: Path) -> list[Part]:
+    """List the one stack of a folder that holds a slice per file, in the order of the numbers in their names.
+
+    The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused. Where
+    the slices tell the place of the stage (`volumes.readers.electrons.sem`) and it went along their normal only, these
+    are their z, uneven as they are; two slices at one z, a step as if one were missing, or pixels of other sizes are
+    doubted.
+    """
+    files = _slices(path)
+    stamps, slices = [], []
+    for file in files:
+        with _named(file):
+            stamps.append(_stamp(file))
+            slices.append(_slice(file))
+    first = slices[0]
+    for file, other in zip(files, slices, strict=True):
+        if (other.shape, other.dtype, other.dims) != (first.shape, first.dtype, first.dims):
+            reason = f"{other.shape} {other.dtype} where {files[0].name} is {first.shape} {first.dtype}"
+            raise FileReadError(file, reason, hint="a stack needs slices of one shape and type")
+    pose, z, doubts = _placed(slices)
+    return [
+        Part(
+            name="",
+            dims=("z", *(first.dims or ())),
+            shape=(len(files), *first.shape),
+            dtype=first.dtype,
+            load=partial(_stack, files, slices, stamps),
+            axes={**first.axes, **z},
+            labels=first.labels,
+            about=first.about,
+            pose=pose,
+            frame=first.frame if pose else "",
+            doubts={**first.doubts, **doubts, **_resized(files, slices)},
+            metadata={"slices": [file.name for file in files], "first slice": first.metadata},
+        )
+    ]
+
+
+def natural(path: Path) -> list[Any]:
+    """Return a sort key by which ``slice 10`` comes after ``slice 9``."""
+    return [int(piece) if piece.isdigit() else piece.lower() for piece in re.split(r"(\d+)", path.name)]
+
+
+def _slices(path: Path) -> list[Path]:
+    files = [file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
+    kinds = sorted({file.suffix.lower() for file in files})
+    if len(kinds) != 1:
+        found = f"it holds {', '.join(kinds)}" if kinds else "it holds no image"
+        accepted = f"a stack is a folder of {', '.join(_SUFFIXES)} files of one kind"
+        raise FileReadError(path, f"{found}; {accepted}", hint="move the other files away")
+    files.sort(key=natural)
+    _require_unbroken(path, files)
+    return files
+
+
+def _require_unbroken(path: Path, files: list[Path]) -> None:
+    """Refuse a series 1, 2, 4; numbers that mean something else (times, heights) rarely step by one."""
+    numbers = [int((re.findall(r"\d+", file.stem) or [-1])[-1]) for file in files]
+    steps = np.diff(numbers)
+    gaps = np.flatnonzero(steps > 1)
+    if gaps.size and np.median(steps) == 1 and steps.min() == 1:
+        before, after = files[gaps[0]].name, files[gaps[0] + 1].name
+        raise FileReadError(
+            path, f"a slice is missing between {before} and {after}", hint="add it, or number the files without a gap"
+        )
+
+
+def _placed(slices: list[Part]) -> tuple[Affine | None, dict[str, Axis], dict[str, str]]:
+    """Return the pose of the first slice, the z of all in its coordinates, and why these are not to be believed."""
+    poses = [part.pose for part in slices if part.pose is not None]
+    if len(poses) < len(slices):
+        return None, {}, {}
+    moves = np.array([(poses[0].inverse() @ pose).matrix for pose in poses])
+    depths = moves[:, 0, 3].copy()
+    moves[:, 0, 3] = 0.0
+    if not np.allclose(moves, np.eye(4), atol=_STILL):
+        return None, {}, {}
+    if np.ptp(depths) <= _STILL:
+        return poses[0], {}, {}
+    return poses[0], {"z": Axis(LENGTH, values=depths)}, _uneven(depths)
+
+
+def _resized(files: list[Path], slices: list[Part]) -> dict[str, str]:
+    """Return why a pixel size is not to be believed: another slice tells another one."""
+    doubts = {}
+    for dim in IMAGE:
+        told = [(file.name, part.axes[dim].centres(2, LENGTH)) for file, part in zip(files, slices, strict=True)
+                if dim in part.axes]  # fmt: skip
+        steps = [float(abs(np.diff(centres)[0])) for _, centres in told]
+        if steps and max(steps) > (1 + _SAME) * min(steps):
+            least, most = int(np.argmin(steps)), int(np.argmax(steps))
+            doubts[dim] = (
+                f"its slices differ in pixel size along {dim}: {told[least][0]} has {steps[least]:g} um, "
+                f"{told[most][0]} has {steps[most]:g} um"
+            )
+    return doubts
+
+
+def _uneven(depths: Array) -> dict[str, str]:
+    steps = np.diff(depths) * np.sign(depths[-1] - depths[0])
+    if steps.min() <= _STILL:
+        at = int(steps.argmin())
+        return {"z": f"its slices {at} and {at + 1} were taken at one stage z, or in another order than their numbers"}
+    if steps.max() > _MISSING * np.median(steps):
+        at = int(steps.argmax())
+        return {"z": f"a slice seems to be missing between {at} and {at + 1}: the stage went {steps[at]:g} um"}
+    return {}
+
+
+def _slice(path: Path) -> Part:
+    found = tiff.parts(path) if path.suffix.lower().startswith(".tif") else parts(path)
+    if len(found) != 1 or "z" in (found[0].dims or ()):
+        raise FileReadError(path, "a slice of a stack holds more than one page", hint="open the file by itself")
+    return found[0]
+
+
+def _stack(files: list[Path], slices: list[Part], stamps: list[tuple[int, int]]) -> Any:
+    first = slices[0]
+    return by_rows(lambda row: _checked(files[row], slices[row], stamps[row]), len(files), first.shape, first.dtype)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what differs if a slice was written again."""
+    said = path.stat()
+    return said.st_size, said.st_mtime_ns
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say in an error which slice it was."""
+    try:
+        yield
+    except FileReadError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again") from error
+
+
+def _checked(path: Path, part: Part, stamp: tuple[int, int]) -> Any:
+    with _named(path):
+        if _stamp(path) != stamp:
+            raise FileReadError(path, "the slice has changed since the stack was opened", hint="open the stack again")
+        values = part.load()
+    if values.shape != part.shape:
+        raise FileReadError(path, f"shape {values.shape} where {part.shape} was seen before", hint="open it again")
+    return values
+
+
+def _load(path: Path) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image).astype(_MODES[image.mode][0], copy=False)

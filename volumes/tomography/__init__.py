@@ -1,0 +1,1 @@
+"""How projections sit on a volume."""
