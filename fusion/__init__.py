@@ -1,34 +1,68 @@
 """fusion: the common ground. Labelled datasets, frames, registration, resampling, fused results and storage."""
 
-from fusion.conventions import check as check
-from fusion.errors import ConspectusError as ConspectusError
-from fusion.errors import ConventionError as ConventionError
-from fusion.errors import DataError as DataError
-from fusion.errors import FileReadError as FileReadError
-from fusion.errors import FrameError as FrameError
-from fusion.errors import RegistrationError as RegistrationError
-from fusion.errors import StoreError as StoreError
-from fusion.errors import StrayCountsWarning as StrayCountsWarning
-from fusion.errors import TruncatedFileWarning as TruncatedFileWarning
-from fusion.errors import UnitError as UnitError
-from fusion.files.store import load as load
-from fusion.files.store import save as save
-from fusion.frames import Affine as Affine
-from fusion.frames import between as between
-from fusion.frames import get_pose as get_pose
-from fusion.frames import locate as locate
-from fusion.frames import set_pose as set_pose
-from fusion.fused.abundances import fuse as fuse
-from fusion.fused.abundances import spectrum as spectrum
-from fusion.fused.abundances import window as window
-from fusion.isolation.sandbox import limits as limits
-from fusion.model import Axis as Axis
-from fusion.model import dataset as dataset
-from fusion.model import set_pixel_size as set_pixel_size
-from fusion.registration.landmarks import Registration as Registration
-from fusion.registration.landmarks import register_landmarks as register_landmarks
-from fusion.resampling.projection import backproject as backproject
-from fusion.resampling.projection import project as project
-from fusion.resampling.resample import resample as resample
-from fusion.specimens.phantom import phantom as phantom
-from fusion.techniques.compatibility import compatible as compatible
+from fusion import techniques
+from fusion.affine import Affine
+from fusion.conventions import check
+from fusion.errors import (
+    ConspectusError,
+    ConventionError,
+    DataError,
+    FileReadError,
+    FrameError,
+    RegistrationError,
+    StoreError,
+    StrayCountsWarning,
+    TruncatedFileWarning,
+    UnitError,
+)
+from fusion.files.store import load, save
+from fusion.frames import between, get_pose, locate, set_pose
+from fusion.fused.abundances import fuse, spectrum, window
+from fusion.isolation.sandbox import limits
+from fusion.model import Axis, dataset, set_pixel_size
+from fusion.registration.landmarks import register_landmarks
+from fusion.registration.result import Registration
+from fusion.resampling.projection import backproject, project
+from fusion.resampling.resample import resample
+from fusion.specimens.phantom import phantom
+from fusion.techniques.compatibility import compatible
+
+__all__ = [
+    "Affine",
+    "Axis",
+    "ConspectusError",
+    "ConventionError",
+    "DataError",
+    "FileReadError",
+    "FrameError",
+    "Registration",
+    "RegistrationError",
+    "StoreError",
+    "StrayCountsWarning",
+    "TruncatedFileWarning",
+    "UnitError",
+    "backproject",
+    "between",
+    "check",
+    "compatible",
+    "dataset",
+    "fuse",
+    "get_pose",
+    "limits",
+    "load",
+    "locate",
+    "phantom",
+    "project",
+    "register_landmarks",
+    "resample",
+    "save",
+    "set_pixel_size",
+    "set_pose",
+    "spectrum",
+    "techniques",
+    "window",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

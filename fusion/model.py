@@ -11,9 +11,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import units
+from fusion.affine import Affine
 from fusion.conventions import LONG_NAMES, SIGNAL, SPATIAL, check, spatial_dims, title
 from fusion.errors import ConventionError, DataError, UnitError
-from fusion.frames import Affine, set_pose
+from fusion.frames import set_pose
 
 Array = npt.NDArray[np.float64]
 VariableLike: TypeAlias = tuple[Any, ...] | xr.DataArray | xr.Variable

@@ -15,8 +15,6 @@ from typing import Any, TypedDict
 import xarray as xr
 
 from fusion import units
-from fusion.files.store import wrote
-from fusion.frames import get_pose, set_pose
 
 _PACKAGES = ("conspectus", "numpy", "xarray", "hyperspy", "rosettasciio")
 
@@ -79,36 +77,6 @@ def record(
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({_summary(entry['parameters'])})"
     history = [*filter(None, [str(ds.attrs.get("history", ""))]), line]
     return ds.assign_attrs(history="\n".join(history), provenance=json.dumps(_merged(known, new)))
-
-
-def opened(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: str | PathLike[str]) -> xr.Dataset:
-    """Return a dataset as a reader hands it out: with its file on record, in a frame of that file alone.
-
-    Two files may both speak of a stage, or have one name, and yet lie in different places. The frame of a file
-    therefore carries its name and the beginning of its sha256; what one file holds shares it. A dataset that this
-    project saved keeps the frame that it was given.
-
-    Parameters
-    ----------
-    ds : Dataset
-        In a frame that is named within its file.
-    reader : str
-        Name of the function that opened it.
-    parameters : mapping
-        How it was opened.
-    path : path-like
-        The file, or folder of slices.
-
-    Returns
-    -------
-    Dataset
-    """
-    recorded = record(ds, reader, parameters, inputs=[path])
-    if wrote(path):
-        return recorded
-    pose, frame = get_pose(ds)
-    mark = f"{Path(path).name} {read(recorded)['inputs'][-1]['sha256'][:8]}"
-    return set_pose(recorded, pose, mark if frame == Path(path).stem else f"{frame} of {mark}")
 
 
 def prepare() -> None:

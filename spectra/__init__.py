@@ -1,40 +1,72 @@
 """spectra: everything with a spectral axis. Files, HyperSpy, cleaning, decomposition, lines, composition."""
 
-from fusion.reading.contents import Content as Content
-from spectra.bridge.signals import from_hyperspy as from_hyperspy
-from spectra.bridge.signals import learning_results as learning_results
-from spectra.bridge.signals import to_hyperspy as to_hyperspy
-from spectra.cleaning.baselines import baseline as baseline
-from spectra.cleaning.calibration import calibrate as calibrate
-from spectra.cleaning.chain import clean as clean
-from spectra.cleaning.chain import cleaning_steps as cleaning_steps
-from spectra.cleaning.channels import faulty_channels as faulty_channels
-from spectra.cleaning.channels import fill_channels as fill_channels
-from spectra.cleaning.channels import mask_channels as mask_channels
-from spectra.cleaning.regions import crop as crop
-from spectra.cleaning.regions import region as region
-from spectra.cleaning.scaling import clip as clip
-from spectra.cleaning.scaling import normalise as normalise
-from spectra.cleaning.smoothing import smooth as smooth
-from spectra.cleaning.spikes import despike as despike
-from spectra.decomposition.bootstrap import bootstrap as bootstrap
-from spectra.decomposition.cluster import cluster as cluster
-from spectra.decomposition.decompose import Method as Method
-from spectra.decomposition.decompose import decompose as decompose
-from spectra.decomposition.joint import decompose_jointly as decompose_jointly
-from spectra.decomposition.rank import count_components as count_components
-from spectra.decomposition.stability import stability as stability
-from spectra.decomposition.unmix import unmix as unmix
-from spectra.drawing.decompositions import plot as plot
-from spectra.drawing.decompositions import scree as scree
-from spectra.drawing.decompositions import similarities as similarities
-from spectra.lines.candidates import Candidate as Candidate
-from spectra.lines.candidates import identify as identify
-from spectra.lines.elements import Element as Element
-from spectra.lines.elements import find_elements as find_elements
-from spectra.lines.fit import fit_lines as fit_lines
-from spectra.lines.maps import band_map as band_map
-from spectra.lines.maps import line_map as line_map
-from spectra.lines.quantify import quantify as quantify
-from spectra.readers.opening import contents as contents
-from spectra.readers.opening import open as open
+from fusion.reading.contents import Content
+from spectra.bridge.signals import from_hyperspy, learning_results, to_hyperspy
+from spectra.cleaning.baselines import baseline
+from spectra.cleaning.calibration import calibrate
+from spectra.cleaning.chain import clean, cleaning_steps
+from spectra.cleaning.channels import faulty_channels, fill_channels, mask_channels
+from spectra.cleaning.regions import crop, region
+from spectra.cleaning.scaling import clip, normalise
+from spectra.cleaning.smoothing import smooth
+from spectra.cleaning.spikes import despike
+from spectra.decomposition.bootstrap import bootstrap
+from spectra.decomposition.cluster import cluster
+from spectra.decomposition.decompose import Method, decompose
+from spectra.decomposition.joint import decompose_jointly
+from spectra.decomposition.rank import count_components
+from spectra.decomposition.stability import stability
+from spectra.decomposition.unmix import unmix
+from spectra.drawing.decompositions import plot
+from spectra.drawing.diagnostics import scree, similarities
+from spectra.lines.candidates import Candidate, identify
+from spectra.lines.elements import Element, find_elements
+from spectra.lines.fit import fit_lines
+from spectra.lines.maps import band_map, line_map
+from spectra.lines.quantify import quantify
+from spectra.readers.opening import contents, open
+
+__all__ = [
+    "Candidate",
+    "Content",
+    "Element",
+    "Method",
+    "band_map",
+    "baseline",
+    "bootstrap",
+    "calibrate",
+    "clean",
+    "cleaning_steps",
+    "clip",
+    "cluster",
+    "contents",
+    "count_components",
+    "crop",
+    "decompose",
+    "decompose_jointly",
+    "despike",
+    "faulty_channels",
+    "fill_channels",
+    "find_elements",
+    "fit_lines",
+    "from_hyperspy",
+    "identify",
+    "learning_results",
+    "line_map",
+    "mask_channels",
+    "normalise",
+    "open",
+    "plot",
+    "quantify",
+    "region",
+    "scree",
+    "similarities",
+    "smooth",
+    "stability",
+    "to_hyperspy",
+    "unmix",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

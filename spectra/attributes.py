@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import numpy as np
+
 from fusion.reading.metadata import as_json, plain, text
 
 _TECHNIQUES: Final[Mapping[str, str]] = {
@@ -138,3 +140,16 @@ def _acquisition_time(metadata: Mapping[str, Any]) -> str | None:
     general = metadata.get("General", {})
     parts = [str(general[key]) for key in ("date", "time") if general.get(key)]
     return "T".join(parts) if len(parts) == 2 else None
+
+
+def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
+    """Return the name of the variable and what its values are: counts are summed, intensities averaged.
+
+    Examples
+    --------
+    >>> variable_of(("y", "x", "energy"), np.dtype("uint8")), variable_of(("y", "x"), np.dtype("uint8"))
+    (('counts', 'sum'), ('image', 'mean'))
+    """
+    if technique("", dims) in ("image", "tilt series"):
+        return "image", "mean"
+    return ("counts", "sum") if "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,3 +25,10 @@ def quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def register_exspy() -> None:
+    """Let eXspy register its signal classes; HyperSpy's complaint about how it imports them is not the user's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Importing `Lazy")
+        import exspy.signals  # noqa: F401

@@ -161,13 +161,70 @@ def test_no_file_is_longer_than_500_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_the_map_of_the_house_names_each_room_once(package: str) -> None:
+def rooms(package: str) -> dict[str, set[str]]:
+    """Return what ARCHITECTURE.md lets each room of a package import beside the root of that package."""
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     table = page.partition(f"\n### {package}\n")[2].partition("\n##")[0]
-    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    rooms = [file.parent.name for file in (ROOT / package).glob("*/__init__.py")]
-    assert sorted(named) == sorted(rooms)
+    rows = re.findall(r"^\| (`\w+`|root) \|.*\| ([^|]*) \|$", table.replace("| |", "|  |"), re.MULTILINE)
+    return {name.strip("`"): set(re.findall(r"`(\w+)`", allowed)) for name, allowed in rows}
+
+
+def room(module: str) -> str:
+    """Return the room in which a module of the house lies."""
+    package, _, rest = module.partition(".")
+    name = rest.partition(".")[0]
+    return name if (ROOT / package / name / "__init__.py").exists() and name else "root"
+
+
+def module_of(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_map_of_the_house_names_each_room_once(package: str) -> None:
+    folders = [file.parent.name for file in (ROOT / package).glob("*/__init__.py")]
+    assert sorted(rooms(package)) == sorted([*folders, "root"])
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_room_imports_what_the_map_allows(package: str) -> None:
+    allowed = rooms(package)
+    inside = [entry for entry in imports() if entry.file.startswith(f"{package}/") and entry.top == package]
+    inside = [entry for entry in inside if entry.file != f"{package}/__init__.py" and is_module(entry.module)]
+    wrong = [
+        e for e in inside if room(e.module) not in {room(module_of(e.file)), "root", *allowed[room(module_of(e.file))]}
+    ]
+    assert wrong == []
+
+
+def test_the_map_allows_no_circle_of_rooms() -> None:
+    from graphlib import TopologicalSorter
+
+    for package in PACKAGES:
+        graph = {name: allowed - {"root"} for name, allowed in rooms(package).items()}
+        assert list(TopologicalSorter(graph).static_order())
+
+
+def test_a_room_is_a_docstring_and_no_import() -> None:
+    for init in (file for package in PACKAGES for file in (ROOT / package).glob("*/**/__init__.py")):
+        body = ast.parse(init.read_text(encoding="utf-8")).body
+        if init != ROOT / "fusion" / "techniques" / "__init__.py":
+            assert len(body) == 1, init
+        assert isinstance(body[0], ast.Expr), init
+        assert isinstance(body[0].value, ast.Constant), init
+
+
+def test_no_room_hides_a_public_function() -> None:
+    for package in PACKAGES:
+        public_names = set(importlib.import_module(package).__all__)
+        folders = {init.parent.name for init in (ROOT / package).glob("*/**/__init__.py")} - {"techniques"}
+        assert not public_names & folders, package
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_dir_shows_the_public_names(package: str) -> None:
+    module = importlib.import_module(package)
+    assert dir(module) == sorted(module.__all__)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -200,8 +257,12 @@ def public() -> list[tuple[str, object]]:
 def test_the_tables_of_contents_hold_names_and_nothing_else() -> None:
     for package in PACKAGES:
         tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
-        body = [node for node in tree.body if not isinstance(node, ast.ImportFrom)]
-        assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body), package
+        _docstring, *body = [ast.unparse(node) for node in tree.body if not isinstance(node, ast.ImportFrom)]
+        listing, shown = body
+        assert listing.startswith("__all__ = ["), package
+        assert shown == "def __dir__() -> list[str]:\n    return __all__", package
+        imported = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+        assert sorted(imported) == ast.literal_eval(listing.partition(" = ")[2]), package
 
 
 @pytest.mark.parametrize(("name", "item"), public(), ids=[name for name, _ in public()])

@@ -16,7 +16,7 @@ import spectra
 from fusion import Affine, Axis
 from fusion.conventions import SIGNAL
 from fusion.specimens import measured as registry
-from spectra.bridge.signals import register_exspy
+from spectra.quiet import register_exspy
 from spectra.readers import formats
 
 UNITS = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import fusion
 from fusion import Affine
-from fusion.frames import skew
+from fusion.affine import skew
 
 entries = st.floats(-2.0, 2.0, allow_nan=False, allow_subnormal=False)
 places = st.lists(st.tuples(*[st.floats(-1e3, 1e3)] * 3), min_size=1, max_size=5).map(np.array)

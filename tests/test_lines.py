@@ -8,9 +8,9 @@ import pytest
 import fusion
 import spectra
 from fusion import Axis, DataError
-from spectra.bridge.signals import register_exspy
 from spectra.lines.bands import raman_bands
 from spectra.lines.xrays import family, width, xray_line, xray_lines
+from spectra.quiet import register_exspy
 
 RNG = np.random.default_rng(7)
 ENERGY = 0.01 * np.arange(10, 2000)

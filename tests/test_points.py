@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import fusion
 import volumes
+from fusion.affine import Affine
 from fusion.errors import ConspectusError, ConventionError, DataError, FileReadError, UnitError
-from fusion.frames import Affine, get_pose
+from fusion.frames import get_pose
 from fusion.model import Axis, dataset
 
 TITLES = (

@@ -12,6 +12,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
+from fusion.reading.frame_of_file import from_file
 
 
 def image(name: str = "sem") -> xr.Dataset:
@@ -118,7 +119,7 @@ def test_the_record_survives_resampling_and_the_file(tmp_path: Path) -> None:
 def opened(path: Path, content: bytes, name: str, frame: str) -> xr.Dataset:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
-    return provenance.opened(fusion.set_pose(image(name), fusion.Affine.identity(), frame), "open", {}, path)
+    return from_file(fusion.set_pose(image(name), fusion.Affine.identity(), frame), "open", {}, path)
 
 
 def test_two_files_share_no_frame_even_under_one_name(tmp_path: Path) -> None:
@@ -134,4 +135,4 @@ def test_two_files_share_no_frame_even_under_one_name(tmp_path: Path) -> None:
 
 def test_what_this_project_saved_keeps_its_frame(tmp_path: Path) -> None:
     path = fusion.save(provenance.record(image(), "scan"), tmp_path / "sem.nc")
-    assert fusion.get_pose(provenance.opened(fusion.load(path), "open", {}, path))[1] == "stage"
+    assert fusion.get_pose(from_file(fusion.load(path), "open", {}, path))[1] == "stage"

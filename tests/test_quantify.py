@@ -8,8 +8,8 @@ import xarray as xr
 import fusion
 import spectra
 from fusion import Axis, DataError, provenance
-from spectra.bridge.signals import register_exspy
 from spectra.lines.xrays import channel_edges, profile, xray_line
+from spectra.quiet import register_exspy
 
 LINES = {"Al_Ka": 0.98, "Cr_Ka": 1.32, "Ni_Ka": 1.60}
 DOSE = {"beam_current": 1.2, "live_time": 0.05}

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fusion
-from fusion.registration.landmarks import Model, register_landmarks
+from fusion.registration.landmarks import register_landmarks
+from fusion.registration.result import Model
 
 GENERAL = fusion.Affine.translation(1.0, -2.0, 3.0) @ fusion.Affine.rotation(37.0, axis=(1.0, 0.2, -0.4))
 TRUTHS: dict[Model, fusion.Affine] = {

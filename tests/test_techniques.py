@@ -14,7 +14,8 @@ from conspectus import cli
 from conspectus.pages import techniques as page
 from fusion import compatible
 from fusion.conventions import SIGNAL
-from fusion.techniques.catalogue import COLORS, HARM, NEEDS, Quantity, Technique, find, length, one, references, table
+from fusion.display import length
+from fusion.techniques.catalogue import COLORS, HARM, NEEDS, Quantity, Technique, find, one, references, table
 from fusion.techniques.chart import chart
 from fusion.techniques.compatibility import rank
 from spectra import attributes

@@ -14,9 +14,9 @@ import spectra
 import volumes
 from fusion import units
 from fusion.conventions import SPATIAL
+from fusion.display import length
 from fusion.errors import ConspectusError, FileReadError
 from fusion.reading.contents import Content
-from fusion.techniques.catalogue import length
 
 NOT_TOLD: Final = "not told"
 MANY: Final = 16

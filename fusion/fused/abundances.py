@@ -11,9 +11,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
+from fusion.affine import Affine
 from fusion.conventions import SPATIAL, check, signal_dim, spatial_dims, stderr_name, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import Affine, between
+from fusion.frames import between
 from fusion.resampling.blocks import Method
 from fusion.resampling.resample import COVERAGE, resample
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import xarray as xr
 
 UNREADABLE = "unreadable"
 
@@ -84,3 +86,6 @@ def unique(names: Iterable[str], join: str = " ") -> list[str]:
         counts[name] = counts.get(name, 0) + 1
         found.append(name if counts[name] == 1 else f"{name}{join}{counts[name]}")
     return found
+
+
+Builders: TypeAlias = Mapping[str, Callable[[], xr.Dataset]]

@@ -6,6 +6,7 @@ import os
 import stat
 from os import PathLike
 from pathlib import Path
+from typing import TypeAlias
 
 from fusion.errors import FileReadError
 
@@ -48,3 +49,6 @@ def _seen_from(place: Path) -> str:
         return f", seen from {Path.cwd()}"
     except FileNotFoundError:
         return "; the working directory is gone"
+
+
+PathArg: TypeAlias = str | PathLike[str]

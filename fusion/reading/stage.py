@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from fusion.frames import Affine
+from fusion.affine import Affine
 
 STAGE: Final = "stage"
 _ABOUT_X: Final = (0.0, 0.0, 1.0)

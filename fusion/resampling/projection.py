@@ -13,9 +13,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
+from fusion.affine import Affine
 from fusion.conventions import SPATIAL, check, kind, spacing, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, Affine, between, get_pose, set_pose
+from fusion.frames import POSE, between, get_pose, set_pose
 from fusion.model import require_lengths
 from fusion.resampling.blocks import Method
 

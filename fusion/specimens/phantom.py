@@ -10,9 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
+from fusion.affine import Affine
 from fusion.conventions import check
 from fusion.errors import DataError
-from fusion.frames import Affine, set_pose
+from fusion.frames import set_pose
 from fusion.model import Axis, dataset
 
 Vector = npt.NDArray[np.float64]

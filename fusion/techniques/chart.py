@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Final
 
-from fusion.techniques.catalogue import COLORS, Technique, length, table
+from fusion.display import length
+from fusion.techniques.catalogue import COLORS, Technique, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from fusion.techniques.catalogue import HARM, Technique, length, one
+from fusion.display import length
+from fusion.techniques.catalogue import HARM, Technique, one
 
 _FEW: Final = 30
 _MARKED: Final = HARM.index("marked")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from fusion.variables import main_variable
 from spectra.attributes import flat_attrs, lookup
 from spectra.bridge import learning
 from spectra.bridge.axes import NODE, axes_of, axis_out, converted, coordinate, dims_of, record
-from spectra.quiet import quiet
+from spectra.quiet import quiet, register_exspy
 from spectra.readers.rosettasciio.adapter import labelled
 
 _GIVEN: Final = "hyperspy"
@@ -248,13 +247,6 @@ def _variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
     if name is None and len(ds.data_vars) == 1:
         return next(iter(ds.data_vars.values()))
     return main_variable(ds, name)
-
-
-def register_exspy() -> None:
-    """Let eXspy register its signal classes; HyperSpy's complaint about how it imports them is not the user's."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Importing `Lazy")
-        import exspy.signals  # noqa: F401
 
 
 def _signal_dims(array: xr.DataArray, given: Mapping[str, Any]) -> tuple[str, ...]:

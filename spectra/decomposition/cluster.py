@@ -14,8 +14,9 @@ from fusion import provenance
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
 from fusion.variables import real_variable
-from spectra.decomposition.unfolding import Problem, Weighting, labelled, problem, require_components, restored
+from spectra.decomposition.unfolding import labelled, problem, require_components, restored
 from spectra.factorisation.factors import singular
+from spectra.factorisation.problem import Problem, Weighting
 from spectra.factorisation.sparse import Array
 
 Labels: TypeAlias = npt.NDArray[np.int64]

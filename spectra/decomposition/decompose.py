@@ -18,19 +18,12 @@ from fusion import provenance
 from fusion.conventions import kind, signal_dim, spatial_dims
 from fusion.errors import DataError, StrayCountsWarning
 from fusion.variables import real_variable
-from spectra.decomposition.unfolding import (
-    Problem,
-    Weighting,
-    labelled,
-    negative,
-    problem,
-    require_components,
-    restored,
-)
+from spectra.decomposition.unfolding import labelled, negative, problem, require_components, restored
 from spectra.factorisation.factors import Factors, independent, singular
 from spectra.factorisation.hyperspy_algorithms import HYPERSPY, by_hyperspy
 from spectra.factorisation.least_squares import alternating, nnls
 from spectra.factorisation.nmf import nonnegative
+from spectra.factorisation.problem import Problem, Weighting
 from spectra.factorisation.pure_pixels import Indices, corners
 from spectra.factorisation.sparse import Array
 from spectra.factorisation.uncertainty import Errors, joint_errors, pixel_errors

@@ -10,8 +10,9 @@ from fusion import provenance
 from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.decomposition.decompose import Method, decompose, labelled_factors
-from spectra.decomposition.unfolding import Weighting, problem
+from spectra.decomposition.unfolding import problem
 from spectra.factorisation.nmf import nonnegative
+from spectra.factorisation.problem import Weighting
 from spectra.factorisation.sparse import Array
 
 

@@ -10,8 +10,9 @@ from fusion.conventions import kind, signal_dim
 from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.decomposition.decompose import on_axis, shares
-from spectra.decomposition.unfolding import Weighting, labelled, problem, restored
+from spectra.decomposition.unfolding import labelled, problem, restored
 from spectra.factorisation.least_squares import nnls
+from spectra.factorisation.problem import Weighting
 from spectra.factorisation.uncertainty import fit_errors
 
 

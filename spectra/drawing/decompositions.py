@@ -11,7 +11,8 @@ import xarray as xr
 
 import fusion
 from fusion.conventions import signal_dim, spatial_dims
-from fusion.errors import ConventionError, DataError
+from fusion.errors import DataError
+from spectra.drawing.panels import require_variables
 from spectra.factorisation.sparse import Array
 from spectra.lines.candidates import Candidate
 
@@ -23,78 +24,6 @@ _COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E
 _GREEK: Final = {"a": "α", "b": "β", "g": "γ"}
 _ROW, _SPECTRUM, _GAP, _LETTER, _LINE = 1.5, 5.6, 0.75, 0.068, 0.14
 """Heights of a row, width of a spectrum, gap between panels, length and height of small letters, in inches."""
-
-
-def scree(counted: xr.Dataset) -> Figure:
-    """Draw the singular values of a map beside what of them other counts show again.
-
-    Parameters
-    ----------
-    counted : Dataset
-        As `count_components` returns it.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ConventionError
-        If the dataset is another one.
-
-    Examples
-    --------
-    >>> from fusion import Axis
-    >>> from spectra.decomposition.rank import count_components
-    >>> counts = np.random.default_rng(0).poisson(9.0, (6, 7, 8))
-    >>> axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)}
-    >>> ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
-    >>> scree(count_components(ds, most=5)).axes[0].get_title()
-    '1 component shows again'
-    """
-    _require(counted, "count_components", "singular_value", "cross_validated", "cross_validated_stderr", "components")
-    values, kept, error = (
-        counted[key].values for key in ("singular_value", "cross_validated", "cross_validated_stderr")
-    )
-    count = int(counted["components"])
-    figure, axes = _figure()
-    number = np.arange(1, values.size + 1)
-    axes.axhline(0.0, color="black", linewidth=0.6)
-    axes.plot(number, values, "_", color="#4d4d4d", markersize=14, label="singular value")
-    for rows, color, label in ((slice(count), "#1f6fb4", "shown again"), (slice(count, None), "#9aa5b1", "not clear")):
-        axes.errorbar(number[rows], kept[rows], 2 * error[rows], fmt="o", color=color, capsize=3, label=label)
-    axes.set_yscale("symlog", linthresh=max(float(4 * np.median(error)), 1e-6), linscale=0.5)
-    axes.set(xlabel="component", ylabel="over the first", xticks=number, ylim=(min(0.0, (kept - 3 * error).min()), 1.5))
-    axes.set_title(f"{count} component{'s show' if count != 1 else ' shows'} again")
-    axes.legend(frameon=False, title="with two standard errors")
-    return figure
-
-
-def similarities(stable: xr.Dataset) -> Figure:
-    """Draw how well each component was found again, the mean as a bar and the worst as a mark.
-
-    Parameters
-    ----------
-    stable : Dataset
-        As `stability` returns it.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ConventionError
-        If the dataset is another one.
-    """
-    _require(stable, "stability", "similarity", "lowest_similarity")
-    figure, axes = _figure()
-    number = np.arange(stable.sizes["component"])
-    axes.bar(number, stable["similarity"].values, color="#9ec5e8", label="mean")
-    axes.plot(number, stable["lowest_similarity"].values, "_", color="#c0392b", markersize=18, label="lowest")
-    axes.set(xlabel="component", ylabel="cosine with the first start", xticks=number, ylim=(0.0, 1.05))
-    axes.legend(frameon=False, loc="lower right")
-    return figure
 
 
 def plot(
@@ -142,7 +71,7 @@ def plot(
     """
     from matplotlib.figure import Figure
 
-    _require(found, "decompose", "abundance", "endmember")
+    require_variables(found, "decompose", "abundance", "endmember")
     maps, spectra = _panels(found), found["endmember"]
     count = spectra.sizes["component"]
     titles = [f"component {number}" for number in range(count)] if names is None else list(names)
@@ -313,16 +242,3 @@ def _with_unit(name: str, values: xr.DataArray) -> str:
     unit = values.attrs.get("units", "1")
     shown = {"um": "µm", "1/cm": "cm⁻¹"}.get(unit, unit)
     return name if unit == "1" else f"{name} ({shown})"
-
-
-def _figure() -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _require(ds: xr.Dataset, source: str, *names: str) -> None:
-    missing = [name for name in names if name not in fusion.check(ds).data_vars]
-    if missing:
-        raise ConventionError([f"{name}: not in the dataset; give what spectra.{source} returns" for name in missing])

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.errors import DataError
-from spectra.decomposition.unfolding import Problem
 from spectra.factorisation.factors import singular
+from spectra.factorisation.problem import Problem
 from spectra.factorisation.sparse import Array
 
 Indices = npt.NDArray[np.int64]

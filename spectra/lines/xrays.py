@@ -13,7 +13,7 @@ import xarray as xr
 from fusion.conventions import kind, spatial_dims
 from fusion.errors import DataError
 from spectra.attributes import lookup
-from spectra.bridge.signals import register_exspy
+from spectra.quiet import register_exspy
 
 _FANO: Final = 2.5
 """Slope of the squared width over energy, eV (Fiori and Newbury)."""

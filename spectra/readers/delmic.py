@@ -21,11 +21,9 @@ import fusion
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.files.hdf5 import opened
 from fusion.model import Axis
-from fusion.reading.contents import unique
+from fusion.reading.contents import Builders, unique
 from fusion.reading.stage import STAGE
-from spectra.attributes import flat_attrs
-from spectra.readers.items import Builders
-from spectra.readers.rosettasciio.adapter import variable_of
+from spectra.attributes import flat_attrs, variable_of
 
 _METRE: Final = 1e6
 _INVALID: Final = 111

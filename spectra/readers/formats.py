@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from fusion.errors import FileReadError
 from fusion.files import hdf5
 from fusion.reading import advice
+from fusion.reading.contents import Builders
 from spectra.readers import delmic, geopixe, mda, netcdf, nexus, nsid, voltammograms, witec
-from spectra.readers.items import Builders
 from spectra.readers.rosettasciio import adapter
 
 HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5", ".nxs")

@@ -21,9 +21,9 @@ import xarray as xr
 import fusion
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
+from fusion.reading.contents import Builders
 from fusion.reading.lazy import by_rows
 from fusion.reading.metadata import as_json
-from spectra.readers.items import Builders
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 import xarray as xr
 
 from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import ConspectusError, FileReadError
-from fusion.reading.contents import UNREADABLE, Content
+from fusion.reading.contents import UNREADABLE, Builders, Content
 
-Builders: TypeAlias = Mapping[str, Callable[[], xr.Dataset]]
 _NOT_SPECTRAL = ("tilt", "component")
 
 

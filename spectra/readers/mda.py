@@ -21,15 +21,13 @@ import fusion
 from fusion import units
 from fusion.errors import ConventionError, FileReadError, TruncatedFileWarning, UnitError
 from fusion.model import Axis
-from fusion.reading.contents import unique
+from fusion.reading.contents import Builders, unique
 from fusion.reading.lazy import by_rows
 from fusion.reading.metadata import as_json
 from fusion.reading.stage import STAGE
-from spectra.attributes import technique
+from spectra.attributes import technique, variable_of
 from spectra.axes import dim_name, number
 from spectra.readers import sscan
-from spectra.readers.items import Builders
-from spectra.readers.rosettasciio.adapter import variable_of
 
 Array: TypeAlias = npt.NDArray[Any]
 

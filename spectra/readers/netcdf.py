@@ -14,8 +14,8 @@ from fusion.conventions import LABELS, SIGNAL, SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.files.netcdf import opened, saved
 from fusion.model import Axis
+from fusion.reading.contents import Builders
 from spectra.attributes import technique
-from spectra.readers.items import Builders
 
 
 def builders(path: Path) -> Builders:

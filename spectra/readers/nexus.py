@@ -23,12 +23,10 @@ from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.files.hdf5 import opened
 from fusion.model import Axis
-from fusion.reading.contents import unique
+from fusion.reading.contents import Builders, unique
 from fusion.reading.metadata import as_json, text
-from spectra.attributes import technique
+from spectra.attributes import technique, variable_of
 from spectra.axes import dim_name
-from spectra.readers.items import Builders
-from spectra.readers.rosettasciio.adapter import variable_of
 
 _TECHNIQUES: Final = {"NXxas": "XANES", "NXxasproc": "XANES", "NXfluo": "XRF", "NXxrf": "XRF"}
 _ELECTRONS: Final = ("NXarpes", "NXmpes", "NXxps")

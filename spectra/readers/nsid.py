@@ -15,12 +15,10 @@ from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.files.hdf5 import opened
 from fusion.model import Axis
-from fusion.reading.contents import unique
+from fusion.reading.contents import Builders, unique
 from fusion.reading.metadata import text
-from spectra.attributes import flat_attrs
+from spectra.attributes import flat_attrs, variable_of
 from spectra.axes import dim_name
-from spectra.readers.items import Builders
-from spectra.readers.rosettasciio.adapter import variable_of
 
 _MARKS: Final = ("data_type", "quantity")
 _POSITION: Final = "channel_value"

@@ -14,6 +14,7 @@ from fusion import provenance
 from fusion.errors import ConspectusError, FileReadError
 from fusion.isolation import sandbox
 from fusion.reading.contents import Content, listed
+from fusion.reading.frame_of_file import from_file
 from fusion.reading.paths import existing
 from spectra.readers import formats, items, nexus
 
@@ -100,7 +101,7 @@ def _opened(path: Path, name: str | None) -> xr.Dataset:
         raise
     except ConspectusError as error:
         raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
-    return provenance.opened(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
+    return from_file(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
 
 
 def _described(path: Path) -> list[Content]:

@@ -22,7 +22,7 @@ import fusion
 from fusion import units
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
-from spectra.readers.items import Builders
+from fusion.reading.contents import Builders
 
 _AGAIN: Final = "export the table again"
 _COLUMN: Final = re.compile(r"^\s*\"?(?P<name>[a-z]+)\s*[\(\[](?P<unit>[^)\]]+)[\)\]]\"?\s*$", re.IGNORECASE)

@@ -14,8 +14,8 @@ import xarray as xr
 import fusion
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
+from fusion.reading.contents import Builders
 from spectra.attributes import technique
-from spectra.readers.items import Builders
 
 _AGAIN: Final = "export the whole map again"
 HEAD: Final = b"X-Axis\t"

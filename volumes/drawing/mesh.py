@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion.affine import Affine
 from fusion.conventions import SPATIAL, check, spacing, spatial_dims
 from fusion.errors import ConventionError, DataError, FrameError, UnitError
-from fusion.frames import Affine, get_pose
+from fusion.frames import get_pose
 from fusion.model import Axis, dataset, require_lengths
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import xarray as xr
 
 from fusion.conventions import spacing, spatial_dims
 from fusion.errors import StoreError
+from fusion.reading.paths import PathArg
 from volumes.drawing import layers, opengl
 from volumes.drawing.annotations import display_unit, length_text, round_length, ticks
 from volumes.drawing.options import BACKGROUND, INK, LINE, Look, drawable, selected
 from volumes.drawing.render import render
-from volumes.readers.stored_array import PathArg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,12 +17,13 @@ from fusion.conventions import SPATIAL
 from fusion.errors import ConspectusError, FileReadError
 from fusion.isolation import sandbox
 from fusion.reading.contents import Content, listed
-from fusion.reading.paths import existing
+from fusion.reading.frame_of_file import from_file
+from fusion.reading.paths import PathArg, existing
 from volumes.readers import formats
 from volumes.readers.arrays import netcdf
 from volumes.readers.assembly import assembled
 from volumes.readers.light import localisations
-from volumes.readers.stored_array import POINT, Part, PathArg
+from volumes.readers.stored_array import POINT, Part
 from volumes.readers.voxel_size import Voxel, steps
 
 _SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile")
@@ -169,7 +170,7 @@ def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
     given = {} if points else steps(said.get("voxel"), said.get("units"), chosen[0])
     with _damage_told(place, asked=bool(said.keys() - {"name"})):
         ds = assembled(place, chosen, given, said.get("name") or place.stem, said.get("labels", False))
-    return provenance.opened(ds, "volumes.open", said, place)
+    return from_file(ds, "volumes.open", said, place)
 
 
 def _own(path: Path, name: str | None) -> xr.Dataset | None:

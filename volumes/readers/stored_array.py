@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from fusion.affine import Affine
 from fusion.errors import FileReadError
-from fusion.frames import Affine
 from fusion.model import Axis
 
-PathArg: TypeAlias = str | PathLike[str]
 IMAGE = ("y", "x")
 POINT = ("point",)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
-from fusion.conventions import spacing, spatial_dims
+from fusion.affine import Affine
+from fusion.conventions import spatial_dims
 from fusion.errors import DataError
-from fusion.frames import Affine
+from volumes.tomography.projection import Array, all_projections, cube_of, project
+from volumes.tomography.shift import step_along
 
-Array = npt.NDArray[Any]
 _SMOOTH: Final = 1.0
 _LEAST: Final = 0.15
 _SLOPES: Final = np.concatenate([np.arange(-20.0, -0.9, 0.5), np.arange(1.0, 20.1, 0.5)])
@@ -102,12 +102,12 @@ def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: fl
     """
     dim = _view_dim(views, volume)
     images = _binned(np.moveaxis(views.values, views.dims.index(dim), -1).astype(np.float32), bins, (0, 1))
-    cube = _cube(volume.values.astype(np.float32))
+    cube = cube_of(volume.values.astype(np.float32))
     small = _binned(cube, bins, (0, 1, 2))
     angles = np.arange(0.0, 360.0, step)
     scores, lines, best = {}, {}, {}
     for index, axis in enumerate(spatial_dims(volume)):
-        computed = _all_projections(small, index, angles[: angles.size // 2])
+        computed = all_projections(small, index, angles[: angles.size // 2])
         for transposed, flipped in product((False, True), (False, True)):
             rows = _rows(_turned(images, transposed, flipped), computed)
             key = (axis, transposed, flipped)
@@ -118,7 +118,7 @@ def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: fl
     start, slope = lines[found]
     fitted = (start + slope * np.arange(images.shape[-1])) % 360.0
     offset = _shift(images, small, spatial_dims(volume).index(axis), fitted, transposed, flipped)
-    shift = (offset[0] * bins * _step(views, "y"), offset[1] * bins * _step(views, "x"))
+    shift = (offset[0] * bins * step_along(views, "y"), offset[1] * bins * step_along(views, "x"))
     attrs = {"units": "degree", "long_name": "angle of the view"}
     return Orientation(
         tilt_axis=axis,
@@ -133,60 +133,18 @@ def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: fl
     )
 
 
-def shift_between(moving: xr.DataArray, fixed: xr.DataArray) -> Affine:
-    """Find the translation of one volume onto another on the same step, to a tenth of a voxel.
-
-    Parameters
-    ----------
-    moving, fixed : DataArray (z, y, x)
-        With equal, uniform steps in um; sizes may differ.
-
-    Returns
-    -------
-    Affine
-        Maps coordinates of `moving` to those of `fixed`.
-
-    Notes
-    -----
-    Cross-correlation refined by a matrix Fourier transform: Guizar-Sicairos, Thurman and Fienup, Opt. Lett. 33, 156
-    (2008), as in scikit-image.
-    """
-    from skimage.registration import phase_cross_correlation
-
-    sizes = np.maximum(moving.shape, fixed.shape)
-    a, b = (
-        np.pad(v.values.astype(float), [(0, n - m) for n, m in zip(sizes, v.shape, strict=True)])
-        for v in (fixed, moving)
-    )
-    found = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)
-    shift = found[0]
-    start = [float(fixed[dim][0] - moving[dim][0]) for dim in ("z", "y", "x")]
-    steps = [_step(fixed, dim) for dim in ("z", "y", "x")]
-    return Affine.translation(*(s * d + o for s, d, o in zip(shift, steps, start, strict=True)))
-
-
 def _view_dim(views: xr.DataArray, volume: xr.DataArray) -> str:
     others = [str(dim) for dim in views.dims if dim not in ("y", "x")]
     if len(others) != 1 or views.ndim != 3 or volume.dims != ("z", "y", "x"):
         raise DataError(
             f"views (y, x, view) and a volume (z, y, x) are needed; received dims {views.dims} and {volume.dims}"
         )
-    steps = {round(_step(volume, dim), 9) for dim in ("z", "y", "x")} | {round(_step(views, d), 9) for d in ("y", "x")}
+    steps = {round(step_along(volume, dim), 9) for dim in ("z", "y", "x")} | {
+        round(step_along(views, d), 9) for d in ("y", "x")
+    }
     if len(steps) > 1 or views.sizes[others[0]] < 3:
         raise DataError(f"three views at least and one pixel size are needed; received steps {sorted(steps)} um")
     return others[0]
-
-
-def _step(array: xr.DataArray, dim: str) -> float:
-    step = spacing(array[dim])
-    if step is None:
-        raise DataError(f"{array.name}: {dim} is not uniform")
-    return step
-
-
-def _cube(values: Array) -> Array:
-    size = max(values.shape)
-    return np.pad(values, [(0, size - n) for n in values.shape])
 
 
 def _binned(values: Array, bins: int, axes: tuple[int, ...]) -> Array:
@@ -199,34 +157,6 @@ def _turned(images: Array, transposed: bool, flipped: bool) -> Array:
     """Return the views with the tilt axis down the rows, in the direction of the volume."""
     turned = images.swapaxes(0, 1) if transposed else images
     return turned[::-1] if flipped else turned
-
-
-def _projector(angle: float, size: int) -> Any:
-    """Return the sparse matrix (size, size²) that sums a plane (p, q) onto s = q cos + p sin, linearly shared."""
-    from scipy.sparse import csr_matrix
-
-    centre = (size - 1) / 2.0
-    p, q = np.mgrid[:size, :size] - centre
-    place = (q * np.cos(np.deg2rad(angle)) + p * np.sin(np.deg2rad(angle))).ravel() + centre
-    low = np.floor(place).astype(np.intp)
-    inside = (low >= 0) & (low < size - 1)
-    column, low, part = np.nonzero(inside)[0], low[inside], (place - low)[inside]
-    rows = np.concatenate([low, low + 1])
-    weights = np.concatenate([1.0 - part, part]).astype(np.float32)
-    return csr_matrix((weights, (rows, np.concatenate([column, column]))), (size, size * size))
-
-
-def _project(cube: Array, axis: int, angles: npt.ArrayLike) -> Array:
-    """Return projections (row along the tilt axis, column, angle) of a cube turned about one of its axes."""
-    size = cube.shape[0]
-    planes = np.moveaxis(cube, axis, 2).reshape(size * size, size)
-    return np.stack([(_projector(angle, size) @ planes).T for angle in np.atleast_1d(angles)], axis=-1)
-
-
-def _all_projections(cube: Array, axis: int, half: Array) -> Array:
-    """Project over half a turn; the other half is its mirror image."""
-    projections = _project(cube, axis, half)
-    return np.concatenate([projections, projections[:, ::-1]], axis=-1)
 
 
 def _rows(images: Array, computed: Array) -> tuple[Array, Array, float]:
@@ -286,7 +216,7 @@ def _shift(
     from scipy.ndimage import gaussian_filter
     from skimage.registration import phase_cross_correlation
 
-    computed = _project(cube, axis, angles)
+    computed = project(cube, axis, angles)
     computed = computed[::-1] if flipped else computed
     computed = computed.swapaxes(0, 1) if transposed else computed
     offsets = []
@@ -320,7 +250,7 @@ def _pose(
 
 def _middle(array: xr.DataArray, dim: str, size: int = 0) -> float:
     """Return the centre of an axis; of a volume that lacks its last slices, the centre of the cube."""
-    return float(array[dim][0]) + _step(array, dim) * (max(size, array.sizes[dim]) - 1) / 2.0
+    return float(array[dim][0]) + step_along(array, dim) * (max(size, array.sizes[dim]) - 1) / 2.0
 
 
 def _table(scores: dict[tuple[str, bool, bool], float], axes: tuple[str, ...]) -> xr.DataArray:

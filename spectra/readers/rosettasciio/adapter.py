@@ -16,12 +16,11 @@ from fusion import units
 from fusion.conventions import SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
-from fusion.reading.contents import unique
+from fusion.reading.contents import Builders, unique
 from fusion.reading.stage import STAGE, stage_pose
-from spectra.attributes import flat_attrs, lookup, mapped, technique
+from spectra.attributes import flat_attrs, lookup, mapped, variable_of
 from spectra.axes import as_axis, dim_name
 from spectra.quiet import quiet
-from spectra.readers.items import Builders
 from spectra.readers.rosettasciio import renishaw, stage_readout
 from spectra.readers.rosettasciio.optical_axes import labspec, trivista
 from spectra.readers.rosettasciio.ripple import channels
@@ -58,19 +57,6 @@ def builders(path: Path, plugin: str) -> Builders:
     main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
     build = partial(_build_renishaw, raws[0]) if plugin == "renishaw" and raws else partial(_build, main, plugin)
     return {name: partial(build, raw, name, path) for name, raw in zip(names, raws, strict=True)}
-
-
-def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
-    """Return the name of the variable and what its values are: counts are summed, intensities averaged.
-
-    Examples
-    --------
-    >>> variable_of(("y", "x", "energy"), np.dtype("uint8")), variable_of(("y", "x"), np.dtype("uint8"))
-    (('counts', 'sum'), ('image', 'mean'))
-    """
-    if technique("", dims) in ("image", "tilt series"):
-        return "image", "mean"
-    return ("counts", "sum") if "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")
 
 
 def labelled(

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.affine import Affine
 from fusion.conventions import SPATIAL
 from fusion.errors import FileReadError
-from fusion.frames import Affine
 from fusion.model import Axis
 from spectra.attributes import lookup
 from spectra.readers.rosettasciio.truncation import blocks

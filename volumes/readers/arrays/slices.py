@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fusion.affine import Affine
 from fusion.errors import FileReadError
-from fusion.frames import Affine
 from fusion.model import Axis
 from fusion.reading.lazy import by_rows
 from fusion.units import LENGTH

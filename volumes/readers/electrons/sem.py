@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fusion import units
-from fusion.frames import Affine
+from fusion.affine import Affine
 from fusion.model import Axis
 from fusion.reading.stage import Stage, stage_pose
 

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from fusion.affine import Affine
 from fusion.errors import FileReadError
-from fusion.frames import Affine
 from fusion.model import Axis
 from fusion.reading.stage import STAGE
 from volumes.readers import planes

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from fusion import units
-from fusion.frames import Affine
+from fusion.affine import Affine
 from fusion.model import Axis
 from volumes.readers import planes
 

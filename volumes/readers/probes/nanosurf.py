@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.affine import Affine
 from fusion.errors import FileReadError
-from fusion.frames import Affine
 from fusion.reading.contents import unique
 from volumes.readers.probes import scan
 from volumes.readers.stored_array import Part

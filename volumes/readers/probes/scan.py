@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.affine import Affine
 from fusion.errors import UnitError
-from fusion.frames import Affine
 from fusion.model import Axis
 from fusion.reading.stage import STAGE
 from volumes.readers.stored_array import IMAGE, Part

@@ -1,0 +1,197 @@
+"""Affine transforms of space and the covariance of their parameters.
+
+Points are (..., 3) arrays in the order z, y, x and in micrometres; matrices act on column vectors (z, y, x, 1).
+A transform maps the moving dataset onto the fixed one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion.errors import FrameError
+
+Array = npt.NDArray[np.float64]
+
+
+class Affine:
+    """An affine transform of space and the covariance of its twelve parameters.
+
+    Parameters
+    ----------
+    matrix : array_like, (4, 4)
+        Acts on column vectors (z, y, x, 1), in um.
+    covariance : array_like, (12, 12), optional
+        Covariance of the upper three rows of `matrix`, read row by row. None where it is not known.
+
+    Raises
+    ------
+    FrameError
+        If the matrix is not 4 x 4, not finite, not affine or not invertible, or the covariance does not fit.
+
+    Examples
+    --------
+    >>> shift = Affine.translation(z=0.0, y=1.0, x=2.0)
+    >>> turn = Affine.rotation(90.0, axis=(1.0, 0.0, 0.0))
+    >>> (shift @ turn)([0.0, 0.0, 1.0]).round(6)
+    array([0., 2., 2.])
+    """
+
+    __array_ufunc__ = None  # numpy leaves the operator @ to this class
+
+    def __init__(self, matrix: npt.ArrayLike, *, covariance: npt.ArrayLike | None = None) -> None:
+        self.matrix: Array = _frozen(matrix)
+        self.covariance: Array | None = None if covariance is None else _frozen(covariance)
+        faults = _matrix_faults(self.matrix) + _covariance_faults(self.covariance)
+        if faults:
+            raise FrameError("; ".join(faults))
+
+    @classmethod
+    def identity(cls) -> Affine:
+        """Return the transform that leaves every point where it is."""
+        return cls(np.eye(4))
+
+    @classmethod
+    def translation(cls, z: float = 0.0, y: float = 0.0, x: float = 0.0) -> Affine:
+        """Return a shift by (z, y, x) um."""
+        matrix = np.eye(4)
+        matrix[:3, 3] = z, y, x
+        return cls(matrix)
+
+    @classmethod
+    def rotation(cls, degrees: float, *, axis: npt.ArrayLike = (1.0, 0.0, 0.0)) -> Affine:
+        """Return a rotation about `axis` (z, y, x) through the origin.
+
+        A positive angle about z takes x towards y (Rodrigues' formula).
+        """
+        unit = np.asarray(axis, dtype=float)
+        length = np.linalg.norm(unit)
+        if unit.shape != (3,) or not length > 0:
+            raise FrameError(f"a rotation axis is three numbers (z, y, x), not all zero; received {axis!r}")
+        cross = skew(unit / length)
+        angle = np.deg2rad(degrees)
+        matrix = np.eye(4)
+        matrix[:3, :3] += np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+        return cls(matrix)
+
+    @classmethod
+    def scaling(cls, z: float = 1.0, y: float = 1.0, x: float = 1.0) -> Affine:
+        """Return a stretch along the axes."""
+        return cls(np.diag([z, y, x, 1.0]))
+
+    def __call__(self, points: npt.ArrayLike) -> Array:
+        """Map points (..., 3) in z, y, x, um."""
+        positions = _as_points(points)
+        mapped: Array = positions @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return mapped
+
+    def __matmul__(self, other: Affine) -> Affine:
+        """Return the transform that applies `other` first; independent errors add to first order."""
+        if not isinstance(other, Affine):
+            return NotImplemented
+        outer = _carry(self.covariance, np.kron(np.eye(3), other.matrix.T))
+        inner = _carry(other.covariance, np.kron(self.matrix[:3, :3], np.eye(4)))
+        return Affine(self.matrix @ other.matrix, covariance=_sum(outer, inner))
+
+    def inverse(self) -> Affine:
+        """Return the inverse; its covariance follows from d(A⁻¹) = -A⁻¹ dA A⁻¹."""
+        inverse: Array = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
+        inverse[3] = 0.0, 0.0, 0.0, 1.0
+        jacobian = -np.kron(inverse[:3, :3], inverse.T)
+        return Affine(inverse, covariance=_carry(self.covariance, jacobian))
+
+    def covariance_at(self, points: npt.ArrayLike) -> Array:
+        """Return the covariance (..., 3, 3) in um² of where `points` (..., 3) land.
+
+        Raises
+        ------
+        FrameError
+            If the transform carries no covariance.
+        """
+        if self.covariance is None:
+            raise FrameError("this transform carries no covariance; register with more landmarks or give sigma")
+        positions = _as_points(points)
+        homogeneous = np.concatenate([positions, np.ones_like(positions[..., :1])], axis=-1)
+        blocks = self.covariance.reshape(3, 4, 3, 4)
+        spread: Array = np.einsum("...j,ijkl,...l->...ik", homogeneous, blocks, homogeneous, optimize=True)
+        return spread
+
+    @property
+    def scale(self) -> Array:
+        """Stretch along the three principal directions, largest first."""
+        stretch: Array = np.linalg.svd(self.matrix[:3, :3], compute_uv=False).astype(np.float64)
+        return stretch
+
+    @property
+    def angle(self) -> float:
+        """Rotation angle in degrees of the nearest rotation (polar decomposition)."""
+        left, _, right = np.linalg.svd(self.matrix[:3, :3])
+        rotation = left @ right
+        sine = np.linalg.norm(rotation - rotation.T) / np.sqrt(8.0)
+        return float(np.rad2deg(np.arctan2(sine, (np.trace(rotation) - 1.0) / 2.0)))
+
+    def __repr__(self) -> str:
+        shift = ", ".join(f"{value:.4g}" for value in self.matrix[:3, 3])
+        return f"Affine(angle {self.angle:.4g} degrees, scale {self.scale.round(6).tolist()}, shift ({shift}) um)"
+
+
+def skew(vector: npt.ArrayLike) -> Array:
+    """Return the matrix of the right-handed cross product with `vector`, for vectors in the order z, y, x."""
+    z, y, x = np.asarray(vector, dtype=float)
+    return np.array([[0.0, x, -y], [-x, 0.0, z], [y, -z, 0.0]])
+
+
+def _as_points(points: npt.ArrayLike) -> Array:
+    positions = np.asarray(points, dtype=float)
+    if positions.ndim == 0 or positions.shape[-1] != 3:
+        raise FrameError(f"points are (..., 3) in the order z, y, x; received shape {positions.shape}")
+    return positions
+
+
+def _frozen(values: npt.ArrayLike) -> Array:
+    array = np.array(values, dtype=float)
+    array.setflags(write=False)
+    return array
+
+
+def _matrix_faults(matrix: Array) -> list[str]:
+    if matrix.shape != (4, 4):
+        return [f"a matrix is 4 x 4 on (z, y, x, 1); received shape {matrix.shape}"]
+    if not np.isfinite(matrix).all():
+        return ["the matrix has entries that are not finite"]
+    if not np.allclose(matrix[3], [0.0, 0.0, 0.0, 1.0], atol=1e-12):
+        return [f"the last row of an affine matrix is 0 0 0 1; received {matrix[3].tolist()}"]
+    stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    if stretch[-1] <= 1e-12 * stretch[0]:
+        return ["the matrix flattens space and has no inverse"]
+    return []
+
+
+def _covariance_faults(covariance: Array | None) -> list[str]:
+    if covariance is None:
+        return []
+    if covariance.shape != (12, 12):
+        return [f"a covariance is 12 x 12, of the upper three rows; received shape {covariance.shape}"]
+    scale = np.abs(covariance).max()
+    if not np.isfinite(scale):
+        return ["the covariance has entries that are not finite"]
+    if np.abs(covariance - covariance.T).max() > 1e-9 * scale:
+        return ["the covariance is not symmetric"]
+    if np.linalg.eigvalsh(covariance)[0] < -1e-9 * scale:
+        return ["the covariance has negative variances"]
+    return []
+
+
+def _carry(covariance: Array | None, jacobian: npt.NDArray[np.floating]) -> Array | None:
+    return None if covariance is None else _symmetric(jacobian @ covariance @ jacobian.T)
+
+
+def _sum(first: Array | None, second: Array | None) -> Array | None:
+    if first is None or second is None:
+        return first if second is None else second
+    return first + second
+
+
+def _symmetric(matrix: Array) -> Array:
+    half: Array = (matrix + matrix.T) / 2.0
+    return half
