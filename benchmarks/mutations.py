@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/ is no package of th
 import fusion
 import spectra
 import volumes
-from tests import made
+from tests.makers import made
 
 SEED: Final = 20240501
 MEMORY, SECONDS = 3 * 2**29, 10.0

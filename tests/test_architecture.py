@@ -142,6 +142,14 @@ def test_a_function_imports_only_what_is_heavy_or_optional() -> None:
     assert wrong == []
 
 
+def test_no_test_module_imports_another() -> None:
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        modules = [
+            name for node in ast.walk(ast.parse(path.read_text("utf-8"))) for name in modules_of(node, path.name)
+        ]
+        assert [name for name in modules if name.rpartition(".")[2].startswith("test_")] == [], path
+
+
 def test_no_import_within_a_function_hides_a_circle() -> None:
     """Every module of the house imports on its own at the top of a file, following the order of a graph."""
     graph: dict[str, set[str]] = {}
@@ -293,7 +301,7 @@ def committed() -> list[Path]:
 
 PRIVATE = {
     "a path of one machine": r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/",
-    "a package index": r"(?i)pypi\.org/simple|(?<!emit-)index-url|pythonhosted\.org|artifactory|devpi|nexus/repository",
+    "a package index": r"(?im)(?<!emit-)\b(extra-)?index-url\b|--(find-links|trusted-host)\b|(?-i:^registry *=)",
     "unfinished work": r"\b(TODO|FIXME|XXX)\b",
 }
 

@@ -33,9 +33,10 @@ def scree(counted: xr.Dataset) -> Figure:
     Examples
     --------
     >>> from fusion import Axis
+    >>> import fusion
     >>> from spectra.decomposition.rank import count_components
     >>> counts = np.random.default_rng(0).poisson(9.0, (6, 7, 8))
-    >>> axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)}
+    >>> axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0), "energy": fusion.Axis("keV", 0.1)}
     >>> ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
     >>> scree(count_components(ds, most=5)).axes[0].get_title()
     '1 component shows again'
