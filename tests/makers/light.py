@@ -180,3 +180,25 @@ def ome_image(name, shape, *, inner="", start=0, place=(), size='PhysicalSizeX="
     held = f'SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="1" SizeT="1" {size} PhysicalSizeZ="0.5"'
     data = "".join(f'<TiffData IFD="{start + i}" FirstZ="{i}" PlaneCount="1"/>' for i in range(z))
     return name, held, f'<Channel ID="Channel:0:0" SamplesPerPixel="1" {channel}/>{data}{planes_}{inner}'
+
+
+def write_lof(path, image):
+    """Write an object file: its mark with two versions, the block of the one image, then the XML."""
+    xml, _, values = image
+    xml = f'<LMSDataContainerHeader Version="2">{xml}</LMSDataContainerHeader>'
+    mark = "LMS_Object_File"
+    path.write_bytes(b"".join([
+        struct.pack("<IIBI", 0x70, 2 * len(mark) + 15, 0x2A, len(mark)), mark.encode("utf-16-le"),
+        struct.pack("<BIBIBQ", 0x2A, 2, 0x2A, 0, 0x2A, len(values)), values,
+        struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)), xml.encode("utf-16-le"),
+    ]))  # fmt: skip
+    return path
+
+
+def steps_of(ds):
+    return {dim: float(ds[dim][1] - ds[dim][0]) for dim in ("time", "z", "y", "x") if dim in ds.dims}
+
+
+BOMB = '<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa">{}]>'.format(
+    "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefghi", "bcdefghij", strict=True))
+)

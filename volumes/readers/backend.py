@@ -34,8 +34,8 @@ class VolumesBackend(BackendEntrypoint):
     ) -> xr.Dataset:
         """Open a file as a labelled dataset; the options are those of `volumes.open`."""
         if not isinstance(filename_or_obj, (str, Path)):
-            found = type(filename_or_obj).__name__
-            raise FileReadError(found, "a path is needed", hint="store the data in a file first")
+            kind = type(filename_or_obj).__name__
+            raise FileReadError(kind, "a path is needed", hint="store the data in a file first")
         ds = opening.open(filename_or_obj, name=name, voxel=voxel, units=units, dims=dims)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return ds.drop_vars(dropped, errors="ignore")

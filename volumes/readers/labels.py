@@ -16,7 +16,7 @@ _MANY_LABELS: Final = 64
 def labelled(path: Path, values: Any, labels: bool | Mapping[str, int]) -> tuple[Any, dict[str, Any]]:
     """Return label values and the CF attributes that name them.
 
-    With names given, each pixel takes the nearest of their values; otherwise the values are taken as they are.
+    With names, each pixel takes the nearest of their values; otherwise the values are taken as they are.
 
     Raises
     ------

@@ -47,10 +47,10 @@ def number(value: Any) -> float | None:
     (0.5, None, None, None)
     """
     try:
-        found = float(value)
+        parsed = float(value)
     except (TypeError, ValueError):
         return None
-    return found if isfinite(found) else None
+    return parsed if isfinite(parsed) else None
 
 
 def distinct(names: Sequence[str]) -> Sequence[str] | None:
@@ -66,6 +66,6 @@ def technique(modes: Sequence[str | None]) -> dict[str, str]:
     >>> technique(["WideField", "WideField"]), technique(["WideField", "STED"])
     ({'technique': 'widefield'}, {})
     """
-    found = {_TECHNIQUES.get(mode or "") for mode in modes}
-    only = found.pop() if len(found) == 1 else None
+    shared = {_TECHNIQUES.get(mode or "") for mode in modes}
+    only = shared.pop() if len(shared) == 1 else None
     return {"technique": only} if only else {}

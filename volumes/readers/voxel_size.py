@@ -47,7 +47,7 @@ def _step(dim: str, size: Size, unit: str | None) -> Axis:
     text = size if isinstance(size, str) else f"{size!r} {unit or units.LENGTH}"
     if dim in SPATIAL:
         return Axis(units.LENGTH, step=length(text))
-    number, _, given = text.strip().partition(" ")
+    number, _, unit_text = text.strip().partition(" ")
     try:
         step = float(number)
     except ValueError:
@@ -56,26 +56,28 @@ def _step(dim: str, size: Size, unit: str | None) -> Axis:
     if not math.isfinite(step) or step == 0:
         unit = SIGNAL.get(dim, "1")
         raise UnitError(f"the step along {dim} is a number and a unit such as '2 {unit}'; received {size!r}")
-    return Axis(given or SIGNAL.get(dim, "1"), step=step)
+    return Axis(unit_text or SIGNAL.get(dim, "1"), step=step)
 
 
-def _positions(dim: str, given: Sequence[Size], unit: str | None, count: int) -> Axis:
+def _positions(dim: str, positions: Sequence[Size], unit: str | None, count: int) -> Axis:
     """Return an axis from the positions of its pixel centres."""
     own = (unit or units.LENGTH) if dim in SPATIAL else SIGNAL.get(dim, "1")
     target = units.LENGTH if dim in SPATIAL else own
-    values = [_position(dim, item, own, target) for item in given]
+    values = [_position(dim, item, own, target) for item in positions]
     steps = [after - before for before, after in pairwise(values)]
     if len(values) != count:
         raise UnitError(f"{dim}: {len(values)} positions for {count} pixels; give the centre of each")
     if not all(map(math.isfinite, values)) or not (all(s > 0 for s in steps) or all(s < 0 for s in steps)):
-        raise UnitError(f"{dim}: positions of centres rise or fall throughout, none is there twice; received {given!r}")
+        raise UnitError(
+            f"{dim}: positions of centres rise or fall throughout, none is there twice; received {positions!r}"
+        )
     return Axis(target, values=values)
 
 
 def _position(dim: str, item: Size, own: str, target: str) -> float:
-    number, _, found = item.strip().partition(" ") if isinstance(item, str) else (item, "", "")
+    number, _, unit_text = item.strip().partition(" ") if isinstance(item, str) else (item, "", "")
     try:
-        return float(number) * units.convert_factor(found or own, target)
+        return float(number) * units.convert_factor(unit_text or own, target)
     except (ValueError, TypeError) as error:
         if isinstance(error, UnitError):
             raise

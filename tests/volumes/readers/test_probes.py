@@ -246,8 +246,8 @@ class TestSecm:
         [
             ("#Units of distance: um\n", "", "unit of distance; add the line '#Units of distance: um'"),
             ("#Units of current: nA\n", "", "unit of current; add the line '#Units of current: nA'"),
-            ("1,1,4\n", "", "3 places do not fill a grid of 2 x 2"),
-            ("1,1,4\n", "1,0,4\n", "4 places do not fill a grid|3 places|do not fill"),
+            ("1,1,4\n", "", "3 points do not fill a grid of 2 x 2"),
+            ("1,1,4\n", "1,0,4\n", "4 points do not fill a grid|3 places|do not fill"),
             ("1,1,4\n", "1,1\n", "damaged"),
             ("1,1,4\n", "1,1,4", "cut short within line 6"),
         ],

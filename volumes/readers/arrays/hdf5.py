@@ -30,17 +30,17 @@ def parts(path: Path) -> list[Part]:
     """
     import h5py
 
-    found: list[Part] = []
+    arrays: list[Part] = []
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and min(item.shape or (0,)) > 0:
             part = _part(path, name, item)
             if len(part.shape) > 1:
-                found.append(part)
+                arrays.append(part)
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-    return found
+    return arrays
 
 
 def matlab_parts(path: Path) -> list[Part]:

@@ -40,15 +40,15 @@ def parts(path: Path) -> list[Part]:
     """
     content = path.read_bytes()
     order = _byte_order(path, content)
-    found = []
+    arrays = []
     for start, packed, payload in _variables(path, content, order):
         head = _head(_unpacked(payload, packed, _START), order)
         if head is not None and not head.name.isidentifier():
             raise FileReadError(path, f"the name {head.name!r} of an array is damaged", hint="copy the file again")
         if head is not None and min(head.shape, default=0) > 1:
             load = partial(_load, path, start)
-            found.append(Part(head.name, image_dims(len(head.shape)), head.shape, np.dtype(head.dtype), load))
-    return found
+            arrays.append(Part(head.name, image_dims(len(head.shape)), head.shape, np.dtype(head.dtype), load))
+    return arrays
 
 
 def _load(path: Path, wanted: int) -> Any:
@@ -68,7 +68,7 @@ def _byte_order(path: Path, content: bytes) -> str:
 
 
 def _variables(path: Path, content: bytes, order: str) -> Iterator[tuple[int, bool, bytes]]:
-    """Yield the place of each variable, whether it is compressed, and its bytes."""
+    """Yield the position of each variable, whether it is compressed, and its bytes."""
     at = _HEADER
     while at + 8 <= len(content):
         kind, size = np.frombuffer(content, f"{order}u4", 2, at).tolist()
@@ -79,12 +79,12 @@ def _variables(path: Path, content: bytes, order: str) -> Iterator[tuple[int, bo
 
 
 def _unpacked(payload: bytes, packed: bool, most: int = 0) -> bytes:
-    """Return the inside of a variable, only its first bytes if `most` is given."""
+    """Return the content of a variable, only its first bytes if `most` is given."""
     return zlib.decompressobj().decompress(payload, most)[8:] if packed else payload
 
 
 def _element(data: bytes, at: int, order: str) -> tuple[int, bytes, int]:
-    """Return type and bytes of the element at a place, and the place of the next; short ones share their tag."""
+    """Return type and bytes of the element at a position, and the position of the next; short ones share their tag."""
     kind, size = np.frombuffer(data, f"{order}u4", 2, at).tolist()
     if kind >> 16:
         return kind & 0xFFFF, data[at + 4 : at + 4 + (kind >> 16)], at + 8

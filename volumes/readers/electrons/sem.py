@@ -3,7 +3,7 @@
 The first two write it into tags of the TIFF, Tescan into a tag (50431) or a file ``*-tif.hdr`` beside it, JEOL into a
 ``.txt`` beside it. Coordinates are then counted from the centre of the field, a data bar below it left out, and the
 pose leads to the frame of `fusion.reading.stage`. FEI's ``[Stage]`` holds the position with the beam shift in it, which
-is the place of the centre (``[EBeam]`` holds the two apart). An image taken by an ion beam looks along another
+is the position of the centre (``[EBeam]`` holds the two apart). An image taken by an ion beam looks along another
 direction than the stage's z; an angle between the columns is not in every file, and such an image is not placed.
 
 Where tilt correction stretched the rows, they run along a plane tilted by the angle of correction: the pose has the
@@ -41,7 +41,7 @@ _ON: Final = ("true", "on", "yes", "1")
 class Field:
     """The field of an image: pixel sizes in um (every one that the file gives), its rows without the data bar.
 
-    ``stage`` is None where the file does not tell it, or the beam does not look along its z.
+    ``stage`` is None where the file does not give it, or the beam does not look along its z.
     """
 
     sizes: Sizes
@@ -55,7 +55,7 @@ class Field:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """Axes from the first size given; from the centre of the field where the stage is known."""
+        """Axes from the first size; from the centre of the field where the stage is known."""
         if not self.sizes:
             return {}
         size = next(iter(self.sizes.values()))
@@ -72,13 +72,13 @@ class Field:
     @property
     def doubts(self) -> dict[str, str]:
         """Why the pixel size along a dim is not to be believed, where the sizes in the file disagree."""
-        told = {}
+        doubts = {}
         for dim in "yx":
-            found = {name: size[dim] for name, size in self.sizes.items() if dim in size}
-            if found and max(found.values()) > (1.0 + _AGREE) * min(found.values()):
-                listed = " and ".join(f"{value:.6g} um ({name})" for name, value in found.items())
-                told[dim] = f"it gives several pixel sizes along {dim}: {listed}"
-        return told
+            sizes = {name: size[dim] for name, size in self.sizes.items() if dim in size}
+            if sizes and max(sizes.values()) > (1.0 + _AGREE) * min(sizes.values()):
+                listed = " and ".join(f"{value:.6g} um ({name})" for name, value in sizes.items())
+                doubts[dim] = f"it gives several pixel sizes along {dim}: {listed}"
+        return doubts
 
     def _axis(self, step: float, count: int) -> Axis:
         return Axis(units.LENGTH, step=step, offset=-step * (count - 1) / 2.0 if self.pose else 0.0)
@@ -128,27 +128,27 @@ def _fei(tags: Tags, rows: int, columns: int) -> Field:
 
 def _fei_sizes(tags: Tags, scan: str, columns: int) -> Sizes:
     for section in ("Scan", scan):
-        said = tags.get(section, {})
-        y, x, width = (_number(said.get(key)) * _METRE for key in ("PixelHeight", "PixelWidth", "HorFieldsize"))
+        entries = tags.get(section, {})
+        y, x, width = (_number(entries.get(key)) * _METRE for key in ("PixelHeight", "PixelWidth", "HorFieldsize"))
         if y > 0 and x > 0:
             field_size = {f"[{section}] HorFieldsize": {"x": width / columns}} if width > 0 else {}
             return {f"[{section}] PixelWidth, PixelHeight": {"y": y, "x": x}, **field_size}
     return {}
 
 
-def _fei_stage(said: Mapping[str, Any]) -> Stage:
-    place = {dim: _number(said.get(f"Stage{dim.upper()}")) * _METRE for dim in "xyz"}
+def _fei_stage(entries: Mapping[str, Any]) -> Stage:
+    position = {dim: _number(entries.get(f"Stage{dim.upper()}")) * _METRE for dim in "xyz"}
     angles = {"rotation": "StageR", "tilt": "StageT", "cross_tilt": "StageTb"}
-    return Stage(**place, **{key: degrees(_number(said.get(name))) for key, name in angles.items()})
+    return Stage(**position, **{key: degrees(_number(entries.get(name))) for key, name in angles.items()})
 
 
 def _zeiss(tags: Tags, rows: int, columns: int) -> Field:
     """Read entries of a name, a value and its unit; those on or off have no unit."""
     on = {key: _on(tags.get(key, ("", ""))[1]) for key in ("dp_tilt_correction", "dp_scan_rot")}
     electrons = tags.get("dp_fib_imaging", ("", "SEM"))[1] == "SEM"
-    place = {dim: _zeiss_value(tags, f"ap_stage_at_{dim}", units.LENGTH) for dim in "xyz"}
+    position = {dim: _zeiss_value(tags, f"ap_stage_at_{dim}", units.LENGTH) for dim in "xyz"}
     angles = {"rotation": "ap_stage_at_r", "tilt": "ap_stage_at_t"}
-    stage = Stage(**place, **{key: _zeiss_value(tags, name, "degree") for key, name in angles.items()})
+    stage = Stage(**position, **{key: _zeiss_value(tags, name, "degree") for key, name in angles.items()})
     corrected = _zeiss_value(tags, "ap_tilt_angle", "degree") if on["dp_tilt_correction"] else 0.0
     model = f"Zeiss {tags.get('dp_sem', ('', ''))[1]}".strip()
     energy, pressure = _zeiss_value(tags, "ap_actualkv", "kV"), _zeiss_value(tags, "ap_chamber_pressure", "Pa")
@@ -198,14 +198,14 @@ def _tescan(header: Mapping[str, Mapping[str, str]], rows: int, columns: int) ->
     """Read SI numbers, and angles in degrees."""
     main, sem = header["MAIN"], header["SEM"]
     size = {dim: _number(main.get(f"PixelSize{dim.upper()}")) * _METRE for dim in "yx"}
-    place = {dim: _number(sem.get(f"Stage{dim.upper()}")) * _METRE for dim in "xyz"}
+    position = {dim: _number(sem.get(f"Stage{dim.upper()}")) * _METRE for dim in "xyz"}
     corrected, shown = _number(sem.get("TiltCorrection")), rows - int(_number(main.get("ImageStripSize")))
     energy, pressure = _number(sem.get("HV")) / 1e3, _number(sem.get("ChamberPressure"))
     return Field(
         sizes={"PixelSizeX, PixelSizeY": size} if min(size.values()) > 0 else {},
         rows=shown if shown > 0 else rows,
         columns=columns,
-        stage=Stage(**place, rotation=_number(sem.get("StageRotation")), tilt=_number(sem.get("StageTilt"))),
+        stage=Stage(**position, rotation=_number(sem.get("StageRotation")), tilt=_number(sem.get("StageTilt"))),
         scan_rotation=_number(sem.get("ScanRotation")),
         tilt_correction=corrected,
         about=_about(True, f"Tescan {main.get('Device', '')}".strip(), energy, pressure, corrected),
@@ -218,49 +218,49 @@ def _jeol_header(path: Path) -> dict[str, str]:
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     pairs = (line.strip().partition(" ") for line in lines if line.startswith("$"))
-    found = {key.lstrip("$"): value.strip() for key, _, value in pairs}
-    return found if "SM_MICRON_BAR" in found or "CM_PIXEL_SIZE" in found else {}
+    header = {key.lstrip("$"): value.strip() for key, _, value in pairs}
+    return header if "SM_MICRON_BAR" in header or "CM_PIXEL_SIZE" in header else {}
 
 
-def _jeol(said: Mapping[str, str], rows: int, columns: int) -> Field:
+def _jeol(header: Mapping[str, str], rows: int, columns: int) -> Field:
     """Read the micron bar (pixels) and its marker, positions in mm, angles in degrees, kV."""
-    full = [int(number) for number in re.findall(r"\d+", said.get("CM_FULL_SIZE", ""))]
+    full = [int(number) for number in re.findall(r"\d+", header.get("CM_FULL_SIZE", ""))]
     return Field(
-        sizes=_jeol_sizes(said),
+        sizes=_jeol_sizes(header),
         rows=full[1] if len(full) == 2 and 0 < full[1] <= rows else rows,
         columns=columns,
-        stage=_jeol_stage(said),
-        scan_rotation=_number(said.get("SM_SCAN_ROTATION")),
-        about=_about(True, said.get("CM_INSTRUMENT", "JEOL"), _number(said.get("CM_ACCEL_VOLT"))),
-        metadata=dict(said),
+        stage=_jeol_stage(header),
+        scan_rotation=_number(header.get("SM_SCAN_ROTATION")),
+        about=_about(True, header.get("CM_INSTRUMENT", "JEOL"), _number(header.get("CM_ACCEL_VOLT"))),
+        metadata=dict(header),
     )
 
 
-def _jeol_sizes(said: Mapping[str, str]) -> Sizes:
-    stated, bar = _number(said.get("CM_PIXEL_SIZE")), _number(said.get("SM_MICRON_BAR"))
-    marker = re.fullmatch(r"([\d.]+)\s*(\S+)", said.get("SM_MICRON_MARKER", ""))
+def _jeol_sizes(header: Mapping[str, str]) -> Sizes:
+    stated, bar = _number(header.get("CM_PIXEL_SIZE")), _number(header.get("SM_MICRON_BAR"))
+    marker = re.fullmatch(r"([\d.]+)\s*(\S+)", header.get("SM_MICRON_MARKER", ""))
     sizes = {"$CM_PIXEL_SIZE": stated} if stated > 0 else {}
     if marker and bar > 0 and units.is_compatible(marker[2], units.LENGTH):
         sizes["$$SM_MICRON_BAR"] = float(marker[1]) * units.convert_factor(marker[2], units.LENGTH) / bar
     return {name: {"y": size, "x": size} for name, size in sizes.items()}
 
 
-def _jeol_stage(said: Mapping[str, str]) -> Stage | None:
+def _jeol_stage(header: Mapping[str, str]) -> Stage | None:
     """Read ``X=37.2, Y=44.9, R=355.0, Z=16.9, T=0``; six bare numbers only where their angles are zero.
 
     Which of the bare numbers is the rotation and which the tilt differs between programs.
     """
     named = {
         key.upper(): float(value)
-        for key, value in re.findall(r"(\w)\s*=\s*(-?[\d.]+)", said.get("CM_STAGE_POSITION", ""))
+        for key, value in re.findall(r"(\w)\s*=\s*(-?[\d.]+)", header.get("CM_STAGE_POSITION", ""))
     }
-    bare = [float(number) for number in re.findall(r"-?[\d.]+", said.get("CM_STAGE_POS", ""))]
+    bare = [float(number) for number in re.findall(r"-?[\d.]+", header.get("CM_STAGE_POS", ""))]
     if not named and len(bare) >= 3 and not any(bare[3:]):
         named = dict(zip("XYZ", bare, strict=False))
     if not named:
         return None
-    place = {dim: named.get(dim.upper(), 0.0) * 1e3 for dim in "xyz"}
-    return Stage(**place, rotation=named.get("R", 0.0), tilt=named.get("T", 0.0))
+    position = {dim: named.get(dim.upper(), 0.0) * 1e3 for dim in "xyz"}
+    return Stage(**position, rotation=named.get("R", 0.0), tilt=named.get("T", 0.0))
 
 
 def _about(
@@ -270,11 +270,11 @@ def _about(
 
     A chamber holds gas above 1 Pa: low vacuum begins near 10 Pa, and high vacuum ends far below.
     """
-    found = {
+    known = {
         "instrument": instrument, "beam_energy": kilovolt, "chamber_pressure": pascal, "tilt_correction": corrected,
     }  # fmt: skip
     technique = ("environmental SEM" if pascal > _GAS else "SEM") if electrons else "FIB"
-    return {"technique": technique, **{key: value for key, value in found.items() if value}}
+    return {"technique": technique, **{key: value for key, value in known.items() if value}}
 
 
 def _number(value: Any) -> float:

@@ -39,14 +39,14 @@ def angles(path: Path, mrc: Any, sections: int) -> Array | None:
         If the number of angles is not that of the sections, two sources are more than 0.5 degrees apart, or an angle
         is there twice.
     """
-    found = {**_beside(path), **_in_header(mrc, sections)}
-    for source, tilts in found.items():
+    sources = {**_beside(path), **_in_header(mrc, sections)}
+    for source, tilts in sources.items():
         if tilts.size != sections or not np.isfinite(tilts).all():
             reason = f"{source} has {tilts.size} tilt angles for {sections} sections"
             raise FileReadError(path, reason, hint="correct that file, or move it away if it belongs to another series")
-    if not found:
+    if not sources:
         return None
-    (first, tilts), *others = found.items()
+    (first, tilts), *others = sources.items()
     for source, other in others:
         apart = np.abs(other - tilts)
         if apart.max() > _AGREE:

@@ -1,4 +1,4 @@
-"""Zeiss CZI files: each scene is an item; sizes in m, channel names and the place of a scene from the metadata."""
+"""Zeiss CZI files: each scene is an item; sizes in m, channel names and the position of a scene from the metadata."""
 
 from __future__ import annotations
 
@@ -66,19 +66,19 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _require_every_plane(path: Path, document: Any, outer: Mapping[str, int], scenes: Sequence[Scene]) -> None:
-    """Refuse a stack that was stopped part-way: libCZI would fill it up with zeros."""
-    found = set()
+    """Refuse a stack that was stopped before its end: libCZI would fill it up with zeros."""
+    held = set()
 
     def note(_: int, block: Any) -> bool:
         at = block.coordinate.to_dict()
-        found.add((at.get("S"), *(at.get(key, 0) for key in outer)))
+        held.add((at.get("S"), *(at.get(key, 0) for key in outer)))
         return True
 
     document.enumerate_subblocks(note)
     wanted = len(scenes) * prod(outer.values())
-    if len(found) != wanted:
-        reason = f"it holds {len(found)} of its {wanted} planes; the acquisition was stopped"
-        raise FileReadError(path, reason, hint="export the part that is whole from ZEN")
+    if len(held) != wanted:
+        reason = f"it holds {len(held)} of its {wanted} planes; the acquisition was stopped"
+        raise FileReadError(path, reason, hint="export the planes that are complete from ZEN")
 
 
 def _part(

@@ -81,7 +81,7 @@ def _load(path: Path, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
 def _frames(path: Path, index: int, indices: Sequence[planes.Index]) -> list[Any]:
     with _opened(path) as file:
         frames = file.images[index].frames
-        return [frames[place] for place in indices]
+        return [frames[index] for index in indices]
 
 
 def _axes(element: ElementTree.Element, dims: Sequence[str]) -> dict[str, Axis]:
@@ -111,8 +111,8 @@ def _about(element: ElementTree.Element) -> dict[str, str]:
     settings = element.find("./Data/Image/Attachment[@Name='HardwareSetting']")
     if settings is None:
         return {}
-    found = {
+    about = {
         "technique": _TECHNIQUES.get(settings.get("DataSourceTypeName", "")),
         "instrument": settings.get("SystemTypeName"),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in about.items() if value}

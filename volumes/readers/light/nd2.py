@@ -1,4 +1,4 @@
-"""Nikon ND2 files: each position of the stage is an item, with sizes in um and the place of its pixels on the stage."""
+"""Nikon ND2 files: each position of the stage is an item, with sizes in um and where its pixels lie on the stage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parts(path: Path) -> list[Part]:
         unknown = [key for key in sizes if key not in {*_DIMS, "P"}]
         if unknown or {"C", "S"} <= set(sizes):
             reason = f"an image with the axes {sizes} is not read; one each of T, P, Z, C, Y, X is"
-            raise FileReadError(path, reason, hint="export one part of it from NIS-Elements")
+            raise FileReadError(path, reason, hint="export one of them from NIS-Elements")
         loops = {loop.type: loop for loop in file.experiment}
         _require_every_frame(path, file)
         return [_part(path, file, sizes, loops, position) for position in range(sizes.get("P", 1))]
@@ -57,10 +57,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _require_every_frame(path: Path, file: Any) -> None:
     """Refuse an acquisition that was stopped: nd2 would fill it up with zeros."""
-    wanted, found = prod(loop.count for loop in file.experiment), file.attributes.sequenceCount
-    if found < wanted:
-        reason = f"{wanted - found} of its {wanted} frames are missing; the acquisition was stopped"
-        raise FileReadError(path, reason, hint="export the part that is whole from NIS-Elements")
+    wanted, recorded = prod(loop.count for loop in file.experiment), file.attributes.sequenceCount
+    if recorded < wanted:
+        reason = f"{wanted - recorded} of its {wanted} frames are missing; the acquisition was stopped"
+        raise FileReadError(path, reason, hint="export the frames that are complete from NIS-Elements")
 
 
 def _part(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, Any], position: int) -> Part:
@@ -106,17 +106,17 @@ def _axes(channels: Sequence[Any], loops: Mapping[str, Any]) -> dict[str, Axis]:
 
 
 def _pose(file: Any, loops: Mapping[str, Any], position: int, axes: Mapping[str, Axis]) -> Affine | None:
-    """Return the place of the pixels on the stage: matrix · (x, y, 1) + position, where x and y count from the corner.
+    """Return where the pixels lie on the stage: matrix · (x, y, 1) + position, where x and y count from the corner.
 
     The matrix acts on pixels (nd2, ``Volume.pixelToStageTransformationMatrix``); it is halved pixel sizes away from
     the middle of the image, so that the centre of pixel 0 is at 0.5.
     """
     channels = file.metadata.channels or []
     matrix = channels[0].volume.pixelToStageTransformationMatrix if channels else None
-    place = _stage(file, loops, position)
-    if matrix is None or place is None or not {"y", "x"} <= set(axes):
+    stage = _stage(file, loops, position)
+    if matrix is None or stage is None or not {"y", "x"} <= set(axes):
         return None
-    x, y, z = place
+    x, y, z = stage
     (xx, xy, x0), (yx, yy, y0) = matrix[:3], matrix[3:]
     height, width = (axes[dim].step or 1.0 for dim in ("y", "x"))
     rows = [
@@ -141,7 +141,7 @@ def _stage(file: Any, loops: Mapping[str, Any], position: int) -> tuple[float, f
 
 
 def _number(file: Any, at: Mapping[str, int]) -> int:
-    """Return the number of a frame from its place in the loops of the experiment."""
+    """Return the number of a frame from its position in the loops of the experiment."""
     loops = [(_LOOPS.get(loop.type, ""), loop.count) for loop in file.experiment]
     return int(np.ravel_multi_index([at.get(key, 0) for key, _ in loops], [n for _, n in loops])) if loops else 0
 
@@ -165,5 +165,5 @@ def _frames(
     path: Path, position: int, outer: Sequence[str], shape: Sequence[int], indices: Sequence[planes.Index]
 ) -> list[Any]:
     with _opened(path) as file:
-        places = [{"P": position, **dict(zip(outer, index, strict=True))} for index in indices]
-        return [np.array(file.read_frame(_number(file, place))).reshape(shape) for place in places]
+        frames = [{"P": position, **dict(zip(outer, index, strict=True))} for index in indices]
+        return [np.array(file.read_frame(_number(file, frame))).reshape(shape) for frame in frames]

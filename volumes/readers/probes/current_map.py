@@ -15,7 +15,7 @@ from volumes.readers.stored_array import IMAGE, Part
 
 MARK: Final = b"#Units of "
 _AGAIN: Final = "export the map again"
-_SAID: Final = re.compile(r"^#\s*([^:]+):\s*(.*?)\s*$")
+_ENTRY: Final = re.compile(r"^#\s*([^:]+):\s*(.*?)\s*$")
 
 
 def parts(path: Path) -> list[Part]:
@@ -26,8 +26,8 @@ def parts(path: Path) -> list[Part]:
     lines = _text(path).splitlines(keepends=True)
     if not lines[-1].endswith("\n"):
         raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
-    said = {found[1].strip(): found[2] for found in map(_SAID.match, lines) if found}
-    distance, current = (_unit(path, said, quantity) for quantity in ("distance", "current"))
+    header = {match[1].strip(): match[2] for match in map(_ENTRY.match, lines) if match}
+    distance, current = (_unit(path, header, quantity) for quantity in ("distance", "current"))
     x, y, values = _columns(path, [line for line in lines if not line.startswith("#") and line.strip()])
     image = _grid(path, x, y, values)
     axes = {"y": Axis(distance, values=np.unique(y)), "x": Axis(distance, values=np.unique(x))}
@@ -41,7 +41,7 @@ def parts(path: Path) -> list[Part]:
             axes=axes,
             attrs={"units": current, "long_name": "tip current", "cell_methods": "y: x: point"},
             about={"technique": "SECM"},
-            metadata=said,
+            metadata=header,
             variable="current",
         )
     ]
@@ -55,12 +55,12 @@ def _text(path: Path) -> str:
         return content.decode("latin-1")
 
 
-def _unit(path: Path, said: dict[str, str], quantity: str) -> str:
+def _unit(path: Path, header: dict[str, str], quantity: str) -> str:
     key = f"Units of {quantity}"
-    if not said.get(key):
+    if not header.get(key):
         example = {"distance": "um", "current": "nA"}[quantity]
         raise FileReadError(path, f"it does not tell the unit of {quantity}", hint=f"add the line '#{key}: {example}'")
-    return said[key]
+    return header[key]
 
 
 def _columns(path: Path, rows: list[str]) -> npt.NDArray[np.float64]:
@@ -74,12 +74,12 @@ def _columns(path: Path, rows: list[str]) -> npt.NDArray[np.float64]:
 
 
 def _grid(path: Path, *columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the values as an image; each place of the grid must be there once."""
+    """Return the values as an image; each point of the grid must be there once."""
     x, y, values = columns
     (xs, column), (ys, row) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
     image = np.full((len(ys), len(xs)), np.nan)
     image[row, column] = values
     if len(values) != image.size or len(np.unique(row * len(xs) + column)) != image.size:
-        reason = f"{len(values)} places do not fill a grid of {len(ys)} x {len(xs)}"
-        raise FileReadError(path, reason, hint="copy it again, or complete the grid; a place may be there only once")
+        reason = f"{len(values)} points do not fill a grid of {len(ys)} x {len(xs)}"
+        raise FileReadError(path, reason, hint="copy it again, or complete the grid; a point may be there only once")
     return image

@@ -1,7 +1,7 @@
 """Gwyddion files (gwy), read by gwyfile: channels of any instrument.
 
 Gwyddion counts y downwards from the top line. Here y is its negative, so that x, y and height are right-handed as in
-the files of the microscopes. Each channel has a place of its own, kept in its pose; masks are left out.
+the files of the microscopes. Each channel has a position of its own, kept in its pose; masks are left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHANNEL: Final = re.compile(r"^/(\d+)/data$")
 def parts(path: Path) -> list[Part]:
     """List the channels by their numbers."""
     container = _container(path)
-    numbers = sorted(int(found[1]) for found in map(_CHANNEL.match, container) if found)
+    numbers = sorted(int(match[1]) for match in map(_CHANNEL.match, container) if match)
     titles = [str(container.get(f"/{number}/data/title", f"channel {number}")) for number in numbers]
     names = unique([scan.variable_name(title) for title in titles], "_")
     return [_part(container, number, name, title) for number, name, title in zip(numbers, names, titles, strict=True)]

@@ -48,12 +48,12 @@ def parts(path: Path) -> list[Part]:
     if values.ndim not in (2, 3) or values.dtype.kind not in "iuf":
         reason = f"it holds an array of shape {values.shape} and type {values.dtype}, no images"
         raise FileReadError(path, reason, hint="images are waves of two dimensions, or of three with a layer for each")
-    said = _note(wave["note"])
-    frame = _frame(path, wave, values.shape, said)
+    note = _note(wave["note"])
+    frame = _frame(path, wave, values.shape, note)
     labels = _labels(wave, 1 if values.ndim == 2 else values.shape[2])
     names = unique([scan.variable_name(label) for label in labels], "_")
     return [
-        scan.channel(name, label, _unit(name, wave, said), frame, partial(_turned, image))
+        scan.channel(name, label, _unit(name, wave, note), frame, partial(_turned, image))
         for name, label, image in zip(names, labels, _layers(values), strict=True)
     ]
 
@@ -100,33 +100,33 @@ def _labels(wave: dict[str, Any], layers: int) -> list[str]:
     return [title] if layers == 1 else [f"{title} {layer}" for layer in range(layers)]
 
 
-def _frame(path: Path, wave: dict[str, Any], shape: tuple[int, ...], said: dict[str, str]) -> scan.Frame:
+def _frame(path: Path, wave: dict[str, Any], shape: tuple[int, ...], note: dict[str, str]) -> scan.Frame:
     header = wave["wave_header"]
     dx, dy = (float(step) for step in header["sfA"][:2])
     unit_x, unit_y = (b"".join(letters).decode("latin-1") for letters in header["dimUnits"][:2])
     if unit_x != unit_y:
         raise FileReadError(path, f"x is in {unit_x!r}, y in {unit_y!r}", hint="give both axes of the wave one unit")
     steps = (dy, dx) if units.is_compatible(unit_x, units.LENGTH) else None
-    return scan.Frame((shape[1], shape[0]), steps, unit_x, _pose(said), _about(said), said)
+    return scan.Frame((shape[1], shape[0]), steps, unit_x, _pose(note), _about(note), note)
 
 
-def _pose(said: dict[str, str]) -> Affine | None:
-    if not {"ScanAngle", "XOffset", "YOffset"} <= said.keys():
+def _pose(note: dict[str, str]) -> Affine | None:
+    if not {"ScanAngle", "XOffset", "YOffset"} <= note.keys():
         return None
     metre = units.convert_factor("m", units.LENGTH)
-    y, x = (float(said[key]) * metre for key in ("YOffset", "XOffset"))
-    return scan.placed(float(said["ScanAngle"]), y, x)
+    y, x = (float(note[key]) * metre for key in ("YOffset", "XOffset"))
+    return scan.placed(float(note["ScanAngle"]), y, x)
 
 
-def _unit(name: str, wave: dict[str, Any], said: dict[str, str]) -> str | None:
+def _unit(name: str, wave: dict[str, Any], note: dict[str, str]) -> str | None:
     """Return the unit of a channel: Asylum's by its name, that of the wave for any other program."""
-    if "ScanAngle" in said:
+    if "ScanAngle" in note:
         return next((unit for words, unit in _UNITS if words.search(name)), None)
     return b"".join(wave["wave_header"]["dataUnits"]).decode("latin-1") or None
 
 
-def _about(said: dict[str, str]) -> dict[str, str]:
-    if "ImagingMode" not in said:
+def _about(note: dict[str, str]) -> dict[str, str]:
+    if "ImagingMode" not in note:
         return {}
-    instrument = f"Asylum Research {said.get('MicroscopeModel', '')}".strip()
-    return {"technique": "AFM", "instrument": instrument, **scan.imaging_mode(said["ImagingMode"])}
+    instrument = f"Asylum Research {note.get('MicroscopeModel', '')}".strip()
+    return {"technique": "AFM", "instrument": instrument, **scan.imaging_mode(note["ImagingMode"])}

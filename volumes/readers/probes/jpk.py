@@ -1,4 +1,4 @@
-"""JPK images (.jpk, .jpk-qi-image): TIFF whose private tags tell the frame and how each page becomes a quantity.
+"""JPK images (.jpk, .jpk-qi-image): TIFF whose private tags give the frame and how each page becomes a quantity.
 
 A value is multiplier · raw + offset of the page's default slot. The first row is the bottom of the frame unless the
 grid is reflected. The origin of the grid is taken as the centre of the frame and its angle, in radians, as turning it
@@ -29,7 +29,7 @@ _PRIVATE: Final = range(0x8000, 0x9000)
 
 
 def is_jpk(path: Path) -> bool:
-    """Whether the first page of a TIFF file tells the lengths of a JPK grid; looked up without reading the others."""
+    """Whether the first page of a TIFF file gives the lengths of a JPK grid; looked up without reading the others."""
     with path.open("rb") as stream:
         head = stream.read(8)
         order = ">" if head.startswith(b"MM") else "<"
@@ -48,28 +48,28 @@ def parts(path: Path) -> list[Part]:
         pages: list[Any] = list(tif.pages)
         tags = [_tags(page) for page in pages]
         shapes = [page.shape for page in pages]
-    found = [index for index, said in enumerate(tags) if _CHANNEL in said or _FANCY in said]
-    names = unique([_name(tags[index]) for index in found], "_")
-    return [_part(path, name, index, shapes[index], tags) for name, index in zip(names, found, strict=True)]
+    pages_of_channels = [index for index, entries in enumerate(tags) if _CHANNEL in entries or _FANCY in entries]
+    names = unique([_name(tags[index]) for index in pages_of_channels], "_")
+    return [_part(path, name, index, shapes[index], tags) for name, index in zip(names, pages_of_channels, strict=True)]
 
 
 def _tags(page: Any) -> dict[int, Any]:
     return {tag.code: tag.value for tag in page.tags if tag.code in _PRIVATE}
 
 
-def _title(said: dict[int, Any]) -> str:
-    return str(said.get(_FANCY) or said[_CHANNEL])
+def _title(entries: dict[int, Any]) -> str:
+    return str(entries.get(_FANCY) or entries[_CHANNEL])
 
 
-def _name(said: dict[int, Any]) -> str:
-    return f"{scan.variable_name(_title(said))}{'_retrace' if said.get(_RETRACE) else ''}"
+def _name(entries: dict[int, Any]) -> str:
+    return f"{scan.variable_name(_title(entries))}{'_retrace' if entries.get(_RETRACE) else ''}"
 
 
 def _part(path: Path, name: str, index: int, shape: tuple[int, ...], tags: list[dict[int, Any]]) -> Part:
-    grid, said = tags[0], tags[index]
+    grid, entries = tags[0], tags[index]
     if len(shape) != 2:
         raise FileReadError(path, f"{name!r} has the shape {shape}, no image", hint="export it again")
-    factor, offset, unit = _slot(path, name, said)
+    factor, offset, unit = _slot(path, name, entries)
     steps = (abs(float(grid[_HEIGHT])) / shape[0], abs(float(grid[_WIDTH])) / shape[1])
     metre = units.convert_factor("m", units.LENGTH)
     y, x = (float(grid.get(tag, 0.0)) * metre for tag in (_Y, _X))
@@ -78,17 +78,17 @@ def _part(path: Path, name: str, index: int, shape: tuple[int, ...], tags: list[
     metadata = {"pages": [{f"{code:#x}": value for code, value in page.items()} for page in tags]}
     frame = scan.Frame((shape[0], shape[1]), steps, "m", pose, about, metadata)
     read = partial(_read, path, index, factor, offset, bool(grid.get(_REFLECTED)))
-    return scan.channel(name, _title(said), unit, frame, read)
+    return scan.channel(name, _title(entries), unit, frame, read)
 
 
-def _slot(path: Path, name: str, said: dict[int, Any]) -> tuple[float, float, str | None]:
+def _slot(path: Path, name: str, entries: dict[int, Any]) -> tuple[float, float, str | None]:
     """Return factor, offset and unit of the default slot, the calibration that JPK's own program shows."""
-    shifts = (number * _SLOT for number in range(int(said.get(_SLOTS, 0))))
-    shift = next((shift for shift in shifts if said.get(_NAME + shift) == said.get(_DEFAULT)), None)
-    if shift is None or said.get(_SCALING + shift) != "LinearScaling":
-        reason = f"the calibration {said.get(_DEFAULT)!r} of {name!r} is missing or not linear"
+    shifts = (number * _SLOT for number in range(int(entries.get(_SLOTS, 0))))
+    shift = next((shift for shift in shifts if entries.get(_NAME + shift) == entries.get(_DEFAULT)), None)
+    if shift is None or entries.get(_SCALING + shift) != "LinearScaling":
+        reason = f"the calibration {entries.get(_DEFAULT)!r} of {name!r} is missing or not linear"
         raise FileReadError(path, reason, hint="save it anew with JPK's data processing")
-    return float(said[_FACTOR + shift]), float(said[_OFFSET + shift]), said.get(_UNIT + shift)
+    return float(entries[_FACTOR + shift]), float(entries[_OFFSET + shift]), entries.get(_UNIT + shift)
 
 
 def _read(path: Path, index: int, factor: float, offset: float, reflected: bool) -> npt.NDArray[np.float64]:

@@ -34,9 +34,11 @@ def parts(path: Path) -> list[Part]:
     """List the images; those of the interleaved pass and of the way back have that in their names."""
     content = path.read_bytes()
     sections = _sections(path, content)
-    images = [said for kind, said in sections if kind == "Ciao image list"]
-    scan_list = {key: value for kind, said in sections if kind != "Ciao image list" for key, value in said.items()}
-    named = dict(zip(unique([_name(said) for said in images], "_"), images, strict=True))
+    images = [section for kind, section in sections if kind == "Ciao image list"]
+    scan_list = {
+        key: value for kind, section in sections if kind != "Ciao image list" for key, value in section.items()
+    }
+    named = dict(zip(unique([_name(section) for section in images], "_"), images, strict=True))
     metadata = {"scan": scan_list, "images": named}
     return [_part(path, len(content), name, metadata) for name in named]
 
@@ -47,51 +49,51 @@ def _sections(path: Path, content: bytes) -> list[tuple[str, Section]]:
     end = content.find(_END)
     if end < 0:
         raise FileReadError(path, "the file is cut short within its header", hint=_AGAIN)
-    found: list[tuple[str, Section]] = []
+    sections: list[tuple[str, Section]] = []
     for line in content[:end].decode("latin-1").splitlines():
         if line.startswith("\\*"):
-            found.append((line[2:].strip(), {}))
-        elif line.startswith("\\") and found:
+            sections.append((line[2:].strip(), {}))
+        elif line.startswith("\\") and sections:
             # keys such as "@2:Z scale" have a colon of their own
             key, _, value = line[1:].partition(": ")
-            found[-1][1][key.rstrip(":")] = value.strip()
-    return found
+            sections[-1][1][key.rstrip(":")] = value.strip()
+    return sections
 
 
-def _name(said: Section) -> str:
-    passed = "_interleave" if said.get("Scan Line") == "Interleave" else ""
-    back = "_retrace" if said.get("Line Direction") == "Retrace" else ""
-    return f"{scan.variable_name(_channel(said))}{passed}{back}"
+def _name(section: Section) -> str:
+    passed = "_interleave" if section.get("Scan Line") == "Interleave" else ""
+    back = "_retrace" if section.get("Line Direction") == "Retrace" else ""
+    return f"{scan.variable_name(_channel(section))}{passed}{back}"
 
 
-def _channel(said: Section) -> str:
-    found = _CHOICE.match(said.get("@2:Image Data", said.get("@3:Image Data", "")))
-    return found["text"] if found else "image"
+def _channel(section: Section) -> str:
+    choice = _CHOICE.match(section.get("@2:Image Data", section.get("@3:Image Data", "")))
+    return choice["text"] if choice else "image"
 
 
 def _part(path: Path, size: int, name: str, metadata: dict[str, Any]) -> Part:
-    said, scan_list = metadata["images"][name], metadata["scan"]
-    offset, stored = int(said["Data offset"]), int(said["Data length"])
-    shape = (int(said["Number of lines"]), int(said["Samps/line"]))
+    section, scan_list = metadata["images"][name], metadata["scan"]
+    offset, stored = int(section["Data offset"]), int(section["Data length"])
+    shape = (int(section["Number of lines"]), int(section["Samps/line"]))
     if offset + stored > size:
         raise FileReadError(path, f"the file is cut short within the image {name!r}", hint=_AGAIN)
     width, rest = divmod(stored, shape[0] * shape[1])
     if rest or width not in (2, 4):
         raise FileReadError(path, f"{stored} bytes do not make {shape[0]} x {shape[1]} pixels of {name!r}", hint=_AGAIN)
-    factor, unit = _scale(path, name, said, scan_list)
+    factor, unit = _scale(path, name, section, scan_list)
     frame = scan.Frame(
         shape,
-        _steps(path, said, shape),
+        _steps(path, section, shape),
         unit="um",
         pose=_pose(path, scan_list),
         about=_about(scan_list),
         metadata=metadata,
     )
-    scaled_as = int(said.get("Bytes/pixel", width))
+    scaled_as = int(section.get("Bytes/pixel", width))
     if scaled_as not in (1, 2, 4):
         raise FileReadError(path, f"{scaled_as} bytes for a pixel where 1, 2 or 4 are possible", hint="export it again")
     read = partial(_read, path, offset, shape, f"<i{width}", factor / 256**scaled_as)
-    return scan.channel(name, _channel(said), unit, frame, read)
+    return scan.channel(name, _channel(section), unit, frame, read)
 
 
 def _read(path: Path, offset: int, shape: tuple[int, int], dtype: str, factor: float) -> npt.NDArray[np.float64]:
@@ -99,33 +101,33 @@ def _read(path: Path, offset: int, shape: tuple[int, int], dtype: str, factor: f
     return np.fromfile(path, dtype, count, offset=offset).reshape(shape) * factor
 
 
-def _scale(path: Path, name: str, said: Section, scan_list: Section) -> tuple[float, str]:
+def _scale(path: Path, name: str, section: Section, scan_list: Section) -> tuple[float, str]:
     """Return the full range of the values and its unit: the hard value in V by a sensitivity in nm/V."""
-    found = _SCALE.match(said.get("@2:Z scale", ""))
-    if found is None:
+    scale = _SCALE.match(section.get("@2:Z scale", ""))
+    if scale is None:
         reason = f"it does not tell the scale of {name!r} as NanoScope 5 and later do"
         raise FileReadError(path, reason, hint="open and save it with a newer NanoScope Analysis, or export it")
-    value, unit = float(found["value"]), found["unit"]
-    if not found["sens"]:
+    value, unit = float(scale["value"]), scale["unit"]
+    if not scale["sens"]:
         return value, unit
-    sensitivity = _SCALE.match(scan_list.get(f"@{found['sens']}", ""))
+    sensitivity = _SCALE.match(scan_list.get(f"@{scale['sens']}", ""))
     if sensitivity is None:
-        raise FileReadError(path, f"{name!r} needs the sensitivity {found['sens']!r}, which it lacks", hint=_AGAIN)
+        raise FileReadError(path, f"{name!r} needs the sensitivity {scale['sens']!r}, which it lacks", hint=_AGAIN)
     top, _, per = sensitivity["unit"].partition("/")
     if per and per != unit:
         raise FileReadError(path, f"{name!r} is in {unit}, its sensitivity in {top}/{per}", hint="export it anew")
     return value * float(sensitivity["value"]), top if per else unit
 
 
-def _steps(path: Path, said: Section, shape: tuple[int, int]) -> tuple[float, float]:
+def _steps(path: Path, section: Section, shape: tuple[int, int]) -> tuple[float, float]:
     """Return the distances of lines and points in um; equal sizes are those of a square cut by the aspect ratio."""
-    numbers = said.get("Scan Size", "").replace("~m", "um").split()
+    numbers = section.get("Scan Size", "").replace("~m", "um").split()
     if len(numbers) not in (2, 3):
-        raise FileReadError(path, f"the scan size {said.get('Scan Size')!r} is no length", hint=_AGAIN)
+        raise FileReadError(path, f"the scan size {section.get('Scan Size')!r} is no length", hint=_AGAIN)
     sizes = [length(f"{number} {numbers[-1]}") for number in numbers[:-1]]
     fast, slow = sizes[0], sizes[-1]
     if fast == slow:
-        along, _, across = said.get("Aspect Ratio", "1:1").partition(":")
+        along, _, across = section.get("Aspect Ratio", "1:1").partition(":")
         slow = fast * float(across) / float(along)
     return slow / shape[0], fast / shape[1]
 
@@ -147,7 +149,7 @@ def _signed_um(text: str) -> float:
 
 def _about(scan_list: Section) -> dict[str, str]:
     mode = _CHOICE.match(scan_list.get("@MicroscopeList", ""))
-    said = mode["text"] if mode else ""
-    technique = "STM" if said == "STM" else "AFM"
+    mode_name = mode["text"] if mode else ""
+    technique = "STM" if mode_name == "STM" else "AFM"
     return {"technique": technique, "instrument": f"Bruker {scan_list.get('Microscope', '')}".strip(),
-            **scan.imaging_mode(said)}  # fmt: skip
+            **scan.imaging_mode(mode_name)}  # fmt: skip

@@ -49,14 +49,14 @@ def parts(path: Path) -> list[Part]:
 
 
 def _sections(head: bytes) -> dict[str, Section]:
-    found: dict[str, Section] = {}
+    sections: dict[str, Section] = {}
     for line in head.decode("latin-1").splitlines():
         key, equals, value = line.partition("=")
         if line.startswith("["):
-            found[line.strip()[1:-1]] = {}
-        elif equals and found:
-            next(reversed(found.values()))[key.strip()] = value.strip()
-    return found
+            sections[line.strip()[1:-1]] = {}
+        elif equals and sections:
+            next(reversed(sections.values()))[key.strip()] = value.strip()
+    return sections
 
 
 def _listed(index: Section) -> list[str]:
@@ -66,45 +66,45 @@ def _listed(index: Section) -> list[str]:
     return [index[key] for key in keys if key in index]
 
 
-def _bytes(path: Path, said: Section) -> int:
-    kept = (said["SaveMode"], said["SaveSign"], said["SaveOrder"])
+def _bytes(path: Path, section: Section) -> int:
+    kept = (section["SaveMode"], section["SaveSign"], section["SaveOrder"])
     if kept != ("Binary", "Signed", "Intel"):
         raise FileReadError(path, f"its values are stored as {', '.join(kept)}", hint="only Binary, Signed, Intel")
-    return int(said["Points"]) * int(said["Lines"]) * int(said["SaveBits"]) // 8
+    return int(section["Points"]) * int(section["Lines"]) * int(section["SaveBits"]) // 8
 
 
-def _is_image(said: Section) -> bool:
+def _is_image(section: Section) -> bool:
     """Whether a block is a scanned area; spectroscopy has its blocks in between."""
-    return "scan" in said["Frame"].lower() and int(said["Lines"]) > 1
+    return "scan" in section["Frame"].lower() and int(section["Lines"]) > 1
 
 
-def _title(said: Section) -> str:
-    frame = said["Frame"].lower()
+def _title(section: Section) -> str:
+    frame = section["Frame"].lower()
     second = "_second" if frame.startswith("2nd") else ""
     back = "_retrace" if "backward" in frame else ""
-    return f"{scan.variable_name(said['Dim2Name'])}{second}{back}"
+    return f"{scan.variable_name(section['Dim2Name'])}{second}{back}"
 
 
 def _part(path: Path, title: str, sections: dict[str, Section], name: str, offset: int) -> Part:
-    said = sections[name]
-    shape = (int(said["Lines"]), int(said["Points"]))
-    if said["Dim0Unit"] != said["Dim1Unit"]:
-        raise FileReadError(path, f"x is in {said['Dim0Unit']!r}, y in {said['Dim1Unit']!r}", hint=_AGAIN)
-    steps = (float(said["Dim1Range"]) / shape[0], float(said["Dim0Range"]) / shape[1])
-    frame = scan.Frame(shape, steps, said["Dim0Unit"], _pose(sections), _about(sections), sections)
-    read = partial(_read, path, offset, shape, said)
-    return scan.channel(title, f"{said['Dim2Name']}, {said['Frame']}", said["Dim2Unit"], frame, read)
+    section = sections[name]
+    shape = (int(section["Lines"]), int(section["Points"]))
+    if section["Dim0Unit"] != section["Dim1Unit"]:
+        raise FileReadError(path, f"x is in {section['Dim0Unit']!r}, y in {section['Dim1Unit']!r}", hint=_AGAIN)
+    steps = (float(section["Dim1Range"]) / shape[0], float(section["Dim0Range"]) / shape[1])
+    frame = scan.Frame(shape, steps, section["Dim0Unit"], _pose(sections), _about(sections), sections)
+    read = partial(_read, path, offset, shape, section)
+    return scan.channel(title, f"{section['Dim2Name']}, {section['Frame']}", section["Dim2Unit"], frame, read)
 
 
-def _read(path: Path, offset: int, shape: tuple[int, int], said: Section) -> npt.NDArray[np.float64]:
-    bits = int(said["SaveBits"])
+def _read(path: Path, offset: int, shape: tuple[int, int], section: Section) -> npt.NDArray[np.float64]:
+    bits = int(section["SaveBits"])
     raw = np.fromfile(path, f"<i{bits // 8}", shape[0] * shape[1], offset=offset).reshape(shape)
-    return float(said["Dim2Min"]) + float(said["Dim2Range"]) * (raw + 2.0 ** (bits - 1)) / 2.0**bits
+    return float(section["Dim2Min"]) + float(section["Dim2Range"]) * (raw + 2.0 ** (bits - 1)) / 2.0**bits
 
 
 def _pose(sections: dict[str, Section]) -> Affine | None:
-    said = sections.get("DataSet\\Parameters\\Imaging", {})
-    offset, turn = (_VECTOR.match(said.get(key, "")) for key in ("ScanOffset", "ScanRotation"))
+    section = sections.get("DataSet\\Parameters\\Imaging", {})
+    offset, turn = (_VECTOR.match(section.get(key, "")) for key in ("ScanOffset", "ScanRotation"))
     if not offset or not turn:
         return None
     x, y, _ = (float(number) * units.convert_factor("m", units.LENGTH) for number in offset[1].split(","))
@@ -112,7 +112,7 @@ def _pose(sections: dict[str, Section]) -> Affine | None:
 
 
 def _about(sections: dict[str, Section]) -> dict[str, str]:
-    said = sections.get("DataSet-Info", {})
-    technique = "STM" if said.get("Op. mode", "").startswith("STM") else "AFM"
-    return {"technique": technique, "instrument": f"Nanosurf {said.get('Head type', '')}".strip(),
-            **scan.imaging_mode(said.get("Op. mode", ""))}  # fmt: skip
+    section = sections.get("DataSet-Info", {})
+    technique = "STM" if section.get("Op. mode", "").startswith("STM") else "AFM"
+    return {"technique": technique, "instrument": f"Nanosurf {section.get('Head type', '')}".strip(),
+            **scan.imaging_mode(section.get("Op. mode", ""))}  # fmt: skip

@@ -1,8 +1,8 @@
-"""What the formats of scanning probe microscopes have in common: a frame of lines, its place, and named channels.
+"""What the formats of scanning probe microscopes have in common: a frame of lines, its position, and named channels.
 
 Height is a surface z(y, x) in um and points away from the specimen. x follows the fast axis, y points up on the
 screen of the microscope, so that x, y and height are right-handed; coordinates run from the centre of the frame. Where
-the file tells a scan angle or an offset, the pose turns the frame about its centre, then shifts it on the stage.
+the file gives a scan angle or an offset, the pose turns the frame about its centre, then shifts it on the stage.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def placed(angle: float, y: float, x: float) -> Affine:
     return Affine.translation(y=y, x=x) @ Affine.rotation(angle)
 
 
-def channel(name: str, said: str, unit: str | None, frame: Frame, read: Callable[[], Array]) -> Part:
+def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callable[[], Array]) -> Part:
     """Return one channel as a part; its lengths become um, and its variable bears its name.
 
     Parameters
     ----------
     name : str
         Of the variable.
-    said : str
+    title : str
         What the file calls it.
     unit : str or None
         Of the values that `read` returns; None where the file does not say.
@@ -86,7 +86,7 @@ def channel(name: str, said: str, unit: str | None, frame: Frame, read: Callable
         Returns the values, first line at the smallest y.
     """
     standard, factor = _standard(unit)
-    attrs = {"units": standard or "1", "long_name": said, "cell_methods": "y: x: point"}
+    attrs = {"units": standard or "1", "long_name": title, "cell_methods": "y: x: point"}
     if standard is None:
         attrs["comment"] = f"the file gives the unit {unit!r}" if unit else "the file does not tell the unit"
     return Part(
@@ -105,24 +105,24 @@ def channel(name: str, said: str, unit: str | None, frame: Frame, read: Callable
     )
 
 
-def variable_name(said: str) -> str:
+def variable_name(title: str) -> str:
     """Return the name of a variable for what a file calls a channel.
 
     Examples
     --------
-    >>> [variable_name(said) for said in ("HeightTrace", "Z-Axis", "Amplitude Error", "ZSensorRetrace")]
+    >>> [variable_name(title) for title in ("HeightTrace", "Z-Axis", "Amplitude Error", "ZSensorRetrace")]
     ['height', 'height', 'amplitude_error', 'height_sensor_retrace']
     """
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", said)
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", title)
     plain = re.sub(r"\W+|_+", "_", words).strip("_").lower()
     base = _RETRACE.sub("", re.sub(r"_(trace|forward)$", "", plain))
     suffix = "_retrace" if _RETRACE.search(plain) else ""
     return f"{_HEIGHTS.get(base, base)}{suffix}"
 
 
-def imaging_mode(said: str) -> dict[str, str]:
+def imaging_mode(text: str) -> dict[str, str]:
     """Return the attribute that tells contact from tapping; what the file says where it is neither."""
-    known = next((mode for mode, words in _MODES if words.search(said)), said.strip().lower())
+    known = next((mode for mode, words in _MODES if words.search(text)), text.strip().lower())
     return {"imaging_mode": known} if known else {}
 
 
