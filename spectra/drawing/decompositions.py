@@ -1,10 +1,10 @@
-"""Pictures of a decomposition and of what it rests on, as Matplotlib figures."""
+"""A decomposition as a Matplotlib figure: endmembers beside the maps of their abundances."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#4D4D4D")
-"""Of Okabe and Ito, told apart by those who do not see all colours; its yellow darkened to be read as text."""
+"""Of Okabe and Ito, distinct for colour-blind readers; its yellow darkened to be read as text."""
 _GREEK: Final = {"a": "α", "b": "β", "g": "γ"}
 _ROW, _SPECTRUM, _GAP, _LETTER, _LINE = 1.5, 5.6, 0.75, 0.068, 0.14
 """Heights of a row, width of a spectrum, gap between panels, length and height of small letters, in inches."""
 
 
 def plot(
-    found: xr.Dataset,
+    result: xr.Dataset,
     *,
     names: Sequence[str] | None = None,
     peaks: Mapping[str, float] | Iterable[Candidate] = (),
@@ -36,12 +36,12 @@ def plot(
 
     Parameters
     ----------
-    found : Dataset
+    result : Dataset
         As `decompose` or `unmix` returns it, with one or two spatial dims.
     names : sequence of str, optional
         What the components are called; left out, their numbers.
     peaks : mapping of str to float, or iterable of Candidate
-        Names with their positions on the signal axis, marked in all endmembers; or what `identify` found, of which
+        Names with their positions on the signal axis, marked in all endmembers; or what `identify` returned, of which
         the nearest candidate for each peak is marked in its own endmember.
 
     Returns
@@ -69,49 +69,71 @@ def plot(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['O Kα', 'Fe Kα', 'iron']
     """
-    from matplotlib.figure import Figure
-
-    require_variables(found, "decompose", "abundance", "endmember")
-    maps, spectra = _panels(found), found["endmember"]
-    count = spectra.sizes["component"]
+    require_variables(result, "decompose", "abundance", "endmember")
+    count = result.sizes["component"]
     titles = [f"component {number}" for number in range(count)] if names is None else list(names)
     if len(titles) != count:
         raise DataError(f"{len(titles)} names for {count} components; give one for each")
-    marks = _marks(peaks, count)
-    head = 0.45 + _LETTER * max((len(name) for of_one in marks for name in of_one), default=0)
-    wide = _map_width(maps[0])
-    size = 0.3 + _SPECTRUM + len(maps) * (wide + _GAP) + 0.65, head + count * (_ROW + 0.15) + 0.4
-    figure = Figure(figsize=size)
-
-    def panel(row: int, left: float, width: float) -> Any:
-        bottom = size[1] - head - row * (_ROW + 0.15) - _ROW
-        return figure.add_axes((left / size[0], bottom / size[1], width / size[0], _ROW / size[1]))
-
-    for row in range(count):
-        axes, color = panel(row, 0.3, _SPECTRUM), _COLORS[row % len(_COLORS)]
-        _draw_spectrum(axes, found, row, color)
+    maps, marks = _maps(result), _marks(peaks, count)
+    sheet = _Sheet.for_rows(count, maps, _LETTER * max((len(name) for row in marks for name in row), default=0))
+    for row, title in enumerate(titles):
+        axes, color = sheet.spectrum(row), _COLORS[row % len(_COLORS)]
+        _draw_spectrum(axes, result, row, color)
         _draw_guides(axes, marks[row])
         if row == 0:
-            _draw_names(axes, {name: at for of_one in marks for name, at in of_one.items()})
-        axes.text(0.99, 0.96, titles[row], transform=axes.transAxes, ha="right", va="top", color=color, weight="bold")
-        below = [axes]
-        for column, values in enumerate(maps):
-            left = 0.3 + _SPECTRUM + 0.7 + column * (wide + _GAP)
-            below.append(panel(row, left, wide))
-            _draw_map(below[-1], values.isel(component=row), _upwards(found), first=column == 0)
-            if row == 0:
-                below[-1].set_title(_with_unit("standard error" if column else "abundance", values), fontsize=9)
-        for one in below:
-            one.tick_params(labelsize=8, labelbottom=row == count - 1)
-            one.set_xlabel(one.get_xlabel() if row == count - 1 else "", fontsize=9)
-    return figure
+            _draw_names(axes, {name: at for of_row in marks for name, at in of_row.items()})
+        axes.text(0.99, 0.96, title, transform=axes.transAxes, ha="right", va="top", color=color, weight="bold")
+        drawn = [axes, *_draw_maps(sheet, result, maps, row)]
+        for panel in drawn:
+            panel.tick_params(labelsize=8, labelbottom=row == count - 1)
+            panel.set_xlabel(panel.get_xlabel() if row == count - 1 else "", fontsize=9)
+    return sheet.figure
 
 
-def _panels(found: xr.Dataset) -> list[xr.DataArray]:
+class _Sheet(NamedTuple):
+    """A figure with a row for each component: a spectrum and maps beside it, placed in inches from its corner."""
+
+    figure: Figure
+    head: float
+    map_width: float
+
+    @classmethod
+    def for_rows(cls, count: int, maps: Sequence[xr.DataArray], names: float) -> _Sheet:
+        """Return an empty sheet with room above the first row for names of that height."""
+        from matplotlib.figure import Figure
+
+        head, wide = 0.45 + names, _map_width(maps[0])
+        size = 0.3 + _SPECTRUM + len(maps) * (wide + _GAP) + 0.65, head + count * (_ROW + 0.15) + 0.4
+        return cls(Figure(figsize=size), head, wide)
+
+    def spectrum(self, row: int) -> Any:
+        """Return the axes of the spectrum of a row."""
+        return self._axes(row, 0.3, _SPECTRUM)
+
+    def map(self, row: int, column: int) -> Any:
+        """Return the axes of a map of a row."""
+        return self._axes(row, 0.3 + _SPECTRUM + 0.7 + column * (self.map_width + _GAP), self.map_width)
+
+    def _axes(self, row: int, left: float, width: float) -> Any:
+        wide, high = self.figure.get_size_inches()
+        bottom = high - self.head - row * (_ROW + 0.15) - _ROW
+        return self.figure.add_axes((left / wide, bottom / high, width / wide, _ROW / high))
+
+
+def _draw_maps(sheet: _Sheet, result: xr.Dataset, maps: Sequence[xr.DataArray], row: int) -> Iterator[Any]:
+    for column, values in enumerate(maps):
+        axes = sheet.map(row, column)
+        _draw_map(axes, values.isel(component=row), _upwards(result), first=column == 0)
+        if row == 0:
+            axes.set_title(_with_unit("standard error" if column else "abundance", values), fontsize=9)
+        yield axes
+
+
+def _maps(result: xr.Dataset) -> list[xr.DataArray]:
     """Return what is drawn beside the spectra: abundances, and their errors where they are known."""
-    maps = [found[name] for name in ("abundance", "abundance_stderr") if name in found]
+    maps = [result[name] for name in ("abundance", "abundance_stderr") if name in result]
     if len(spatial_dims(maps[0])) not in (1, 2):
-        raise DataError(f"abundances along {spatial_dims(maps[0])}; take a plane of a volume first, found.isel(z=0)")
+        raise DataError(f"abundances along {spatial_dims(maps[0])}; take a plane of a volume first, result.isel(z=0)")
     return maps
 
 
@@ -136,13 +158,13 @@ def _spelled(name: str) -> str:
     return f"{line[1]} {line[2]}{_GREEK[line[3]]}{line[4]}" if line else name
 
 
-def _draw_spectrum(axes: Any, found: xr.Dataset, row: int, color: str) -> None:
-    spectrum = found["endmember"].isel(component=row)
+def _draw_spectrum(axes: Any, result: xr.Dataset, row: int, color: str) -> None:
+    spectrum = result["endmember"].isel(component=row)
     dim = signal_dim(spectrum)
     at, values = spectrum[dim].values, spectrum.values
     axes.plot(at, values, color=color, linewidth=1.0)
-    if "endmember_stderr" in found:
-        error = found["endmember_stderr"].isel(component=row).values
+    if "endmember_stderr" in result:
+        error = result["endmember_stderr"].isel(component=row).values
         known = np.isfinite(error)
         axes.fill_between(at, values - error, values + error, where=known, color=color, alpha=0.3, linewidth=0)
     lowest, highest = min(values.min(), 0.0), max(values.max(), 0.0)
@@ -151,29 +173,29 @@ def _draw_spectrum(axes: Any, found: xr.Dataset, row: int, color: str) -> None:
     axes.spines[["left", "right", "top"]].set_visible(False)
 
 
-def _draw_guides(axes: Any, places: Mapping[str, float]) -> None:
+def _draw_guides(axes: Any, positions: Mapping[str, float]) -> None:
     low, high = axes.get_xlim()
-    inside = [at for at in places.values() if low <= at <= high]
+    inside = [at for at in positions.values() if low <= at <= high]
     axes.vlines(inside, 0, 1, transform=axes.get_xaxis_transform(), color="#c8ced6", linewidth=0.7, zorder=0)
 
 
-def _draw_names(axes: Any, places: Mapping[str, float]) -> None:
-    """Write the names above the axes, moved apart where they would overlap, each with a line to its place."""
+def _draw_names(axes: Any, positions: Mapping[str, float]) -> None:
+    """Write the names above the axes, moved apart where they would overlap, each with a line to its position."""
     low, high = axes.get_xlim()
-    inside = sorted((at, name) for name, at in places.items() if low <= at <= high)
+    inside = sorted((at, name) for name, at in positions.items() if low <= at <= high)
     wanted = np.array([(at - low) / (high - low) * _SPECTRUM for at, _ in inside])
-    for (at, name), place in zip(inside, _spread(wanted, _LINE, _SPECTRUM), strict=True):
+    for (at, name), shifted in zip(inside, _spread(wanted, _LINE, _SPECTRUM), strict=True):
         line = {"arrowstyle": "-", "color": "#c8ced6", "linewidth": 0.7, "shrinkA": 0.0, "shrinkB": 0.0}
         axes.annotate(
-            name, (at, 1.0), (place / _SPECTRUM, 1.0 + 0.2 / _ROW), axes.get_xaxis_transform(), axes.transAxes,
+            name, (at, 1.0), (shifted / _SPECTRUM, 1.0 + 0.2 / _ROW), axes.get_xaxis_transform(), axes.transAxes,
             arrowprops=line, rotation=90, ha="center", va="bottom", fontsize=7.5,
         )  # fmt: skip
 
 
 def _spread(wanted: Array, gap: float, length: float) -> Array:
-    """Return ascending places moved as little as can be, so that none is nearer than `gap` to the next.
+    """Return ascending positions moved as little as can be, so that none is nearer than `gap` to the next.
 
-    The least squares of it: without the gaps, places that are out of order join at their mean.
+    The least squares of it: without the gaps, positions that are out of order join at their mean.
 
     Examples
     --------
@@ -185,8 +207,10 @@ def _spread(wanted: Array, gap: float, length: float) -> Array:
     if not wanted.size:
         return wanted
     steps = gap * np.arange(wanted.size)
-    places = isotonic_regression(wanted - steps).x
-    return np.asarray(np.clip(places, 0.0, max(length - steps[-1], 0.0)) + steps)
+    # With the gaps taken off, "no nearer than the gap" is "not descending": isotonic regression, whose pools are the
+    # groups of names that touch, each centred on what it names.
+    positions = isotonic_regression(wanted - steps).x
+    return np.asarray(np.clip(positions, 0.0, max(length - steps[-1], 0.0)) + steps)
 
 
 def _draw_map(axes: Any, values: xr.DataArray, upwards: bool, *, first: bool) -> None:
@@ -232,10 +256,10 @@ def _edges(centres: Array) -> Array:
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
-def _upwards(found: xr.Dataset) -> bool:
+def _upwards(result: xr.Dataset) -> bool:
     """Whether y points up: in the frame of a stage, whose images are turned over, and in that of a Raman microscope."""
-    pose, frame = fusion.get_pose(found)
-    return bool(pose.matrix[1, 1] > 0 and (frame.startswith("stage") or "raman_shift" in found.dims))
+    pose, frame = fusion.get_pose(result)
+    return bool(pose.matrix[1, 1] > 0 and (frame.startswith("stage") or "raman_shift" in result.dims))
 
 
 def _with_unit(name: str, values: xr.DataArray) -> str:

@@ -1,4 +1,4 @@
-"""Figures that say whether a decomposition is to be trusted: how many components, and how alike from start to start."""
+"""Figures that say whether a decomposition is to be trusted: how many components, and how reproducible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scree(counted: xr.Dataset) -> Figure:
-    """Draw the singular values of a map beside what of them other counts show again.
+    """Draw the singular values of a map beside the share of each that is reproducible in other counts.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def scree(counted: xr.Dataset) -> Figure:
     >>> axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0), "energy": fusion.Axis("keV", 0.1)}
     >>> ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
     >>> scree(count_components(ds, most=5)).axes[0].get_title()
-    '1 component shows again'
+    '1 component is reproducible'
     """
     require_variables(
         counted, "count_components", "singular_value", "cross_validated", "cross_validated_stderr", "components"
@@ -52,17 +52,17 @@ def scree(counted: xr.Dataset) -> Figure:
     number = np.arange(1, values.size + 1)
     axes.axhline(0.0, color="black", linewidth=0.6)
     axes.plot(number, values, "_", color="#4d4d4d", markersize=14, label="singular value")
-    for rows, color, label in ((slice(count), "#1f6fb4", "shown again"), (slice(count, None), "#9aa5b1", "not clear")):
+    for rows, color, label in ((slice(count), "#1f6fb4", "reproducible"), (slice(count, None), "#9aa5b1", "not clear")):
         axes.errorbar(number[rows], kept[rows], 2 * error[rows], fmt="o", color=color, capsize=3, label=label)
     axes.set_yscale("symlog", linthresh=max(float(4 * np.median(error)), 1e-6), linscale=0.5)
     axes.set(xlabel="component", ylabel="over the first", xticks=number, ylim=(min(0.0, (kept - 3 * error).min()), 1.5))
-    axes.set_title(f"{count} component{'s show' if count != 1 else ' shows'} again")
+    axes.set_title(f"{count} component{'s are' if count != 1 else ' is'} reproducible")
     axes.legend(frameon=False, title="with two standard errors")
     return figure
 
 
 def similarities(stable: xr.Dataset) -> Figure:
-    """Draw how well each component was found again, the mean as a bar and the worst as a mark.
+    """Draw how well other starts reproduce each component, the mean as a bar and the worst as a mark.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ _SAME: Final = 0.995
 """Cosine of two shapes from which a fit cannot share counts between them."""
 _ROUNDS: Final = 4
 _REACH: Final = 4.0
-"""Half window of the continuum in FWHM: below groups of lines, as the polynomial mends what it misses of the rest."""
+"""Half window of the continuum in FWHM: below groups of lines, as the polynomial corrects what it misses of the rest."""
 
 
 class _Design(NamedTuple):
@@ -55,7 +55,7 @@ def fit_lines(
     background: int = 2,
     nonnegative: bool = True,
 ) -> xr.Dataset:
-    """Fit the X-ray lines of elements and a background to every pixel: overlapping lines are told apart.
+    """Fit the X-ray lines of elements and a background to every pixel: overlapping lines are separated.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def fit_lines(
     ------
     DataError
         If the values are no counts, negative or not finite, resolution or beam energy are not known, an element has
-        no line on the axis, or two shells have the same shape and cannot be told apart.
+        no line on the axis, or two shells have the same shape and cannot be separated.
 
     Notes
     -----
@@ -113,8 +113,8 @@ def fit_lines(
     >>> shape = sum(weight * np.exp(-0.5 * ((energy - at) / 0.0575) ** 2) for at, weight in pair)
     >>> ds = fusion.dataset({"counts": (("x", "energy"), np.stack([shape, 2.0 * shape]) + 3.0)},
     ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.01, 1.0)}, name="map", cell_methods="sum")
-    >>> found = fit_lines(ds, ["Fe"], resolution=130.0, beam_energy=20.0)["Fe_Ka"].values
-    >>> bool(abs(found / found[0] - [1.0, 2.0]).max() < 0.02)
+    >>> iron = fit_lines(ds, ["Fe"], resolution=130.0, beam_energy=20.0)["Fe_Ka"].values
+    >>> bool(abs(iron / iron[0] - [1.0, 2.0]).max() < 0.02)
     True
     """
     array, matrix = _counts(fusion.check(ds))
@@ -129,11 +129,11 @@ def fit_lines(
     errors = abundance_error(np.maximum(amounts, 0.0), design.shapes[:, live], weight)
     model = sums @ design.shapes
     lines = len(design.names)
-    found = {
+    spectra = {
         "model": model,
         "background": sums[lines:] @ design.shapes[lines:],
     }
-    result = _labelled(ds, array, design.names, amounts[:, :lines], errors[:, :lines], found)
+    result = _labelled(ds, array, design.names, amounts[:, :lines], errors[:, :lines], spectra)
     excess = ((total - model)[live] ** 2 / np.maximum(model[live], 1.0)).sum() / max(1, live.sum() - sums.size)
     parameters = {
         "elements": wanted, "resolution": width, "beam_energy": beam, "background": background,
@@ -177,28 +177,31 @@ def _shells(element: str, energy: Array, beam: float) -> list[tuple[XrayLine, ..
     """Return the shells of an element that the beam excites and the axis holds."""
     atomic_weight(element)
     low = max(_SOFTEST_KEV, energy[0])
-    found = [
+    shells = [
         tuple(line for line in lines if line.energy < beam)
         for shell in FAMILIES
         if (lines := family(element, shell)) and low <= lines[0].energy <= energy[-1] and lines[0].energy < beam
     ]
-    if not found:
+    if not shells:
         raise DataError(
             f"{element} has no strong line between {low:.3g} and {min(energy[-1], beam):.4g} keV; leave it out"
         )
-    return found
+    return shells
 
 
 def _require_apart(names: list[str], shapes: Array) -> None:
+    # the cosine of two shapes, 1 where they are the same but for their height
     unit = shapes / np.linalg.norm(shapes, axis=1)[:, None]
     same = np.argwhere(np.triu(unit @ unit.T, 1) > _SAME)
     if same.size:
         pairs = ", ".join(f"{names[first]} and {names[second]}" for first, second in same)
-        raise DataError(f"{pairs} have the same shape at this resolution and cannot be told apart; leave one out")
+        raise DataError(f"{pairs} have the same shape at this resolution and cannot be separated; leave one out")
 
 
 def _bernstein(energy: Array, degree: int) -> list[Array]:
     """Return the polynomials that are positive on the axis and sum to 1."""
+    # Bernstein polynomials C(n, k) t^k (1 − t)^(n − k): non-negative amounts of them make a non-negative background,
+    # which amounts of powers of energy would not, and they are far better conditioned.
     from scipy.special import comb
 
     share = (energy - energy[0]) / (energy[-1] - energy[0])
@@ -207,6 +210,10 @@ def _bernstein(energy: Array, degree: int) -> list[Array]:
 
 def _fit_total(shapes: Array, total: Array) -> tuple[Array, Array]:
     """Return the amounts in the total spectrum, and the fit to it, which weighs the pixels."""
+    # Minimises Σ (d − m)² / m over non-negative amounts, m = a · s in counts, with m of the round before in the
+    # denominator: at the fixed point the derivative is that of the Poisson likelihood. Weights 1 / d of the data would
+    # favour channels that are low by chance and lose about one count in each. One count at least keeps empty channels
+    # finite.
     from scipy.optimize import nnls
 
     weight = np.maximum(total, 1.0)
@@ -219,6 +226,10 @@ def _fit_total(shapes: Array, total: Array) -> tuple[Array, Array]:
 
 def _fit_pixels(shapes: Array, matrix: Matrix, weight: Array, nonnegative: bool) -> Array:
     """Return the amounts in each pixel, (pixel, shape): one product, and again where the bound is broken."""
+    # With S W Sᵀ = Rᵀ R, the weighted sum of squares of a pixel is |R a − R⁻ᵀ S W d|² and a constant: as many rows as
+    # there are shapes instead of channels, the same R for all pixels. So the bound costs a problem of that small size,
+    # and only in pixels where the free solution breaks it. Fast non-negative least squares on S W Sᵀ would square the
+    # condition.
     from scipy.linalg import cholesky, solve_triangular
     from scipy.optimize import nnls
 
@@ -226,7 +237,7 @@ def _fit_pixels(shapes: Array, matrix: Matrix, weight: Array, nonnegative: bool)
     try:
         upper = cholesky(weighted @ shapes.T)
     except np.linalg.LinAlgError as error:
-        raise DataError("the lines and the background cannot be told apart; name fewer elements") from error
+        raise DataError("the lines and the background cannot be separated; name fewer elements") from error
     targets = solve_triangular(upper, np.asarray(matrix @ weighted.T).T, trans="T")
     amounts = solve_triangular(upper, targets).T
     if nonnegative:
@@ -244,11 +255,11 @@ def _labelled(
     attrs = {**kept, "units": "count"}
     variables: dict[str, Any] = {}
     for index, name in enumerate(names):
-        told = {"long_name": f"counts of {name}", "ancillary_variables": f"{name}_stderr"}
-        variables[name] = (spatial, amounts[:, index].reshape(shape), {**attrs, **told})
+        described = {"long_name": f"counts of {name}", "ancillary_variables": f"{name}_stderr"}
+        variables[name] = (spatial, amounts[:, index].reshape(shape), {**attrs, **described})
         error = {**attrs, "long_name": f"standard error of the counts of {name}"}
         variables[f"{name}_stderr"] = (spatial, errors[:, index].reshape(shape), error)
     for name, values in spectra.items():
-        told = {"units": "count", "long_name": f"{name} of the total spectrum"}
-        variables[name] = (("energy",), values, {**told, **{k: v for k, v in kept.items() if k == "grid_mapping"}})
+        described = {"units": "count", "long_name": f"{name} of the total spectrum"}
+        variables[name] = (("energy",), values, {**described, **{k: v for k, v in kept.items() if k == "grid_mapping"}})
     return fusion.check(ds.drop_vars(list(ds.data_vars)).assign(variables))

@@ -72,7 +72,7 @@ def line_map(
     and 1 − t of their distance from that of the line: net = N − a₁ N₁ − a₂ N₂ with a₁ = (1 − t) w / w₁,
     a₂ = t w / w₂, a straight line under the peak. Counts are independent and Poisson, so the variance is
     N + a₁² N₁ + a₂² N₂; where both sides are alike, it is N + (w / w_b)² N_b with w_b, N_b of both together. A pixel
-    without any count has the error 0. Lines of other elements within the windows are not told apart: see `fit_lines`.
+    without any count has the error 0. Lines of other elements within the windows are not separated: see `fit_lines`.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def band_map(ds: xr.Dataset, bands: Mapping[str, tuple[float, float]], *, side: 
     bands : mapping of str to (float, float)
         Name of each map and the ends of its window, ``{"phosphate": (930.0, 985.0)}``, in the unit of the axis.
     side : float
-        Width of the two windows that adjoin the first on either side, in which the baseline is found.
+        Width of the two windows that adjoin the first on either side, to which the baseline is fitted.
 
     Returns
     -------
@@ -185,6 +185,10 @@ def coefficients(axis: Array, windows: Windows, weights: Array, name: str) -> Ar
     >>> coefficients(np.arange(7.0), Windows((2.5, 3.5), (0.5, 2.5), (3.5, 5.5)), np.ones(7), "band")
     array([ 0.  , -0.25, -0.25,  1.  , -0.25, -0.25,  0.  ])
     """
+    # A straight line through the means of both sides has at a channel the value (1 − s) left + s right, s its share of
+    # the way between their centres. Summed over the window this is linear in all channels, so that one vector of
+    # coefficients does the work for every pixel, and its square that of the variance of independent counts. A line
+    # fitted to all background channels would be steeper in its noise and gain little over two short windows.
     inside, left, right = _masks(axis, windows, name)
     first, last = axis[left].mean(), axis[right].mean()
     share = (axis[inside] - first) / (last - first)
@@ -230,6 +234,8 @@ def _applied(array: xr.DataArray, estimator: Array) -> xr.DataArray:
 
 def _noise_variance(array: xr.DataArray, windows: Windows, name: str) -> xr.DataArray:
     """Return the variance of the outer windows about the straight line that fits them best."""
+    # The residual projector 1 − Q Qᵀ of a straight line, Q its orthonormal basis, leaves n − 2 degrees of freedom. The
+    # variance comes from this pixel alone, as the intensities of Raman spectra are not counts.
     dim = signal_dim(array)
     axis = array[dim].values
     _, left, right = _masks(axis, windows, name)
@@ -252,12 +258,12 @@ def _require_counts(array: xr.DataArray) -> None:
 
 
 def _described(values: xr.DataArray, windows: Windows, text: str) -> xr.DataArray:
-    ends = [float(end) for part in (windows.left, windows.line, windows.right) for end in part]
+    ends = [float(end) for window in (windows.left, windows.line, windows.right) for end in window]
     return values.assign_attrs(long_name=text, windows=ends)
 
 
 def _result(ds: xr.Dataset, array: xr.DataArray, maps: Mapping[str, xr.DataArray], unit: str) -> xr.Dataset:
-    """Return the maps in place of the spectra, with links between each and its standard error."""
+    """Replace the spectra of a dataset by maps, with links between each and its standard error."""
     shell = ds.drop_vars([*map(str, ds.data_vars), signal_dim(array)])
     kept = {key: array.attrs[key] for key in ("cell_methods", "grid_mapping") if key in array.attrs}
     variables = {}

@@ -92,7 +92,7 @@ def quantify(
     ------
     DataError
         If an intensity, its standard error, a factor, the dose or the probe area is missing or not positive, two
-        lines are of one element, or something is given that the method has no use for.
+        lines are of one element, or an argument is set that the method has no use for.
 
     Notes
     -----
@@ -111,42 +111,47 @@ def quantify(
     Examples
     --------
     >>> from fusion import Axis
-    >>> told = {"units": "count", "cell_methods": "x: sum"}
+    >>> attrs = {"units": "count", "cell_methods": "x: sum"}
     >>> maps = fusion.dataset(
-    ...     {"Al_Ka": ("x", [400.0], {**told, "ancillary_variables": "Al_Ka_stderr"}),
-    ...      "Ni_Ka": ("x", [900.0], {**told, "ancillary_variables": "Ni_Ka_stderr"}),
-    ...      "Al_Ka_stderr": ("x", [20.0], told), "Ni_Ka_stderr": ("x", [30.0], told)},
+    ...     {"Al_Ka": ("x", [400.0], {**attrs, "ancillary_variables": "Al_Ka_stderr"}),
+    ...      "Ni_Ka": ("x", [900.0], {**attrs, "ancillary_variables": "Ni_Ka_stderr"}),
+    ...      "Al_Ka_stderr": ("x", [20.0], attrs), "Ni_Ka_stderr": ("x", [30.0], attrs)},
     ...     {"x": Axis("um", 1.0)}, name="maps")
-    >>> found = quantify(maps, method="CL", factors={"Al_Ka": 1.0, "Ni_Ka": 1.5}, units="weight")
-    >>> found["weight_fraction"].values.round(3), found["weight_fraction_stderr"].values.round(3)
+    >>> result = quantify(maps, method="CL", factors={"Al_Ka": 1.0, "Ni_Ka": 1.5}, units="weight")
+    >>> result["weight_fraction"].values.round(3), result["weight_fraction_stderr"].values.round(3)
     (array([[0.229, 0.771]]), array([[0.011, 0.011]]))
     """
     ds = fusion.check(intensities)
     if not isinstance(factors, Mapping):
         raise DataError(f"factors name the line of each, as {{'Fe_Ka': 1.45, 'Pt_La': 5.08}}; received {factors!r}")
     errors = dict(factor_stderr or {})
-    given = {
+    calibration = {
         "dose": _dose(dose, beam_current, live_time), "probe_area": _positive("probe_area in nm²", probe_area),
     }  # fmt: skip
-    _require_choice(method, units, given)
+    _require_choice(method, units, calibration)
     _require_factors(ds, factors, errors)
     amounts = _amounts(ds, factors, errors, inverse=method == "cross_section")
-    found = {f"{units}_fraction": _fractions(amounts.times(_change(factors, method, units)))}
+    quantities = {f"{units}_fraction": _fractions(amounts.times(_change(factors, method, units)))}
     dimension = {f"{units}_fraction": "1"}
     if method == "zeta":
-        found["mass_thickness"] = amounts.total().times(1.0 / (given["dose"] or np.nan))
+        quantities["mass_thickness"] = amounts.total().times(1.0 / (calibration["dose"] or np.nan))
         dimension["mass_thickness"] = "kg/m**2"
     elif method == "cross_section":
-        found["atoms"] = amounts.times((given["probe_area"] or np.nan) / (given["dose"] or np.nan) / _NM2_PER_BARN)
+        quantities["atoms"] = amounts.times(
+            (calibration["probe_area"] or np.nan) / (calibration["dose"] or np.nan) / _NM2_PER_BARN
+        )
         dimension["atoms"] = "1"
     parameters = {
-        "method": method, "factors": dict(factors), "factor_stderr": errors, "units": units, **given,
+        "method": method, "factors": dict(factors), "factor_stderr": errors, "units": units, **calibration,
     }  # fmt: skip
-    return provenance.record(_labelled(ds, found, dimension, list(factors)), "spectra.quantify", parameters)
+    return provenance.record(_labelled(ds, quantities, dimension, list(factors)), "spectra.quantify", parameters)
 
 
 def _amounts(ds: xr.Dataset, factors: Mapping[str, float], errors: Mapping[str, float], *, inverse: bool) -> _Amounts:
     """Return factor times intensity of each line; for cross-sections, intensity over factor."""
+    # The amount is a product a = f I of independent factors: var(a) = f² var(I) + I² var(f), to first order. For cross-
+    # sections f = 1/σ, whose error is that of σ over σ². Intensities count as independent, which those of lines that
+    # overlap are not: their covariance is negative, and the error of a ratio then comes out too small.
     values, variances = [], []
     for name, factor in factors.items():
         scale, spread = float(factor), float(errors.get(name, 0.0))
@@ -158,11 +163,12 @@ def _amounts(ds: xr.Dataset, factors: Mapping[str, float], errors: Mapping[str, 
         )
         values.append(scale * counts)
         variances.append((scale * error) ** 2 + (spread * counts) ** 2)
-    return _Amounts(*(xr.concat(parts, "component").transpose(..., "component") for parts in (values, variances)))
+    return _Amounts(*(xr.concat(one, "component").transpose(..., "component") for one in (values, variances)))
 
 
 def _change(factors: Mapping[str, float], method: str, units: str) -> xr.DataArray:
     """Return what turns amounts of the method, masses or atoms, into those of the unit."""
+    # k- and ζ-factors give masses, cross-sections give atoms; the atomic weight (g/mol) converts one into the other.
     weights = np.array([atomic_weight(_element(name)) for name in factors])
     power = {("cross_section", "weight"): 1, ("CL", "atomic"): -1, ("zeta", "atomic"): -1}.get((method, units), 0)
     return xr.DataArray(weights**power, dims="component")
@@ -170,23 +176,25 @@ def _change(factors: Mapping[str, float], method: str, units: str) -> xr.DataArr
 
 def _fractions(amounts: _Amounts) -> _Amounts:
     """Return each amount over their sum, with the variance to first order."""
+    # C_i = a_i / Σ a has the derivatives (δ_ij − C_i) / Σ a. First order suffices while the sum is far above its error;
+    # where it is not positive there is no fraction, and dividing by a clipped sum would invent one.
     total = amounts.values.sum("component", skipna=False)
     total = total.where(total > 0)
     share, relative = amounts.values / total, amounts.variance / total**2
-    # (delta - C_i)^2 summed over j: C_i^2 of all, and 1 - 2 C_i more of its own
+    # (δ_ij − C_i)² summed over j: C_i² of every element, and 1 − 2 C_i more of its own
     variance = share**2 * relative.sum("component", skipna=False) + (1.0 - 2.0 * share) * relative
     return _Amounts(share, variance)
 
 
 def _labelled(
-    ds: xr.Dataset, found: Mapping[str, _Amounts], dimension: Mapping[str, str], lines: list[str]
+    ds: xr.Dataset, quantities: Mapping[str, _Amounts], dimension: Mapping[str, str], lines: list[str]
 ) -> xr.Dataset:
-    """Return values and standard errors in place of the intensities."""
+    """Replace the intensities of a dataset by quantities and their standard errors."""
     space = ds.drop_vars([key for key in ds.variables if key not in (*spatial_dims(ds), "z", "y", "x", "pose")])
     shell = space.assign_coords(component=np.array([_element(name) for name in lines]))
     shell["component"].attrs["long_name"] = "element"
     variables = {}
-    for name, (values, variance) in found.items():
+    for name, (values, variance) in quantities.items():
         dims = spatial_dims(values)
         kept = {"cell_methods": f"{' '.join(f'{dim}:' for dim in dims)} mean"} if dims else {}
         attrs = {**kept, "grid_mapping": "pose", "units": dimension[name], "long_name": name.replace("_", " ")}
@@ -201,7 +209,7 @@ def _element(line: str) -> str:
 
 
 def _dose(dose: float | None, beam_current: float | None, live_time: float | None) -> float | None:
-    """Return the electrons on each pixel, or None if nothing is said."""
+    """Return the electrons on each pixel, or None where neither dose nor current and time are set."""
     current, time = _positive("beam_current in nA", beam_current), _positive("live_time in s", live_time)
     if dose is not None and (current is not None or time is not None):
         raise DataError("give either dose or beam_current and live_time, not both")
@@ -223,7 +231,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
 
 
-def _require_choice(method: str, units: str, given: Mapping[str, float | None]) -> None:
+def _require_choice(method: str, units: str, calibration: Mapping[str, float | None]) -> None:
     if method not in _NEEDED:
         raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _NEEDED))}")
     if units not in ("atomic", "weight"):
@@ -232,7 +240,7 @@ def _require_choice(method: str, units: str, given: Mapping[str, float | None]) 
         "dose": "dose in electrons per pixel, or beam_current in nA and live_time in s",
         "probe_area": "probe_area in nm²",
     }
-    for name, value in given.items():
+    for name, value in calibration.items():
         if name in _NEEDED[method] and value is None:
             raise DataError(f"method {method!r} needs the calibration {how[name]}")
         if name not in _NEEDED[method] and value is not None:
@@ -246,10 +254,10 @@ def _require_factors(ds: xr.Dataset, factors: Mapping[str, float], errors: Mappi
 
 
 def _line_faults(ds: xr.Dataset, factors: Mapping[str, float]) -> Iterator[str]:
-    found = [xray_line(name).element for name in factors]
-    if len(set(found)) < 2 or len(set(found)) != len(found):
+    elements = [xray_line(name).element for name in factors]
+    if len(set(elements)) < 2 or len(set(elements)) != len(elements):
         yield f"one line for each of at least two elements is needed; received {', '.join(factors) or 'none'}"
-    without = sorted(name for name in map(str, ds.data_vars) if name in xray_lines() and _element(name) not in found)
+    without = sorted(name for name in map(str, ds.data_vars) if name in xray_lines() and _element(name) not in elements)
     if without:
         yield f"{', '.join(without)} have no factor; give one for each element, or leave them out with drop_vars"
     for name in factors:

@@ -56,12 +56,12 @@ def xray_lines() -> dict[str, XrayLine]:
     register_exspy()
     from exspy.material import elements
 
-    found = {}
+    lines = {}
     for element, properties in elements.as_dictionary().items():
         for line, values in (lookup(properties, "Atomic_properties", "Xray_lines") or {}).items():
             name = f"{element}_{line}"
-            found[name] = XrayLine(name, float(values["energy (keV)"]), float(values["weight"]))
-    return found
+            lines[name] = XrayLine(name, float(values["energy (keV)"]), float(values["weight"]))
+    return lines
 
 
 def xray_line(name: str) -> XrayLine:
@@ -135,6 +135,9 @@ def width(energy: npt.ArrayLike, resolution: float) -> npt.NDArray[np.float64]:
     >>> width([5.8987, 0.5249], 130.0).round(4)
     array([0.13  , 0.0589])
     """
+    # Two independent noises add in quadrature: that of the electronics does not depend on energy, that of the number of
+    # charge carriers has the variance F E / ε, so FWHM² is a straight line over energy. Its slope is that of silicon,
+    # and one width fixes the rest. Far below Mn Kα a resolution near the limit leaves no noise, so it stops at zero.
     steps = _FANO * 1e3 * (np.asarray(energy, dtype=np.float64) - xray_lines()["Mn_Ka"].energy)
     return np.asarray(np.sqrt(np.maximum(steps + resolution**2, 0.0)) / 1e3)
 
@@ -142,45 +145,45 @@ def width(energy: npt.ArrayLike, resolution: float) -> npt.NDArray[np.float64]:
 def find_resolution(ds: xr.Dataset) -> float | None:
     """Return the FWHM at Mn Kα that the metadata state, in eV, or None."""
     instrument: Any = lookup(json.loads(ds.attrs.get("metadata", "{}")), "Acquisition_instrument") or {}
-    found = (lookup(instrument, kind, "Detector", "EDS", "energy_resolution_MnKa") for kind in ("TEM", "SEM"))
-    return next((float(value) for value in found if isinstance(value, (int, float)) and value > 0), None)
+    values = (lookup(instrument, kind, "Detector", "EDS", "energy_resolution_MnKa") for kind in ("TEM", "SEM"))
+    return next((float(value) for value in values if isinstance(value, (int, float)) and value > 0), None)
 
 
-def require_resolution(ds: xr.Dataset, given: float | None) -> float:
-    """Return the FWHM at Mn Kα in eV: what is given, or else what the metadata state.
+def require_resolution(ds: xr.Dataset, resolution: float | None) -> float:
+    """Return the FWHM at Mn Kα in eV: the argument, or the resolution of the metadata where it is None.
 
     Raises
     ------
     DataError
         If neither is known, or it is narrower than the statistics of the charge carriers allow at zero energy.
     """
-    value = find_resolution(ds) if given is None else given
+    value = find_resolution(ds) if resolution is None else resolution
     if value is None:
-        raise DataError("the file does not say the energy resolution; give it in eV at Mn Kα, e.g. resolution=130.0")
+        raise DataError("the file does not state the energy resolution; give it in eV at Mn Kα, e.g. resolution=130.0")
     least = np.sqrt(_FANO * 1e3 * xray_lines()["Mn_Ka"].energy)
     if not (isinstance(value, (int, float)) and least < value < 1000.0):
         raise DataError(f"a resolution at Mn Kα lies between {least:.0f} and 1000 eV; received {value!r}")
     return float(value)
 
 
-def require_beam_energy(ds: xr.Dataset, given: float | None) -> float:
-    """Return the beam energy in keV: what is given, or else the attribute ``beam_energy``.
+def require_beam_energy(ds: xr.Dataset, beam_energy: float | None) -> float:
+    """Return the beam energy in keV: the argument, or the attribute ``beam_energy`` where it is None.
 
     Raises
     ------
     DataError
         If neither is known, or it is not positive.
     """
-    value = ds.attrs.get("beam_energy") if given is None else given
+    value = ds.attrs.get("beam_energy") if beam_energy is None else beam_energy
     if value is None:
-        raise DataError("the file does not say the beam energy; give it in keV, e.g. beam_energy=20.0")
+        raise DataError("the file does not state the beam energy; give it in keV, e.g. beam_energy=20.0")
     if not (isinstance(value, (int, float)) and 0 < value < np.inf):
         raise DataError(f"a beam energy is a positive number of keV; received {value!r}")
     return float(value)
 
 
 def is_counts(array: xr.DataArray) -> bool:
-    """Whether values are counts of X-rays: a map says so by its cell_methods, a single spectrum by its unit."""
+    """Whether values are counts of X-rays: of a map by its cell_methods, of a single spectrum by its unit."""
     return kind(array) == "sum" or (not spatial_dims(array) and array.attrs.get("units") == "count")
 
 
@@ -198,10 +201,12 @@ def profile(line: XrayLine, edges: npt.NDArray[np.float64], resolution: float) -
     Returns
     -------
     array, (channel,)
-        Sums to 1 where the axis holds the whole line.
+        Sums to 1 where all of the line lies on the axis.
     """
     from scipy.special import ndtr
 
+    # Integrated, not sampled at the centres of channels: at 10 eV a channel and C Kα the two differ by a percent, and
+    # the integral conserves the counts for channels of any width.
     sigma = float(width(line.energy, resolution)) / SIGMA
     return np.asarray(np.diff(ndtr((edges - line.energy) / sigma)))
 
@@ -249,9 +254,12 @@ def continuum(
 
     if energy.size < _FEWEST_CHANNELS:
         raise DataError(f"{energy.size} channels show no continuum; at least {_FEWEST_CHANNELS} are needed")
+    # SNIP replaces each channel by the mean of its two neighbours at a distance where that is lower, from the widest
+    # window to the narrowest: what is narrower than the window goes, what is broader stays. The square root (of
+    # Anscombe, x + 3/8) gives all channels the same noise, so that the clipping does not sink into it where counts are
+    # few; the logarithms of the original would. The continuum that remains is low by a fraction of that noise.
     step = (energy[-1] - energy[0]) / (energy.size - 1)
     half = min(max(2, round(reach * resolution / 1e3 / step)), (energy.size - 1) // 2)
     fitter = Baseline(energy, check_finite=False)
-    # the square root evens out the noise, so that the clipping does not sink into it where counts are few
     root = fitter.snip(np.sqrt(counts + 0.375), max_half_window=half, decreasing=True, smooth_half_window=half // 4)[0]
     return np.asarray(np.clip(root**2 - 0.375, 0.0, None))

@@ -191,9 +191,9 @@ def test_elements_of_measured_maps(measured):
 
 def test_elements_need_what_is_not_in_the_file():
     ds = as_map(spectrum({"Fe_K": 1e3}))
-    with pytest.raises(DataError, match=r"does not say the energy resolution; give it in eV"):
+    with pytest.raises(DataError, match=r"does not state the energy resolution; give it in eV"):
         spectra.find_elements(ds, beam_energy=20.0)
-    with pytest.raises(DataError, match="does not say the beam energy"):
+    with pytest.raises(DataError, match="does not state the beam energy"):
         spectra.find_elements(ds, resolution=130.0)
     with pytest.raises(DataError, match=r"lies between 121 and 1000 eV; received 0.13"):
         spectra.find_elements(ds, resolution=0.13, beam_energy=20.0)

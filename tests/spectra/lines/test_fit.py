@@ -111,7 +111,7 @@ def test_measured_maps(measured):
 @pytest.mark.parametrize(
     ("elements", "options", "message"),
     [
-        (["Fe"], {"resolution": None}, "does not say the energy resolution"),
+        (["Fe"], {"resolution": None}, "does not state the energy resolution"),
         (["Xx"], {}, "there is no element 'Xx'"),
         (["He"], {}, "He has no strong line"),
         (["Cu"], {"beam_energy": 0.7}, "Cu has no strong line"),

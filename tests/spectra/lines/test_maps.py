@@ -109,7 +109,7 @@ def test_measured_line_map(measured):
 @pytest.mark.parametrize(
     ("lines", "options", "message"),
     [
-        ("Fe_Ka", {"resolution": None}, "does not say the energy resolution"),
+        ("Fe_Ka", {"resolution": None}, "does not state the energy resolution"),
         ("Fe_Kz", {}, "no X-ray line 'Fe_Kz'"),
         ("Au_Ka", {}, r"run from 67.* but the axis only from 0.2 to 11.99"),
         ("Fe_Ka", {"width": 0.0}, "width and side are positive"),
