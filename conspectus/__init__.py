@@ -1,6 +1,8 @@
-"""conspectus: the application. Command line, recipes and reports over fusion, spectra and volumes."""
+"""conspectus: the application. One door for every file, a command line, recipes and reports over the other packages."""
 
-__all__ = []
+from conspectus.door import open
+
+__all__ = ["open"]
 
 
 def __dir__() -> list[str]:

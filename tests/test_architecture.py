@@ -37,6 +37,7 @@ DEFERRED = {
     "fusion/resampling/blocks.py": {"fusion.resampling._kernels"},  # numba
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
     "conspectus/cli.py": {"conspectus", "fusion.errors"},  # --help must not wait for the rest
+    "conspectus/door.py": {"conspectus"},  # as --help
     "conspectus/pages/info.py": {"xarray"},
 }
 """Modules of the house that are imported within a function, and why."""

@@ -1,24 +1,25 @@
-"""What opens from a file, item by item: its axes, where it lies, what took it, and what the user must still say."""
+"""What opens from a file, item by item: its axes, where it lies, what took it, and what the user must add."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 import fusion
-import spectra
 import volumes
+from conspectus.items import opener, reason
 from fusion import units
 from fusion.conventions import SPATIAL
 from fusion.display import length
-from fusion.errors import ConspectusError, FileReadError
+from fusion.errors import ConspectusError
 from fusion.reading.contents import Content
 
-NOT_TOLD: Final = "not told"
+UNKNOWN: Final = "unknown"
 MANY: Final = 16
 _POINT: Final = "point"
 _ANGLE: Final = 0.05
@@ -34,8 +35,8 @@ class Item(NamedTuple):
     technique : str
     axes : tuple of str
         One line for each axis: its size, step and extent.
-    place : tuple of str
-        Frame, position of the centre and tilt; ``"not told"`` where the file does not say.
+    position : tuple of str
+        Frame, position of the centre and tilt; ``"unknown"`` where the file does not give them.
     lazy : bool
     fault : str
         Why it does not open as it is, and what to give.
@@ -44,12 +45,12 @@ class Item(NamedTuple):
     names: tuple[str, ...]
     technique: str
     axes: tuple[str, ...]
-    place: tuple[str, ...]
+    position: tuple[str, ...]
     lazy: bool
     fault: str = ""
 
 
-def opened(path: Path, given: Mapping[str, Any] | None = None) -> tuple[str, list[Item]]:
+def opened(path: Path, arguments: Mapping[str, Any] | None = None) -> tuple[str, list[Item]]:
     """Open everything in a file, and say what came.
 
     Of more than 16 items with the same axes only the first is opened.
@@ -58,7 +59,7 @@ def opened(path: Path, given: Mapping[str, Any] | None = None) -> tuple[str, lis
     ----------
     path : Path
         A file, or a folder with a slice per file.
-    given : mapping, optional
+    arguments : mapping, optional
         What `volumes.open` needs beside the path.
 
     Returns
@@ -72,16 +73,16 @@ def opened(path: Path, given: Mapping[str, Any] | None = None) -> tuple[str, lis
     FileReadError
         If neither opens it; the message has the reasons of both.
     """
-    wing, contents = _wing(path)
-    alike = len(contents) > MANY
-    examples: dict[Any, Item] = {}
+    wing, contents = opener(path)
+    many = len(contents) > MANY
+    examples: dict[Content, Item] = {}
+    rows = []
     for content in contents:
-        key = content._replace(name="") if alike else content
+        key = content._replace(name="") if many else content
         if key not in examples:
-            examples[key] = _item(wing, path, content, given or {})
-    found = [examples[content._replace(name="") if alike else content] for content in contents]
-    named = [item._replace(names=(content.name,)) for content, item in zip(contents, found, strict=True)]
-    return f"{wing.__name__}.open", merged(named)
+            examples[key] = _item(wing, path, content, arguments or {})
+        rows.append(examples[key]._replace(names=(content.name,)))
+    return f"{wing.__name__}.open", merged(rows)
 
 
 def merged(items: Iterable[Item]) -> list[Item]:
@@ -89,7 +90,7 @@ def merged(items: Iterable[Item]) -> list[Item]:
     names: dict[Item, list[str]] = {}
     for item in items:
         names.setdefault(item._replace(names=()), []).extend(item.names)
-    return [item._replace(names=tuple(found)) for item, found in names.items()]
+    return [item._replace(names=tuple(alike)) for item, alike in names.items()]
 
 
 def item_of(ds: xr.Dataset, *names: str) -> Item:
@@ -103,32 +104,15 @@ def item_of(ds: xr.Dataset, *names: str) -> Item:
     ('y 3 × 5 nm = 15 nm', 'x 4 × 5 nm = 20 nm')
     """
     lazy = any(variable.chunks is not None for variable in ds.data_vars.values())
-    return Item(names, str(ds.attrs.get("technique", NOT_TOLD)), tuple(_axes(ds)), tuple(_place(ds)), lazy)
+    return Item(names, str(ds.attrs.get("technique", UNKNOWN)), tuple(_axes(ds)), tuple(_position(ds)), lazy)
 
 
-def _wing(path: Path) -> tuple[Any, list[Content]]:
-    """Return the wing that opens a file: that of images where it holds nothing else and both could."""
-    found, refusals = [], []
-    for wing in (spectra, volumes):
-        try:
-            found.append((wing, wing.contents(path)))
-        except FileReadError as error:
-            refusals.append("; ".join(filter(None, (error.reason, error.hint))))
-        if found and any(content.technique != "image" for content in found[0][1]):
-            return found[0]
-    if not found:
-        damaged = [reason for reason in refusals if not reason.startswith("unknown format")]
-        raise FileReadError(path, "; ".join(dict.fromkeys(damaged or refusals)))
-    return found[-1]
-
-
-def _item(wing: Any, path: Path, content: Content, given: Mapping[str, Any]) -> Item:
+def _item(wing: ModuleType, path: Path, content: Content, arguments: Mapping[str, Any]) -> Item:
     try:
-        return item_of(wing.open(path, name=content.name, **(given if wing is volumes else {})))
+        return item_of(wing.open(path, name=content.name, **(arguments if wing is volumes else {})))
     except ConspectusError as error:
         shape = " × ".join(map(str, content.shape))
-        fault = "; ".join(filter(None, (error.reason, error.hint))) if isinstance(error, FileReadError) else str(error)
-        return Item((), content.technique, (shape,) if shape else (), (), False, fault)
+        return Item((), content.technique, (shape,) if shape else (), (), False, reason(error))
 
 
 def _axes(ds: xr.Dataset) -> list[str]:
@@ -147,7 +131,7 @@ def _axis(dim: str, coordinate: xr.DataArray, size: int) -> str:
     if values.dtype.kind != "f":
         return f"{dim} {size}"
     if unit == units.PIXEL:
-        return f"{dim} {size} px, size {NOT_TOLD}"
+        return f"{dim} {size} px, pixel size {UNKNOWN}"
     steps = np.diff(values)
     even = size < 3 or bool(np.ptp(steps) <= 1e-3 * abs(steps.mean()))
     if dim not in SPATIAL:
@@ -189,12 +173,12 @@ def _range(dim: str, coordinate: xr.DataArray) -> str:
     return f"{dim} {_signed(float(coordinate.min()))} to {_signed(float(coordinate.max()))}"
 
 
-def _place(ds: xr.Dataset) -> list[str]:
+def _position(ds: xr.Dataset) -> list[str]:
     """Say where the centre lies in the frame of the pose, and how it is turned there."""
     pose, frame = fusion.get_pose(ds)
     on_stage = frame.startswith("stage")
     if not on_stage and np.array_equal(pose.matrix, np.eye(4)):
-        return [NOT_TOLD]
+        return [UNKNOWN]
     lines = ["on the stage" if on_stage else f"in {frame}"]
     spatial = [dim for dim in SPATIAL if dim in ds.coords and ds[dim].size]
     if all(ds[dim].attrs.get("units") != units.PIXEL for dim in spatial):
@@ -202,12 +186,12 @@ def _place(ds: xr.Dataset) -> list[str]:
         z, y, x = pose(middle)
         lines.append(f"x {_signed(x)}, y {_signed(y)}, z {_signed(z)}")
     tilt, turn = _angles(pose)
-    said = [
+    angles = [
         f"{name} {angle:.4g}°".replace("-", "−")
         for name, angle in (("tilted", tilt), ("turned", turn))
         if abs(angle) > _ANGLE
     ]
-    return [*lines, *filter(None, [", ".join(said)])]
+    return [*lines, *filter(None, [", ".join(angles)])]
 
 
 def _angles(pose: fusion.Affine) -> tuple[float, float]:
