@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from conspectus import cli
+from conspectus.project import Project
+from conspectus.recipes import run
 from fusion.errors import FileReadError
 from fusion.isolation.sandbox import limits
 from fusion.specimens import measured as registry
@@ -13,7 +16,7 @@ from fusion.specimens import measured as registry
 
 @pytest.fixture(scope="session")
 def measured() -> Callable[[str], Path]:
-    """Return the place of a measured file; without it the test skips, and fails where `CI` is set."""
+    """Return the path of a measured file; without it the test skips, and fails where `CI` is set."""
 
     def find(name: str) -> Path:
         try:
@@ -28,6 +31,23 @@ def measured() -> Callable[[str], Path]:
 
 @pytest.fixture
 def direct() -> Iterator[None]:
-    """Read files in this very process, where a test can replace a part of a reader."""
+    """Read files in this very process, where a test can replace a function of a reader."""
     with limits(direct=True):
         yield
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of results of the demo, which runs with the fixture `demo`."""
+    return tmp_path_factory.mktemp("demo") / "results"
+
+
+@pytest.fixture(scope="session")
+def demo(demo_folder: Path) -> Project:
+    """Run ``conspectus demo`` once for all tests; return the state in which it ended."""
+    ended: list[Project] = []
+    carry_out = run.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "run", lambda *arguments: ended.append(carry_out(*arguments)))
+        assert cli.main(["demo", "--out", str(demo_folder)]) == 0
+    return ended[0]

@@ -7,21 +7,10 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from rich.console import Console
 
 import fusion
 from conspectus.project import Project
-from conspectus.recipes import phantom_steps, recipe, run
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "results"
-
-
-@pytest.fixture(scope="module")
-def demo(out: Path) -> Project:
-    return run.run(recipe.demo(), out, console=Console(quiet=True))
+from conspectus.recipes import phantom_steps
 
 
 def test_the_pose_is_found_within_a_fifth_of_a_pixel(demo: Project) -> None:
@@ -68,29 +57,29 @@ def test_abundances_are_placed_only_where_the_map_lies(demo: Project) -> None:
     assert np.isnan(fused["abundance"].values[2:]).all()
 
 
-def test_results_are_written_and_nothing_else(demo: Project, out: Path) -> None:
-    assert sorted(item.name for item in out.iterdir()) == ["fused.nc", "fused.png", "report.html"]
-    assert [item.name for item in out.parent.iterdir()] == ["results"]
-    page = (out / "report.html").read_text(encoding="utf-8")
+def test_results_are_written_and_nothing_else(demo: Project, demo_folder: Path) -> None:
+    assert sorted(item.name for item in demo_folder.iterdir()) == ["fused.nc", "fused.png", "report.html"]
+    assert [item.name for item in demo_folder.parent.iterdir()] == ["results"]
+    page = (demo_folder / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 1 + len(demo.pictures)
     assert 'src="http' not in page
 
 
-def test_the_saved_tree_is_the_project(demo: Project, out: Path) -> None:
-    tree = fusion.load(out / "fused.nc")
+def test_the_saved_tree_is_the_project(demo: Project, demo_folder: Path) -> None:
+    tree = fusion.load(demo_folder / "fused.nc")
     for name, ds in demo.nodes.items():
         xr.testing.assert_identical(tree[name].to_dataset(), ds)
 
 
-def test_plain_xarray_sees_the_fused_volume(demo: Project, out: Path) -> None:
-    with xr.open_dataset(out / "fused.nc") as plain:
+def test_plain_xarray_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:
+    with xr.open_dataset(demo_folder / "fused.nc") as plain:
         np.testing.assert_array_equal(plain["z"], demo["fused"]["z"])
         np.testing.assert_array_equal(plain["image"], demo["fused"]["image"])
         assert plain["x"].attrs["units"] == "um"
 
 
-def test_netcdf4_sees_the_fused_volume(demo: Project, out: Path) -> None:
-    with netCDF4.Dataset(out / "fused.nc") as file:
+def test_netcdf4_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:
+    with netCDF4.Dataset(demo_folder / "fused.nc") as file:
         assert file["image"].dimensions == ("z", "y", "x")
         assert file["x"].units == "um"
         np.testing.assert_allclose(np.diff(file["x"][:]), 0.015)
@@ -99,19 +88,19 @@ def test_netcdf4_sees_the_fused_volume(demo: Project, out: Path) -> None:
         assert set(file.groups) == set(demo.nodes) - {"fused"}
 
 
-def test_h5py_sees_the_fused_volume(demo: Project, out: Path) -> None:
-    with h5py.File(out / "fused.nc") as file:
+def test_h5py_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:
+    with h5py.File(demo_folder / "fused.nc") as file:
         np.testing.assert_array_equal(file["image"][()], demo["fused"]["image"].values)
         np.testing.assert_array_equal(file["map/counts"][()], demo["map"]["counts"].values)
         assert file["image"].dims[0][0].name == "/z"
 
 
-def test_vtk_sees_the_fused_volume(demo: Project, out: Path) -> None:
+def test_vtk_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:
     from vtkmodules.util.numpy_support import vtk_to_numpy
     from vtkmodules.vtkIONetCDF import vtkNetCDFCFReader
 
     reader = vtkNetCDFCFReader()
-    reader.SetFileName(str(out / "fused.nc"))
+    reader.SetFileName(str(demo_folder / "fused.nc"))
     reader.SphericalCoordinatesOff()
     reader.UpdateMetaData()
     reader.SetDimensions("(z, y, x)")
