@@ -1,4 +1,4 @@
-"""The state of a run: datasets by name, what was found, and the pictures for the report."""
+"""The state of a run: datasets by name, findings, and the pictures for the report."""
 
 from __future__ import annotations
 

@@ -49,13 +49,13 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
 
 
 @_picture
-def endmembers(found: xr.Dataset) -> tuple[str, str, Figure]:
+def endmembers(result: xr.Dataset) -> tuple[str, str, Figure]:
     """Draw each endmember in its colour, one above the other."""
-    spectra = found["endmember"]
+    spectra = result["endmember"]
     axis = signal_dim(spectra.isel(component=0, drop=True))
     figure, axes = _figure(9, 1.5 * spectra.sizes["component"] + 0.6, spectra.sizes["component"])
     for index, ax in enumerate(axes[:, 0]):
-        ax.plot(found[axis], spectra[index], color=_color(index), linewidth=1.2)
+        ax.plot(result[axis], spectra[index], color=_color(index), linewidth=1.2)
         ax.set_title(_name(spectra, index), loc="left", fontsize=10, color=_INK)
         ax.margins(x=0.01)
         ax.set_yticks([])
@@ -63,14 +63,14 @@ def endmembers(found: xr.Dataset) -> tuple[str, str, Figure]:
         if index < len(axes) - 1:
             ax.sharex(axes[-1, 0])
             ax.tick_params(labelbottom=False)
-    axes[-1, 0].set_xlabel(_label(found[axis]), color=_INK)
+    axes[-1, 0].set_xlabel(_label(result[axis]), color=_INK)
     return "Endmembers", "The spectrum of each component, each on its own scale.", figure
 
 
 @_picture
-def abundances(found: xr.Dataset) -> tuple[str, str, Figure]:
+def abundances(result: xr.Dataset) -> tuple[str, str, Figure]:
     """Draw the map of each component; of a volume, its middle plane."""
-    maps = found["abundance"]
+    maps = result["abundance"]
     if "z" in maps.dims:
         maps = maps.isel(z=maps.sizes["z"] // 2)
     count = maps.sizes["component"]
@@ -101,18 +101,18 @@ def mean_spectra(raw: xr.Dataset, corrected: xr.Dataset, name: str) -> tuple[str
 
 
 @_picture
-def spectrum(found: xr.DataArray, place: Mapping[str, float]) -> tuple[str, str, Figure]:
+def spectrum(result: xr.DataArray, position: Mapping[str, float]) -> tuple[str, str, Figure]:
     """Draw a spectrum with its standard error."""
-    axis = str(found.dims[-1])
+    axis = str(result.dims[-1])
     figure, axes = _figure(9, 2.8)
-    values, x = found.values, found[axis].values
-    if "spectrum_stderr" in found.coords:
-        error = found["spectrum_stderr"].values
+    values, x = result.values, result[axis].values
+    if "spectrum_stderr" in result.coords:
+        error = result["spectrum_stderr"].values
         axes[0, 0].fill_between(x, values - error, values + error, color=COLORS[2], alpha=0.35, linewidth=0)
     axes[0, 0].plot(x, values, color=_INK, linewidth=0.9)
-    axes[0, 0].set_xlabel(_label(found[axis]))
+    axes[0, 0].set_xlabel(_label(result[axis]))
     axes[0, 0].margins(x=0.01)
-    where = ", ".join(f"{dim} = {value:.3f} um" for dim, value in place.items())
+    where = ", ".join(f"{dim} = {value:.3f} um" for dim, value in position.items())
     return "Spectrum at a voxel", f"{where}; the band is one standard error.", figure
 
 
@@ -124,20 +124,20 @@ def phases(
     covered: npt.NDArray[np.bool_],
     names: list[str],
 ) -> tuple[str, str, Figure]:
-    """Draw the phases of the face as they were found, as they are, and where the two differ."""
+    """Draw the phases of the face as they were estimated, as they are, and where the two differ."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    found = np.full(covered.shape, np.nan)
-    found[covered] = guess
+    estimate = np.full(covered.shape, np.nan)
+    estimate[covered] = guess
     plane = int(covered.sum(axis=(1, 2)).argmax())
-    shown = [found[plane], np.where(covered[plane], truth[plane], np.nan)]
+    shown = [estimate[plane], np.where(covered[plane], truth[plane], np.nan)]
     figure, axes = _figure(10, 3.6, 1, 3)
     palette = ListedColormap(list(COLORS[: len(names)]))
-    for ax, image, title in zip(axes[0], shown, ("found", "true"), strict=False):
+    for ax, image, title in zip(axes[0], shown, ("estimated", "true"), strict=False):
         ax.imshow(image, cmap=palette, vmin=-0.5, vmax=len(names) - 0.5, extent=_extent(fused), interpolation="nearest")
         ax.set_title(title, fontsize=10)
-    wrong = np.where(covered[plane], found[plane] != truth[plane], np.nan)
+    wrong = np.where(covered[plane], estimate[plane] != truth[plane], np.nan)
     axes[0, 2].imshow(wrong, cmap="Greys", vmin=0, vmax=1, extent=_extent(fused), interpolation="nearest")
     axes[0, 2].set_title("differ", fontsize=10)
     for ax in axes[0]:
@@ -154,8 +154,8 @@ def curves(profiles: Mapping[str, xr.DataArray], title: str, caption: str) -> tu
     figure, axes = _figure(7.5, 3.4)
     for index, (name, profile) in enumerate(profiles.items()):
         axis = str(profile.dims[0])
-        place = profile[axis] * _scale(profile[axis])[0]
-        axes[0, 0].plot(place, profile, "o-", label=name, color=_color(index), markersize=3.5, linewidth=1.4)
+        position = profile[axis] * _scale(profile[axis])[0]
+        axes[0, 0].plot(position, profile, "o-", label=name, color=_color(index), markersize=3.5, linewidth=1.4)
         axes[0, 0].set_xlabel(_label(profile[axis]))
         axes[0, 0].set_ylabel(str(profile.attrs.get("long_name", "")))
     axes[0, 0].legend(frameon=False, fontsize=9)

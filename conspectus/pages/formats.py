@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from conspectus.pages.inventory import Item, opened
+from conspectus.pages.inventory import UNKNOWN, Item, opened
 from fusion import limits
 from fusion.errors import DataError
 from fusion.specimens import measured
@@ -26,9 +26,9 @@ What opens, shown by opening it: a row for each item of each measured file, and 
 `conspectus info FILE` says the same of a file of yours.
 
 - **technique**: what took it; in brackets what the file itself says, where that is another word.
-- **given**: what the file does not tell, and `volumes.open` was given.
-- **place**: frame, centre and tilt, where the file tells them.
-- **lazy**: values are read when they are asked for.
+- **arguments**: what the file does not say, and `volumes.open` needs.
+- **position**: frame, centre and tilt, where the file gives them.
+- **lazy**: values are read when they are needed.
 """
 _ASIDE: Final = "## Measured files that are not opened\n"
 _GENERATED: Final = """## Formats without a measured file of the technique
@@ -87,23 +87,23 @@ def show(*, page: Path | None = None, console: Console | None = None) -> None:
 
 def everything() -> dict[str, list[Item]]:
     """Open every measured file; return its items by its name."""
-    found = {}
+    items = {}
     # the files are known by their sha256, and what is compiled for the first serves the others
     with limits(direct=True):
         for name, entry in entries().items():
-            found[name] = opened(measured.locate(name), entry.given)[1]
-    return found
+            items[name] = opened(measured.locate(name), entry.given)[1]
+    return items
 
 
-def markdown(found: Mapping[str, Sequence[Item]]) -> str:
+def markdown(items: Mapping[str, Sequence[Item]]) -> str:
     """Return the page as text, from the items of each measured file."""
     known = entries()
-    rows = [_row(name, known[name], item) for name in sorted(found, key=lambda n: (known[n].technique.casefold(), n))
-            for item in found[name]]  # fmt: skip
+    rows = [_row(name, known[name], item) for name in sorted(items, key=lambda n: (known[n].technique.casefold(), n))
+            for item in items[name]]  # fmt: skip
     written = [(word, name, f"`{test}`") for name, row in content()["generated"].items() for word, test in row.items()]
     return "\n".join([
         _HEAD,
-        _grid(("technique", "format", "file", "item", "axes", "given", "place", "lazy"), rows),
+        _grid(("technique", "format", "file", "item", "axes", "arguments", "position", "lazy"), rows),
         _ASIDE,
         _grid(("file", "reason"), content()["aside"].items()),
         _GENERATED,
@@ -123,12 +123,12 @@ def by_technique() -> dict[str, list[str]]:
 
 def _row(name: str, entry: Entry, item: Item) -> tuple[str, ...]:
     more = f" and {len(item.names) - _SHOWN} more" if len(item.names) > _SHOWN else ""
-    said = "" if item.technique in (entry.technique, "not told") else f" ({item.technique})"
+    stated = "" if item.technique in (entry.technique, UNKNOWN) else f" ({item.technique})"
     axes = "<br>".join([*item.axes, *filter(None, [item.fault])])
     return (
-        f"{entry.technique}{said}", entry.format, name, ", ".join(item.names[:_SHOWN]) + more, axes,
+        f"{entry.technique}{stated}", entry.format, name, ", ".join(item.names[:_SHOWN]) + more, axes,
         "<br>".join(f"`{key}={value!r}`" for key, value in entry.given.items()) or "–",
-        "<br>".join(item.place) or "–", "yes" if item.lazy else "no",
+        "<br>".join(item.position) or "–", "yes" if item.lazy else "no",
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from fusion.reading.paths import existing
 
 
 def show(path: Path, *, console: Console | None = None) -> None:
-    """Print the items of a file, or the datasets of a saved project: axes, place, technique.
+    """Print the items of a file, or the datasets of a saved project: axes, position, technique.
 
     Raises
     ------
@@ -55,10 +55,10 @@ def _table(path: Path, hint: str, items: Iterable[Item]) -> Table:
     table.add_column("item", overflow="fold", ratio=3)
     table.add_column("technique", overflow="fold", ratio=2)
     table.add_column("axes", overflow="fold", ratio=5)
-    table.add_column("place", overflow="fold", ratio=4)
+    table.add_column("position", overflow="fold", ratio=4)
     table.add_column("lazy", width=4)
     for item in items:
         axes = "\n".join([*item.axes, *filter(None, [item.fault])])
-        row = ("\n".join(item.names), item.technique, axes, "\n".join(item.place))
+        row = ("\n".join(item.names), item.technique, axes, "\n".join(item.position))
         table.add_row(*row, "" if item.fault else ("yes" if item.lazy else "no"))
     return table

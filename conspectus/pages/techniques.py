@@ -95,7 +95,7 @@ def markdown(picture: str) -> str:
     asks = [[row.name, ", ".join(row.environment), _needs(row), _damage(row), str(row.harm)] for row in rows]
     rules = [[[rule.name, rule.text] for rule in rules] for rules in (OBSTACLES, CAVEATS)]
     harm = _HARM_TEXT.format(first=HARM[0], top=len(HARM) - 1, last=HARM[-1], words=", ".join(HARM))
-    parts = [
+    sections = [
         _HEAD.format(picture=picture),
         _LENGTH_TEXT,
         _grid(("technique", "lateral resolution", "axial resolution", "field of view", "depth", "remarks"), lengths),
@@ -111,7 +111,7 @@ def markdown(picture: str) -> str:
         "## Sources\n",
         _sources(),
     ]
-    return "\n".join(parts)
+    return "\n".join(sections)
 
 
 def _screen() -> Table:

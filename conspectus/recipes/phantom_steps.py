@@ -51,23 +51,23 @@ class Judge(Step):
     def _require(project: Project) -> None:
         """Refuse a run that cannot be judged: it needs the phantom, as many components as phases, and a volume."""
         true = project["map_truth"].sizes["component"]
-        found = project["components"].sizes["component"]
-        if found != true:
-            raise RecipeError(f"judge: the phantom has {true} phases; received {found} components")
+        estimate = project["components"].sizes["component"]
+        if estimate != true:
+            raise RecipeError(f"judge: the phantom has {true} phases; received {estimate} components")
         if "coverage" not in project["fused"]:
             raise RecipeError('judge: the components are not in the volume; put a step do = "fuse" with onto before')
 
     def _pose(self, project: Project) -> None:
-        found, truth = project["map"], project["map_truth"]
-        error = pose_error(fusion.get_pose(found)[0], fusion.get_pose(truth)[0], truth)
+        estimate, truth = project["map"], project["map_truth"]
+        error = pose_error(fusion.get_pose(estimate)[0], fusion.get_pose(truth)[0], truth)
         pixel = 1e3 * float(truth["x"][1] - truth["x"][0])
         project.find("pose error", f"{error.shift:.2f} nm", f"rms over the map; {error.shift / pixel:.3f} of a pixel")
         project.find("pose error, angle", f"{error.angle:.4f} degrees")
 
     def _abundance(self, project: Project) -> Array:
-        found, truth = project["components"], project["map_truth"]
-        order = matching(found["endmember"], truth["endmember"])
-        difference = found["abundance"].values[..., order] - truth["abundance"].values
+        estimate, truth = project["components"], project["map_truth"]
+        order = matching(estimate["endmember"], truth["endmember"])
+        difference = estimate["abundance"].values[..., order] - truth["abundance"].values
         rmse = np.sqrt((difference**2).mean())
         mean = float(truth["abundance"].sum("component").mean())
         project.find(
@@ -90,12 +90,12 @@ class Judge(Step):
     def _spectrum(self, project: Project) -> None:
         fused = project["fused"]
         z, y, x = (int(index[index.size // 2]) for index in np.nonzero(fused["coverage"].values))
-        place = {"z": float(fused["z"][z]), "y": float(fused["y"][y]), "x": float(fused["x"][x])}
-        spectrum = fusion.spectrum(fused, **place)
+        position = {"z": float(fused["z"][z]), "y": float(fused["y"][y]), "x": float(fused["x"][x])}
+        spectrum = fusion.spectrum(fused, **position)
         direct = fused["abundance"].values[z, y, x] @ fused["endmember"].values
         worst = float(np.abs(spectrum.values - direct).max() / np.abs(direct).max())
         project.find("spectrum at a voxel", f"{worst:.1e}", "largest difference from abundance · endmember, relative")
-        project.pictures.append(figures.spectrum(spectrum, place))
+        project.pictures.append(figures.spectrum(spectrum, position))
 
 
 class PoseError(NamedTuple):
@@ -105,23 +105,23 @@ class PoseError(NamedTuple):
     angle: float
 
 
-def pose_error(found: fusion.Affine, truth: fusion.Affine, ds: xr.Dataset) -> PoseError:
+def pose_error(estimate: fusion.Affine, truth: fusion.Affine, ds: xr.Dataset) -> PoseError:
     """Return how far two poses of a map lie apart, over its pixels."""
     y, x = np.meshgrid(ds["y"].values, ds["x"].values, indexing="ij")
     points = np.stack([np.full_like(y, float(ds["z"])), y, x], axis=-1)
-    apart = np.linalg.norm(found(points) - truth(points), axis=-1)
-    return PoseError(1e3 * float(np.sqrt((apart**2).mean())), (found @ truth.inverse()).angle)
+    apart = np.linalg.norm(estimate(points) - truth(points), axis=-1)
+    return PoseError(1e3 * float(np.sqrt((apart**2).mean())), (estimate @ truth.inverse()).angle)
 
 
-def matching(found: xr.DataArray, truth: xr.DataArray) -> Array:
-    """Return which found endmember is which true one: the pairing of largest summed cosine."""
+def matching(estimate: xr.DataArray, truth: xr.DataArray) -> Array:
+    """Return which estimated endmember is which true one: the pairing of largest summed cosine."""
     from scipy.optimize import linear_sum_assignment
 
     def unit(spectra: xr.DataArray) -> Array:
         values: Array = spectra.values / np.linalg.norm(spectra.values, axis=1, keepdims=True)
         return values
 
-    chosen: Array = linear_sum_assignment(-unit(truth) @ unit(found).T)[1]
+    chosen: Array = linear_sum_assignment(-unit(truth) @ unit(estimate).T)[1]
     return chosen
 
 

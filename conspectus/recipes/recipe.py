@@ -107,19 +107,19 @@ def _parsed(text: str, name: str, folder: Path) -> Recipe:
 
 
 def _sentence(fault: Any, content: dict[str, Any]) -> str:
-    """Say in words what pydantic found, with the key and what is allowed in its place."""
-    place, model = _place(fault["loc"], content)
+    """Put a fault that pydantic reports into words, with the key and what is allowed instead."""
+    where, model = _location(fault["loc"], content)
     key = str(fault["loc"][-1])
     if fault["type"] == "extra_forbidden":
         allowed = sorted(model.model_fields)
         close = difflib.get_close_matches(key, allowed, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{place}: {key!r} is not a key here; {hint}allowed are {', '.join(allowed)}"
+        return f"{where}: {key!r} is not a key here; {hint}allowed are {', '.join(allowed)}"
     if fault["type"].startswith("union_tag"):
-        return f"{place}: do = {fault.get('ctx', {}).get('tag', '')!r} is no step; allowed are {', '.join(_models())}"
+        return f"{where}: do = {fault.get('ctx', {}).get('tag', '')!r} is no step; allowed are {', '.join(_models())}"
     if fault["type"] == "missing":
-        return f"{place}: {key!r} is missing"
-    return f"{place}: {key} = {fault['input']!r} is not allowed ({fault['msg'][:1].lower()}{fault['msg'][1:]})"
+        return f"{where}: {key!r} is missing"
+    return f"{where}: {key} = {fault['input']!r} is not allowed ({fault['msg'][:1].lower()}{fault['msg'][1:]})"
 
 
 def _models() -> dict[str, type[BaseModel]]:
@@ -127,7 +127,7 @@ def _models() -> dict[str, type[BaseModel]]:
     return {model.model_fields["do"].annotation.__args__[0]: model for model in union}
 
 
-def _place(loc: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, type[BaseModel]]:
+def _location(loc: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, type[BaseModel]]:
     if loc[0] == "picture":
         return "picture", Picture
     if len(loc) < 2 or loc[0] != "step":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -20,6 +22,10 @@ from conspectus.pages import report
 from conspectus.project import Project
 from conspectus.recipes.recipe import Recipe
 
+PROJECT: Final = "fused.nc"
+PICTURE: Final = "fused.png"
+REPORT: Final = "report.html"
+
 
 def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project:
     """Carry out a recipe and write ``fused.nc``, ``fused.png`` and ``report.html`` to a folder.
@@ -28,7 +34,7 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
     ----------
     recipe : Recipe
     out : Path
-        The folder; made if it is not there. Results of an earlier run are replaced when the new ones are whole.
+        The folder; made if it is not there. Results of an earlier run are replaced once the new ones are complete.
     console : rich.console.Console, optional
         Where progress and the closing table go.
 
@@ -40,44 +46,61 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
     Raises
     ------
     ConspectusError
-        Whatever stood in the way; nothing is written then.
+        If a step fails; nothing is written then.
     """
     console = console or Console(markup=False)
-    project = Project(folder=recipe.folder)
-    costs: list[Cost] = []
     if out.exists() and not out.is_dir():
         raise RecipeError(f"{out} is a file; name a folder with --out")
+    project = Project(folder=recipe.folder)
     with _aside(out) as folder, _progress(console) as progress:
-        task = progress.add_task("", total=len(recipe.step) + 2)
-        for step in recipe.step:
-            progress.update(task, description=step.do)
-            with Meter() as meter:
-                step.run(project)
-            costs.append(Cost(step.do, meter.seconds, meter.peak))
-            progress.advance(task)
-        if "fused" not in project.nodes:
-            raise RecipeError('no step makes the fused dataset; end with a step do = "fuse" or do = "backproject"')
-        progress.update(task, description="save")
-        with Meter() as meter:
-            kept = recipe.keep
-            unknown = sorted(set(kept or ()) - set(project.nodes))
-            if unknown:
-                raise RecipeError(f"keep: there is no {', '.join(unknown)}; there are {', '.join(project.nodes)}")
-            tree = project.tree().filter(lambda node: kept is None or node.name in ("fused", *kept))
-            fusion.save(tree, folder / "fused.nc")
-        costs.append(Cost("save", meter.seconds, meter.peak))
-        progress.advance(task)
-        progress.update(task, description="render")
-        with Meter() as meter:
-            picture = volumes.picture(project["fused"], folder / "fused.png", **recipe.picture.model_dump())
-        costs.append(Cost("render", meter.seconds, meter.peak))
-        if picture.note:
-            project.find("picture", "flat", picture.note)
-        page = report.page(recipe.title, recipe.about, project, costs, folder / "fused.png")
-        (folder / "report.html").write_text(page, encoding="utf-8")
-        progress.advance(task)
+        costs = _carried_out(_stages(recipe, project, folder), progress)
+        page = report.page(recipe.title, recipe.about, project, costs, folder / PICTURE)
+        (folder / REPORT).write_text(page, encoding="utf-8")
     _close(console, recipe.title, project, costs, out)
     return project
+
+
+class _Stage(NamedTuple):
+    """One line of the progress bar, and what is done there."""
+
+    name: str
+    do: Callable[[], None]
+
+
+def _stages(recipe: Recipe, project: Project, folder: Path) -> list[_Stage]:
+    steps = [_Stage(step.do, partial(step.run, project)) for step in recipe.step]
+    save = _Stage("save", partial(_save, project, recipe.keep, folder))
+    return [*steps, save, _Stage("render", partial(_render, project, recipe, folder))]
+
+
+def _carried_out(stages: Sequence[_Stage], progress: Progress) -> list[Cost]:
+    """Carry out the stages in order, and return what each took."""
+    costs = []
+    task = progress.add_task("", total=len(stages))
+    for stage in stages:
+        progress.update(task, description=stage.name)
+        with Meter() as meter:
+            stage.do()
+        costs.append(Cost(stage.name, meter.seconds, meter.peak))
+        progress.advance(task)
+    return costs
+
+
+def _save(project: Project, keep: Sequence[str] | None, folder: Path) -> None:
+    """Save the fused dataset and those that the recipe keeps."""
+    if "fused" not in project.nodes:
+        raise RecipeError('no step makes the fused dataset; end with a step do = "fuse" or do = "backproject"')
+    unknown = sorted(set(keep or ()) - set(project.nodes))
+    if unknown:
+        raise RecipeError(f"keep: there is no {', '.join(unknown)}; there are {', '.join(project.nodes)}")
+    tree = project.tree().filter(lambda node: keep is None or node.name in ("fused", *keep))
+    fusion.save(tree, folder / PROJECT)
+
+
+def _render(project: Project, recipe: Recipe, folder: Path) -> None:
+    picture = volumes.picture(project["fused"], folder / PICTURE, **recipe.picture.model_dump())
+    if picture.note:
+        project.find("picture", "flat", picture.note)
 
 
 @contextmanager
@@ -128,4 +151,4 @@ def _close(console: Console, title: str, project: Project, costs: list[Cost], ou
     steps.add_row("together", f"{total:.2f} s", f"{max(cost.peak for cost in costs):.0f} MB", style="bold")
     console.print(findings)
     console.print(steps)
-    console.print(f"Written: {out / 'fused.nc'}, {out / 'fused.png'}, {out / 'report.html'}", soft_wrap=True)
+    console.print(f"Written: {', '.join(str(out / name) for name in (PROJECT, PICTURE, REPORT))}", soft_wrap=True)

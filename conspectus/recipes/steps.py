@@ -52,8 +52,8 @@ class Open(Step):
         else:
             ds = volumes.open(path, name=self.item, voxel=self.voxel, dims=self.dims)
         project[self.name] = ds
-        given = f"; voxel size {self.voxel} as the recipe states" if self.voxel else ""
-        project.find(self.name, describe_axes(ds), f"{path.name}{given}")
+        note = f"; voxel size {self.voxel} as the recipe states" if self.voxel else ""
+        project.find(self.name, describe_axes(ds), f"{path.name}{note}")
 
     def _path(self, folder: Path) -> Path:
         name = self.file.removeprefix("measured:")
@@ -111,7 +111,7 @@ class Crop(Step):
     high: float
 
     def run(self, project: Project) -> None:
-        """Replace the dataset by its part."""
+        """Replace the dataset by the range."""
         project[self.of] = spectra.crop(project[self.of], **{self.axis: (self.low, self.high)})
 
 
@@ -146,18 +146,18 @@ class Decompose(Step):
     def run(self, project: Project) -> None:
         """Decompose and name the lines of each endmember where they are X-rays."""
         ds = project[self.of]
-        found = spectra.decompose(ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed)
-        project[self.name] = found
+        result = spectra.decompose(ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed)
+        project[self.name] = result
         project.find(
-            f"{self.name}: shares", _shares(found, self.method), f"{self.method}, {self.components} components"
+            f"{self.name}: shares", _shares(result, self.method), f"{self.method}, {self.components} components"
         )
-        if found.attrs.get("converged") == "no":
+        if result.attrs.get("converged") == "no":
             project.find(self.name, "not converged", "the iteration stopped at its limit")
-        if "energy" in found.dims:
-            for index, lines in enumerate(_lines(found)):
+        if "energy" in result.dims:
+            for index, lines in enumerate(_lines(result)):
                 project.find(f"component {index}", lines, "X-ray lines nearest to its peaks, candidates only")
-        project.pictures.append(figures.endmembers(found))
-        project.pictures.append(figures.abundances(found))
+        project.pictures.append(figures.endmembers(result))
+        project.pictures.append(figures.abundances(result))
 
 
 class Register(Step):
@@ -174,14 +174,14 @@ class Register(Step):
     def run(self, project: Project) -> None:
         """Place the moving dataset in the frame of the fixed one."""
         moving, fixed = project[self.moving], project[self.fixed]
-        places, targets, sigma = self._landmarks(project)
-        found = fusion.register_landmarks(places, targets, model=self.model, sigma=sigma)
+        points, targets, sigma = self._landmarks(project)
+        result = fusion.register_landmarks(points, targets, model=self.model, sigma=sigma)
         onto, frame = fusion.get_pose(fixed)
-        project[self.moving] = fusion.set_pose(moving, onto @ found.transform, frame)
-        note = f"{len(places)} pairs, {self.model}"
-        project.find("landmark residual, rms", f"{1e3 * found.rms:.1f} nm", note)
-        if found.transform.covariance is not None:
-            expected = float(np.sqrt((found.tre(_corners(moving)).values ** 2).mean()))
+        project[self.moving] = fusion.set_pose(moving, onto @ result.transform, frame)
+        note = f"{len(points)} pairs, {self.model}"
+        project.find("landmark residual, rms", f"{1e3 * result.rms:.1f} nm", note)
+        if result.transform.covariance is not None:
+            expected = float(np.sqrt((result.tre(_corners(moving)).values ** 2).mean()))
             project.find("expected registration error", f"{1e3 * expected:.1f} nm", "rms over the corners of the map")
 
     def _landmarks(self, project: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray | float | None]:
@@ -210,44 +210,44 @@ class Fuse(Step):
 
     def run(self, project: Project) -> None:
         """Make the fused dataset."""
-        found = project[self.of]
+        components = project[self.of]
         if self.onto is None:
-            project["fused"] = found
+            project["fused"] = components
             return
-        project["fused"] = fusion.fuse(found, project[self.onto], depth=self.depth)
+        project["fused"] = fusion.fuse(components, project[self.onto], depth=self.depth)
         covered = float(project["fused"]["coverage"].mean())
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
 
 
-def _shares(found: xr.Dataset, method: str) -> str:
+def _shares(result: xr.Dataset, method: str) -> str:
     """Say how much of the intensity each component makes; of the variance where components can be negative."""
     if method == "pca":
-        parts = found["explained_variance"].values
+        shares = result["explained_variance"].values
     else:
-        sums = found["abundance"].sum(spatial_dims(found["abundance"])).values
-        parts = sums / sums.sum()
-    return ", ".join(f"{100 * part:.1f} %" for part in parts)
+        sums = result["abundance"].sum(spatial_dims(result["abundance"])).values
+        shares = sums / sums.sum()
+    return ", ".join(f"{100 * share:.1f} %" for share in shares)
 
 
-def _lines(found: xr.Dataset) -> list[str]:
+def _lines(result: xr.Dataset) -> list[str]:
     """Return for each component the nearest line of each peak, highest peak first."""
     nearest: dict[tuple[int, float], str] = {}
-    for line in spectra.identify(found):
+    for line in spectra.identify(result):
         nearest.setdefault((line.component, line.position), line.name.replace("_", " "))
     return [
         ", ".join(dict.fromkeys(name for (component, _), name in nearest.items() if component == index))
-        for index in range(found.sizes["component"])
+        for index in range(result.sizes["component"])
     ]
 
 
 def describe_axes(ds: xr.Dataset) -> str:
     """Say the size and spacing of each axis."""
-    parts = []
+    lines = []
     for dim in ds.sizes:
         step = spacing(ds[dim]) if dim in ds.coords and ds[dim].dtype.kind == "f" else None
         unit = ds[dim].attrs.get("units", "") if dim in ds.coords else ""
-        parts.append(f"{dim} {ds.sizes[dim]}" + (f" × {step:.4g} {unit}" if step else ""))
-    return ", ".join(parts)
+        lines.append(f"{dim} {ds.sizes[dim]}" + (f" × {step:.4g} {unit}" if step else ""))
+    return ", ".join(lines)
 
 
 def _corners(ds: xr.Dataset) -> np.ndarray:

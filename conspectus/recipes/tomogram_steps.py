@@ -27,27 +27,27 @@ class Orient(Step):
     density: str
 
     def run(self, project: Project) -> None:
-        """Place all three in the frame of the tomogram, and say how that was found."""
+        """Place all three in the frame of the tomogram, and report how sure that is."""
         tomogram, density, views = (project[name] for name in (self.tomogram, self.density, self.views))
         volume = tomogram[only(tomogram)]
-        found = volumes.orient(views[only(views)], volume)
+        orientation = volumes.orient(views[only(views)], volume)
         shift = volumes.shift_between(density[only(density)], volume)
         onto, frame = fusion.get_pose(tomogram)
         project[self.density] = fusion.set_pose(density, onto @ shift, frame)
-        project.orientations[self.views] = found._replace(poses=[onto @ pose for pose in found.poses])
-        self._report(project, found, shift)
+        project.orientations[self.views] = orientation._replace(poses=[onto @ pose for pose in orientation.poses])
+        self._report(project, orientation, shift)
 
-    def _report(self, project: Project, found: volumes.Orientation, shift: fusion.Affine) -> None:
-        best, second = np.sort(found.table.values.ravel())[[-1, -2]]
+    def _report(self, project: Project, orientation: volumes.Orientation, shift: fusion.Affine) -> None:
+        best, second = np.sort(orientation.table.values.ravel())[[-1, -2]]
         note = f"correlation of what changes with tilt {best:.3f}; the next of 12 ways to place the views {second:.3f}"
-        project.find("tilt axis of the views", found.tilt_axis, note)
-        angles = found.angles.values
-        scatter = np.abs((found.free_angles.values - angles + 180) % 360 - 180).max()
+        project.find("tilt axis of the views", orientation.tilt_axis, note)
+        angles = orientation.angles.values
+        scatter = np.abs((orientation.free_angles.values - angles + 180) % 360 - 180).max()
         steps = f"{angles[0]:.0f} to {angles[-1]:.0f} degrees in steps of {angles[1] - angles[0]:.1f}"
         project.find(
             "angles of the views", steps, f"each view's own best angle is within {scatter:.0f} degrees of this"
         )
-        middle = f"view {found.untilted} at {angles[found.untilted]:.0f} degrees"
+        middle = f"view {orientation.untilted} at {angles[orientation.untilted]:.0f} degrees"
         project.find("untilted view", middle, "middle of the series; that the series is symmetric is assumed")
         voxels = shift.matrix[:3, 3] / _voxel(project[self.density])
         project.find(
@@ -158,11 +158,11 @@ class Compare(Step):
         middle = (fused[self.axis] > ends[0] + quarter) & (fused[self.axis] < ends[1] - quarter)
         inner = (rod & middle).transpose(*rod.dims)
         centre = [float(rod[dim].where(inner).mean()) for dim in rod.dims if dim != self.axis]
-        whole = middle.broadcast_like(rod).transpose(*rod.dims)
+        everywhere = middle.broadcast_like(rod).transpose(*rod.dims)
         profiles = {}
         for name in [only(fused), *self.variables, self.moved]:
             options = {"axis": self.axis, "centre": (centre[0], centre[1]), "width": self.shell}
-            profile = radial_profile(fused[name], where=whole, **options)  # type: ignore[arg-type]
+            profile = radial_profile(fused[name], where=everywhere, **options)  # type: ignore[arg-type]
             profile = profile / fused[name].where(inner).mean()
             profiles[name] = profile.sel(radius=slice(0, 1.5 * _radius(rod, middle, self.axis)))
             profiles[name].attrs["long_name"] = "mean, relative to that of the rod"
@@ -187,10 +187,10 @@ class Compare(Step):
 
 def only(ds: xr.Dataset) -> str:
     """Return the first variable that has pixels; the one that a reader opened."""
-    found = [str(name) for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)]
-    if not found:
+    names = [str(name) for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)]
+    if not names:
         raise RecipeError(f"{title(ds)} has no variable with y and x; it has {', '.join(map(str, ds.data_vars))}")
-    return found[0]
+    return names[0]
 
 
 def _view_dim(series: xr.Dataset) -> str:

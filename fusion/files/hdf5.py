@@ -1,4 +1,4 @@
-"""HDF5 files that other people wrote: damage is told as what it is, and values that lie in other files are refused."""
+"""HDF5 files of other programs: damage becomes one error, and values that lie in other files are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
     Raises
     ------
     FileReadError
-        If it cannot be read, now or within the block: h5py tells of damage by errors of many classes.
+        If it cannot be read, now or within the block: h5py reports damage by errors of many classes.
     """
     import h5py
 
@@ -38,7 +38,7 @@ def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
 
 
 def refuse_foreign(file: h5py.File) -> None:
-    """Refuse a file that points outside: HDF5 would pass any file of this machine off as pixels.
+    """Refuse a file that points outside: HDF5 would present any file of this computer as pixels.
 
     Parameters
     ----------
@@ -54,9 +54,11 @@ def refuse_foreign(file: h5py.File) -> None:
     def leads_out(name: str, link: object) -> str | None:
         return name if isinstance(link, h5py.ExternalLink) or is_borrowed(file.get(name)) else None
 
-    found = file.visititems_links(leads_out)
-    if found:
-        raise FileReadError(file.filename, f"{found!r} lies in another file", hint="only files complete in themselves")
+    outside = file.visititems_links(leads_out)
+    if outside:
+        raise FileReadError(
+            file.filename, f"{outside!r} lies in another file", hint="only files complete in themselves"
+        )
 
 
 def is_borrowed(entry: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Fused results: spectra at every voxel of a volume, kept as abundances and endmembers and never as a dense cube."""
+"""Fused results: spectra at every place of a volume, kept as abundances and endmembers and never as a dense cube."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     array([2., 1.])
     """
     fused = _fused(fused)
-    position = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
-    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, position))
+    place = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
+    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, place))
     endmember = fused[ENDMEMBER]
     values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():
-        raise DataError(f"no spectrum at {position} um: no map covers this voxel, or it has no value there")
+        raise DataError(f"no spectrum at {place} um: no map covers this place, or it has no value there")
     unit = fused[ABUNDANCE].attrs.get("units", "1")
     values.attrs = {"long_name": "spectrum", "units": unit}
     if STDERR in here:
@@ -202,19 +202,17 @@ def _noise_variance(moved: xr.Dataset) -> xr.DataArray | float:
     return moved[STDERR] ** 2 if stderr_name(moved[ABUNDANCE]) else 0.0
 
 
-# First order: a value a(p) at the position p = M⁻¹q in the map, q a voxel, changes by ∇a · δp; hence the variance
-# ∇aᵀ Cov(p) ∇a, where Cov(p)_ij = Σ_ab q_a q_b Cov(M⁻¹_ia, M⁻¹_jb) and q is homogeneous, (z, y, x, 1).
 def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -> xr.DataArray | float:
-    """Return gradient · covariance · gradient; the covariance is that of the position in the map that a voxel sees."""
+    """Return gradient · covariance · gradient; the covariance is that of the place in the map seen by a voxel."""
     if transform.covariance is None:
         return 0.0
     blocks = np.asarray(transform.inverse().covariance).reshape(3, 4, 3, 4)
-    voxel: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
-    voxel.append(1.0)
+    place: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
+    place.append(1.0)
     total: xr.DataArray | float = 0.0
     slopes = [(row, moved[_SLOPE + dim]) for row, dim in enumerate(SPATIAL) if _SLOPE + dim in moved]
     for (i, first), (j, second) in product(slopes, slopes):
-        terms = (blocks[i, a, j, b] * voxel[a] * voxel[b] for a, b in product(range(4), range(4)))
+        terms = (blocks[i, a, j, b] * place[a] * place[b] for a, b in product(range(4), range(4)))
         total = total + first * second * sum(terms)
     return total
 
@@ -233,21 +231,21 @@ def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
     return placed.assign({ABUNDANCE: abundance, STDERR: error.drop_vars("pose").assign_attrs(grid_mapping="pose")})
 
 
-def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
+def _voxel(fused: xr.Dataset, place: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
     dims = spatial_dims(fused[ABUNDANCE])
-    wanted = {dim: np.asarray(value, dtype=float) for dim, value in position.items()}
-    if set(wanted) != set(dims):
-        raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(wanted)}")
-    if len({value.shape for value in wanted.values() if value.ndim}) > 1:
-        raise DataError(f"several positions are as many numbers along each of {', '.join(dims)}")
+    given = {dim: np.asarray(value, dtype=float) for dim, value in place.items()}
+    if set(given) != set(dims):
+        raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(given)}")
+    if len({wanted.shape for wanted in given.values() if wanted.ndim}) > 1:
+        raise DataError(f"several places have as many positions along each of {', '.join(dims)}")
     index = {}
-    for dim, value in wanted.items():
+    for dim, wanted in given.items():
         centres = fused[dim].values
-        nearest = np.abs(centres - value[..., None]).argmin(axis=-1)
+        nearest = np.abs(centres - wanted[..., None]).argmin(axis=-1)
         reach = float(np.diff(centres).max(initial=0.0)) / 2.0 * (1 + 1e-9)
-        if not (np.abs(centres[nearest] - value) <= reach).all():
+        if not (np.abs(centres[nearest] - wanted) <= reach).all():
             raise DataError(
-                f"{dim}={value.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
+                f"{dim}={wanted.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
             )
-        index[dim] = xr.DataArray(nearest, dims=("point",) if value.ndim else ())
+        index[dim] = xr.DataArray(nearest, dims=("point",) if wanted.ndim else ())
     return index

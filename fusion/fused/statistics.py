@@ -76,7 +76,7 @@ def radial_profile(
     others = [dim for dim in SPATIAL if dim != axis]
     if axis not in SPATIAL or set(array.dims) != set(SPATIAL):
         raise DataError(f"a volume (z, y, x) and one of its axes are needed; received {array.dims} and {axis!r}")
-    squares = [(array[dim] - middle) ** 2 for dim, middle in zip(others, centre, strict=True)]
+    squares = [(array[dim] - place) ** 2 for dim, place in zip(others, centre, strict=True)]
     radius = (squares[0] + squares[1]) ** 0.5
     shell = np.floor(radius.broadcast_like(array).transpose(*array.dims).values / width).astype(np.intp)
     used = np.isfinite(array.values) & (True if where is None else where.values)

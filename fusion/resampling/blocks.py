@@ -50,9 +50,9 @@ def run(full: Any, grid: xr.Dataset, job: Job) -> tuple[Any, Any]:
 
 
 def coordinates(grid: xr.Dataset) -> list[Vector]:
-    """Return z, y, x of the grid; a missing axis is the single plane that its coordinate names, else 0."""
-    axes = (np.asarray(grid[dim].values, dtype=float) if dim in grid.coords else np.zeros(1) for dim in SPATIAL)
-    return [np.atleast_1d(values) for values in axes]
+    """Return z, y, x of the grid; a missing one is the plane it lies in, 0 if nobody said."""
+    found = (np.asarray(grid[dim].values, dtype=float) if dim in grid.coords else np.zeros(1) for dim in SPATIAL)
+    return [np.atleast_1d(values) for values in found]
 
 
 def _eager(full: npt.NDArray[Any], points: list[Vector], job: Job, *, threads: int | None = None) -> tuple[Any, Any]:
@@ -72,7 +72,7 @@ def _eager(full: npt.NDArray[Any], points: list[Vector], job: Job, *, threads: i
 
 
 def _lazy(full: Any, grid: xr.Dataset, job: Job) -> tuple[Any, Any]:
-    """Build one task for each block of the grid; each reads only the window of the source that it sees."""
+    """Build one task for each block of the grid; each reads only the part of the source that it sees."""
     import dask.array as da
     from dask.delayed import delayed
 
@@ -85,10 +85,10 @@ def _lazy(full: Any, grid: xr.Dataset, job: Job) -> tuple[Any, Any]:
     starts = [np.cumsum([0, *sizes]) for sizes in chunks]
     block = delayed(_block, nout=2, pure=True)
     for index in np.ndindex(*values.shape):
-        local = [axis[start[i] : start[i + 1]] for axis, start, i in zip(points, starts, index, strict=True)]
-        shape = tuple(axis.size for axis in local)
-        window = _window(local, full.shape, job)
-        piece, mask = block(source[window], local, job, tuple(span.start for span in window))
+        part = [axis[start[i] : start[i + 1]] for axis, start, i in zip(points, starts, index, strict=True)]
+        shape = tuple(axis.size for axis in part)
+        window = _window(part, full.shape, job)
+        piece, mask = block(source[window], part, job, tuple(span.start for span in window))
         values[index] = da.from_delayed(piece, (*shape, full.shape[3]), dtype=full.dtype)
         inside[index] = da.from_delayed(mask, shape, dtype=np.uint8)
     stacked = np.empty((*values.shape, 1), dtype=object)
@@ -104,17 +104,15 @@ def _chunks(grid: xr.Dataset, points: list[Vector], full: Any) -> tuple[tuple[in
         known: Mapping[Any, tuple[int, ...]] = chunked[0].chunksizes
         return tuple(known.get(dim, (axis.size,)) for dim, axis in zip(SPATIAL, points, strict=True))
     shape = tuple(axis.size for axis in points)
-    chunks: tuple[tuple[int, ...], ...] = normalize_chunks(
+    found: tuple[tuple[int, ...], ...] = normalize_chunks(
         ("auto",) * 3 + (-1,), shape=(*shape, full.shape[3]), dtype=full.dtype
     )
-    return chunks[:3]
+    return found[:3]
 
 
-# An affine takes a box to a parallelepiped, whose bounding box is that of its eight corners. One pixel is added on each
-# side for the neighbour that interpolation reads, and one more against rounding.
-def _window(local: list[Vector], shape: tuple[int, ...], job: Job) -> tuple[slice, slice, slice]:
+def _window(part: list[Vector], shape: tuple[int, ...], job: Job) -> tuple[slice, slice, slice]:
     """Return the pixels of the source that a block of the grid can see, at least two along each axis that has two."""
-    corners = np.stack(np.meshgrid(*([axis.min(), axis.max()] for axis in local), indexing="ij")).reshape(3, -1)
+    corners = np.stack(np.meshgrid(*([axis.min(), axis.max()] for axis in part), indexing="ij")).reshape(3, -1)
     seen = job.matrix[:, :3] @ corners + job.matrix[:, 3:]
     spans = []
     for row, size in enumerate(shape[:3]):
@@ -128,7 +126,7 @@ def _window(local: list[Vector], shape: tuple[int, ...], job: Job) -> tuple[slic
     return spans[0], spans[1], spans[2]
 
 
-def _block(full: npt.NDArray[Any], local: list[Vector], job: Job, start: tuple[int, ...]) -> Any:
+def _block(full: npt.NDArray[Any], part: list[Vector], job: Job, start: tuple[int, ...]) -> Any:
     """Resample one block from a window of the source; the kernel runs on one thread, dask has the others."""
     matrix = job.matrix.copy()
     axes = list(job.axes)
@@ -137,4 +135,4 @@ def _block(full: npt.NDArray[Any], local: list[Vector], job: Job, start: tuple[i
             matrix[row, 3] -= first
         else:
             axes[row] = axis[first : first + full.shape[row]]
-    return _eager(full, local, replace(job, matrix=matrix, axes=tuple(axes)), threads=1)
+    return _eager(full, part, replace(job, matrix=matrix, axes=tuple(axes)), threads=1)

@@ -105,7 +105,7 @@ def resample(
     coverage = moved[COVERAGE]
     if coverage.chunks is None and not coverage.any():
         raise DataError(
-            f"{title(ds)} covers no point of the grid of {title(grid)}; check the transform, or give depth="
+            f"{title(ds)} covers no place of the grid of {title(grid)}; check the transform, or give depth="
         )
     result = _assembled(ds, grid, moved)
     parameters = {"method": method, "depth": depth, "matrix": transform.matrix, "covariance": transform.covariance}
@@ -130,9 +130,6 @@ def _source(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float | 
     return Job(matrix, tuple(axes), (half[0], half[1], half[2]))
 
 
-# A map without z stands for a slab. Half its thickness must reach the nearest voxel centre on either side of the plane:
-# that is half the longest projection of a voxel edge on the normal, n · step. The normal is the row of the matrix that
-# leads to z of the map; 1e-9 keeps a centre that lies exactly halfway.
 def _half_depth(
     dim: str, ds: xr.Dataset, normal: npt.NDArray[np.float64], grid: xr.Dataset, depth: float | None
 ) -> float:
@@ -148,6 +145,7 @@ def _half_depth(
     steps = [float(np.diff(grid[axis].values).max(initial=0.0)) if axis in grid.dims else 0.0 for axis in SPATIAL]
     if steps[0] == 0.0:
         raise DataError("the grid has a single plane, which does not say how thick it is; give depth= in um")
+    # the longest projection of a voxel edge on the normal: any plane then meets at least one voxel centre
     return float(np.max(np.abs(normal[:3]) * steps)) / 2.0 * (1.0 + 1e-9)
 
 
@@ -166,9 +164,6 @@ def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, source: Job) -> None:
             )
 
 
-# Standard errors: the variance of an interpolated value is the sum of squared weights times the variances of the
-# pixels, which are taken as independent. The kernel therefore interpolates s² with squared weights (`squared`), and
-# the root is taken here. Values of neighbouring voxels share pixels and are correlated; that is not kept.
 def _move(
     variable: xr.DataArray, grid: xr.Dataset, source: Job, method: Method, *, squared: bool
 ) -> tuple[xr.DataArray, xr.DataArray]:

@@ -41,7 +41,7 @@ def image(unit: str = "nm", **changed: Any) -> xr.Dataset:
 
 def test_size_step_and_extent_of_each_axis() -> None:
     assert item_of(image()).axes == ("y 3 × 5 nm = 15 nm", "x 4 × 2 nm = 8 nm")
-    assert item_of(image("px")).axes == ("y 3 px, size not told", "x 4 px, size not told")
+    assert item_of(image("px")).axes == ("y 3 px, pixel size unknown", "x 4 px, pixel size unknown")
     axes = {"y": Axis("um", step=1.0), "energy": Axis("eV", values=[0.0, 10.0, 30.0]), "z": Axis("mm", values=-2.0)}
     ds = fusion.dataset({"counts": (("y", "energy"), np.zeros((1, 3)))}, axes, name="line", cell_methods="sum")
     assert item_of(ds).axes == ("y 1 at 0", "energy 3, 0 to 0.03 keV, uneven", "z at −2 mm")
@@ -54,14 +54,14 @@ def test_size_step_and_extent_of_each_axis() -> None:
 
 
 def test_place_and_tilt() -> None:
-    assert item_of(image()).place == ("not told",)
+    assert item_of(image()).position == ("unknown",)
     upright = image(pose=Affine.identity(), frame="stage")
-    assert item_of(upright).place == ("on the stage", "x 3 nm, y 5 nm, z 0")
+    assert item_of(upright).position == ("on the stage", "x 3 nm, y 5 nm, z 0")
     pose = Affine.translation(x=-5000.0, y=20.0) @ Affine.rotation(30.0) @ Affine.rotation(52.0, axis=(0, 0, 1))
-    frame, position, angles = item_of(image(pose=pose, frame="lamella")).place
+    frame, position, angles = item_of(image(pose=pose, frame="lamella")).position
     assert (frame, angles) == ("in lamella", "tilted 52°, turned 30°")
     assert position.startswith("x −5 mm, y 20 µm, z ")
-    assert item_of(image("px", pose=pose, frame="lamella")).place == ("in lamella", "tilted 52°, turned 30°")
+    assert item_of(image("px", pose=pose, frame="lamella")).position == ("in lamella", "tilted 52°, turned 30°")
 
 
 def test_points_and_no_points() -> None:
@@ -80,7 +80,7 @@ def test_many_items_alike_are_one_row(tmp_path: Path) -> None:
     opener, items = opened(tmp_path / "many.h5")
     assert opener == "volumes.open"
     assert [len(item.names) for item in items] == [MANY + 1, 1]
-    assert [item.axes[1] for item in items] == ["x 4 px, size not told", "x 5 px, size not told"]
+    assert [item.axes[1] for item in items] == ["x 4 px, pixel size unknown", "x 5 px, pixel size unknown"]
 
 
 def test_a_file_says_how_it_opens_and_what_it_lacks(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_every_measured_file_is_shown(name: str, measured: Find, direct: None) -
     for item in items:
         assert item.names
         assert item.axes
-        assert bool(item.fault) != bool(item.place)
+        assert bool(item.fault) != bool(item.position)
         assert not item.fault or formats.entries()[name].given
 
 
