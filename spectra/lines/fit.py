@@ -36,7 +36,7 @@ _SAME: Final = 0.995
 """Cosine of two shapes from which a fit cannot share counts between them."""
 _ROUNDS: Final = 4
 _REACH: Final = 4.0
-"""Half window of the continuum in FWHM: below groups of lines, as the polynomial corrects what it misses of the rest."""
+"""Half window of the continuum in FWHM: below groups of lines; the polynomial corrects the rest."""
 
 
 class _Design(NamedTuple):
