@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -33,6 +33,8 @@ LONG_NAMES: Final[Mapping[str, str]] = {
     "mass_to_charge": "mass-to-charge ratio",
     "tilt": "tilt angle",
 }
+LINKS: Final = "ancillary_variables"
+CELL_METHODS: Final = "cell_methods"
 RESERVED: Final = ("_FillValue", "missing_value", "scale_factor", "add_offset", "dtype", "coordinates")
 Kind = Literal["sum", "mean", "point", "label", "none"]
 Labelled = TypeVar("Labelled", bound=xr.Dataset | xr.DataTree)
@@ -99,17 +101,50 @@ def kind(array: xr.DataArray | xr.Variable) -> Kind:
     """Return what a value is: ``sum``, ``mean``, ``point`` (CF cell_methods), ``label`` (flag_values) or ``none``."""
     if "flag_values" in array.attrs:
         return "label"
-    method = str(array.attrs.get("cell_methods", "")).rpartition(":")[2].strip()
+    method = str(array.attrs.get(CELL_METHODS, "")).rpartition(":")[2].strip()
     return method if method in ("sum", "mean", "point") else "none"  # type: ignore[return-value]
 
 
-def stderr_name(array: xr.DataArray) -> str | None:
-    """Return the name of the variable that holds the standard error of this one, or None.
+def cell_methods(dims: Iterable[str], method: str) -> dict[str, str]:
+    """Return the attribute that says what a value is along spatial dims; empty where there are none.
 
-    The standard error of ``a`` is called ``a_stderr`` and linked by the CF attribute ``ancillary_variables``.
+    Examples
+    --------
+    >>> cell_methods(("y", "x"), "sum")
+    {'cell_methods': 'y: x: sum'}
     """
-    name = f"{array.name}_stderr"
-    return name if name in str(array.attrs.get("ancillary_variables", "")).split() else None
+    over = "".join(f"{dim}: " for dim in dims if dim in SPATIAL)
+    return {CELL_METHODS: f"{over}{method}"} if over else {}
+
+
+def linked(array: xr.DataArray | xr.Variable) -> list[str]:
+    """Return the names of the variables that describe this one: its standard error, its coverage."""
+    return str(array.attrs.get(LINKS, "")).split()
+
+
+def with_links(array: xr.DataArray, names: Iterable[str]) -> xr.DataArray:
+    """Return a variable that names these, and no others, as describing it."""
+    attrs = {key: value for key, value in array.attrs.items() if key != LINKS}
+    names = " ".join(dict.fromkeys(names))
+    result = array.copy(deep=False)
+    result.attrs = {**attrs, LINKS: names} if names else attrs
+    return result
+
+
+def describing(ds: xr.Dataset) -> set[str]:
+    """Return the names of the variables that describe others: standard errors and coverage."""
+    return {name for array in ds.data_vars.values() for name in linked(array)}
+
+
+def stderr_name(name: str) -> str:
+    """Return what the standard error of a variable is called."""
+    return f"{name}_stderr"
+
+
+def error_of(array: xr.DataArray) -> str | None:
+    """Return the name of the variable that holds the standard error of this one, or None if it names none."""
+    name = stderr_name(str(array.name))
+    return name if name in linked(array) else None
 
 
 def title(ds: xr.Dataset) -> str:
@@ -156,9 +191,9 @@ def _variable_faults(name: str, variable: xr.DataArray, ds: xr.Dataset) -> Itera
         yield f"{name}: dtype {variable.dtype} is neither number nor text"
     if "units" in variable.attrs:
         yield from _unit_faults(f"{name}.attrs['units']", variable.attrs["units"])
-    for linked in str(variable.attrs.get("ancillary_variables", "")).split():
-        if linked not in ds.variables:
-            yield f"{name}.attrs['ancillary_variables']: {linked!r} is not in the dataset"
+    for other in linked(variable):
+        if other not in ds.variables:
+            yield f"{name}.attrs[{LINKS!r}]: {other!r} is not in the dataset"
     if "grid_mapping" in variable.attrs and variable.attrs["grid_mapping"] not in ds.variables:
         yield f"{name}.attrs['grid_mapping']: {variable.attrs['grid_mapping']!r} is not in the dataset"
 

@@ -12,9 +12,21 @@ import xarray as xr
 
 from fusion import units
 from fusion.affine import Affine
-from fusion.conventions import LONG_NAMES, SIGNAL, SPATIAL, check, spatial_dims, title
+from fusion.conventions import (
+    CELL_METHODS,
+    LONG_NAMES,
+    SIGNAL,
+    SPATIAL,
+    cell_methods,
+    check,
+    linked,
+    spatial_dims,
+    stderr_name,
+    title,
+    with_links,
+)
 from fusion.errors import ConventionError, DataError, UnitError
-from fusion.frames import set_pose
+from fusion.frames import POSE, set_pose
 
 Array = npt.NDArray[np.float64]
 VariableLike: TypeAlias = tuple[Any, ...] | xr.DataArray | xr.Variable
@@ -130,7 +142,83 @@ def dataset(
     )
     for key, variable in built.data_vars.items():
         _describe(str(key), variable, cell_methods)
+    built = built.assign({key: _with_error_linked(variable, built) for key, variable in built.data_vars.items()})
     return check(_ascending(set_pose(built, pose or Affine.identity(), frame or name)))
+
+
+def with_error(ds: xr.Dataset, name: str, error: xr.DataArray | None, *, long_name: str = "") -> xr.Dataset:
+    """Return the dataset with the standard error of one of its variables, which then names it.
+
+    Parameters
+    ----------
+    ds : Dataset
+    name : str
+        The variable.
+    error : DataArray or None
+        In the unit of the variable; it takes the other attributes of the variable too. None takes away the error that
+        the variable has.
+    long_name : str, optional
+        ``"standard error of"`` the variable if left out.
+
+    Returns
+    -------
+    Dataset
+
+    Examples
+    --------
+    >>> ds = dataset({"a": ("x", [4.0])}, {"x": Axis("um", 1.0)}, name="line", cell_methods="sum")
+    >>> with_error(ds, "a", ds["a"] ** 0.5)["a_stderr"].attrs["long_name"]
+    'standard error of a'
+    """
+    array, other = ds[name], stderr_name(name)
+    links = [key for key in linked(array) if key != other]
+    bare = with_links(array, [])
+    if error is None:
+        return ds.drop_vars(other, errors="ignore").assign({name: with_links(bare, links)})
+    attrs = {**bare.attrs, "long_name": long_name or f"standard error of {array.attrs.get('long_name', name)}"}
+    added = error.drop_attrs(deep=False).assign_attrs(attrs)
+    return ds.assign({name: with_links(bare, [*links, other]), other: added})
+
+
+def like(ds: xr.Dataset, variables: Mapping[str, VariableLike]) -> xr.Dataset:
+    """Return a dataset of other variables in the place, the frame and with the attributes of `ds`.
+
+    Parameters
+    ----------
+    ds : Dataset
+    variables : mapping
+        Name to ``(dims, array, attrs)`` or to a DataArray. A variable ``a`` names ``a_stderr`` where both are there.
+
+    Returns
+    -------
+    Dataset
+        With those coordinates of `ds` whose dims the variables have. It has passed `check`.
+
+    Raises
+    ------
+    ConventionError
+        Listing every fault.
+
+    Examples
+    --------
+    >>> ds = dataset({"a": ("x", [4.0])}, {"x": Axis("um", 1.0)}, name="line", cell_methods="sum")
+    >>> list(like(ds, {"b": ds["a"] / 2}).data_vars)
+    ['b']
+    """
+    arrays = {key: _as_variable(key, value) for key, value in variables.items()}
+    dims = {dim for variable in arrays.values() for dim in variable.dims}
+    kept = {key: c.variable for key, c in ds.coords.items() if set(c.dims) <= dims}
+    added = {
+        key: c.variable
+        for value in variables.values()
+        if isinstance(value, xr.DataArray)
+        for key, c in value.coords.items()
+        if key not in ds.coords
+    }
+    result = xr.Dataset(arrays, coords={**added, **kept}, attrs=ds.attrs)
+    for variable in result.data_vars.values():
+        variable.attrs["grid_mapping"] = POSE
+    return check(result.assign({key: _with_error_linked(array, result) for key, array in result.data_vars.items()}))
 
 
 def require_lengths(ds: xr.Dataset, purpose: str) -> None:
@@ -287,10 +375,15 @@ def _standard_unit(name: str, unit: str) -> str:
 def _describe(name: str, variable: xr.DataArray, methods: str | Mapping[str, str] | None) -> None:
     spatial = spatial_dims(variable)
     method = methods if isinstance(methods, str) else (methods or {}).get(name)
-    if method and spatial and not {"flag_values", "cell_methods"} & set(variable.attrs):
-        variable.attrs["cell_methods"] = f"{' '.join(f'{dim}:' for dim in spatial)} {method}"
+    if method and not {"flag_values", CELL_METHODS} & set(variable.attrs):
+        variable.attrs.update(cell_methods(spatial, method))
     variable.attrs["units"] = units.parse(variable.attrs.get("units", "1"))
     variable.attrs.setdefault("long_name", name.replace("_", " "))
+
+
+def _with_error_linked(variable: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    error = stderr_name(str(variable.name))
+    return with_links(variable, [*linked(variable), error]) if error in ds.data_vars else variable
 
 
 def _ascending(ds: xr.Dataset) -> xr.Dataset:

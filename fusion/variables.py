@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from fusion.conventions import SIGNAL
+from fusion.conventions import SIGNAL, describing
 from fusion.errors import ConventionError, DataError
 
 
@@ -31,10 +31,7 @@ def main_variable(ds: xr.Dataset, name: str | None = None) -> xr.DataArray:
         if name not in ds.data_vars:
             raise ConventionError([f"{name}: no such variable; the dataset has {list(map(str, ds.data_vars))}"])
         return ds[name]
-    linked = {
-        part for array in ds.data_vars.values() for part in str(array.attrs.get("ancillary_variables", "")).split()
-    }
-    known = [str(key) for key in ds.data_vars if key not in linked]
+    known = [str(key) for key in ds.data_vars if key not in describing(ds)]
     spectral = [key for key in known if any(dim in SIGNAL for dim in ds[key].dims)]
     if len(spectral) != 1:
         raise ConventionError([f"one variable with a signal axis is needed; found {spectral or 'none'} among {known}"])

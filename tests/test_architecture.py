@@ -317,3 +317,30 @@ def test_no_text_carries_what_belongs_to_nobody_else(what: str) -> None:
             continue
         found += [f"{path.relative_to(ROOT)}: {match.group()}" for match in re.finditer(PRIVATE[what], text)]
     assert found == []
+
+
+SPELLED = {"ancillary_variables", "cell_methods"}
+SPELLERS = {"fusion/conventions.py", "fusion/model.py"}
+
+
+def spellings(path: Path) -> Iterator[str]:
+    """Return the texts and keywords of a file that name an attribute or a standard error, docstrings aside."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in prose and is_spelling(node.value):
+            yield f"{node.lineno}: {node.value}"
+        if isinstance(node, ast.keyword) and node.arg != "cell_methods" and is_spelling(node.arg):
+            yield f"{node.value.lineno}: {node.arg}="
+
+
+def is_spelling(text: object) -> bool:
+    """Whether a text is such a name; ``factor_stderr`` is a parameter of `spectra.quantify`."""
+    return isinstance(text, str) and (text in SPELLED or (text.endswith("_stderr") and text != "factor_stderr"))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_cell_methods_and_standard_errors_are_spelled_in_one_place(path: Path) -> None:
+    """`fusion.conventions` has linked, cell_methods and stderr_name for it, `fusion.model` with_error."""
+    if path.relative_to(ROOT).as_posix() not in SPELLERS:
+        assert list(spellings(path)) == []

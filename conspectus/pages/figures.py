@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from conspectus.project import Picture
-from fusion.conventions import signal_dim, spatial_dims
+from fusion.conventions import error_of, signal_dim, spatial_dims
 from fusion.variables import main_variable
 from volumes.drawing.layers import COLORS
 
@@ -106,8 +106,8 @@ def spectrum(result: xr.DataArray, position: Mapping[str, float]) -> tuple[str, 
     axis = str(result.dims[-1])
     figure, axes = _figure(9, 2.8)
     values, x = result.values, result[axis].values
-    if "spectrum_stderr" in result.coords:
-        error = result["spectrum_stderr"].values
+    if name := error_of(result):
+        error = result[name].values
         axes[0, 0].fill_between(x, values - error, values + error, color=COLORS[2], alpha=0.35, linewidth=0)
     axes[0, 0].plot(x, values, color=_INK, linewidth=0.9)
     axes[0, 0].set_xlabel(_label(result[axis]))

@@ -14,7 +14,7 @@ from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
 from conspectus.recipes.steps import Step
-from fusion.conventions import title
+from fusion.conventions import cell_methods, title, with_links
 from fusion.fused.statistics import correlation, radial_profile
 
 
@@ -100,7 +100,7 @@ class Backproject(Step):
         view = series.isel({_view_dim(series): index}, drop=True)
         name = only(view)
         # a projection is a sum along the beam, whatever the reader took its values for
-        view[name].attrs["cell_methods"] = "y: x: sum"
+        view[name].attrs.update(cell_methods("yx", "sum"))
         transform = fusion.get_pose(volume)[0].inverse() @ pose
         placed = fusion.backproject(view, volume, density=density, transform=transform)[name]
         return float(placed.attrs.pop("lost_fraction")), placed
@@ -125,7 +125,7 @@ class Compare(Step):
                 f"compare: {', '.join(missing)} not in fused, which has {', '.join(map(str, fused.data_vars))}"
             )
         moved = fusion.resample(tomogram, fused)[only(tomogram)].fillna(0.0)
-        project["fused"] = fused.assign({self.moved: moved.assign_attrs(ancillary_variables="")})
+        project["fused"] = fused.assign({self.moved: with_links(moved, [])})
         rod, core = self._regions(fused)
         for name in [only(fused), *self.variables]:
             values = [correlation(fused[name], moved, where) for where in (None, rod, core)]

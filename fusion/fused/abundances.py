@@ -12,15 +12,26 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.affine import Affine
-from fusion.conventions import SPATIAL, check, signal_dim, spatial_dims, stderr_name, title
+from fusion.conventions import (
+    CELL_METHODS,
+    LINKS,
+    SPATIAL,
+    check,
+    error_of,
+    signal_dim,
+    spatial_dims,
+    stderr_name,
+    title,
+)
 from fusion.errors import ConventionError, DataError
 from fusion.frames import between
+from fusion.model import with_error
 from fusion.resampling.blocks import Method
 from fusion.resampling.resample import COVERAGE, resample
 
 ABUNDANCE: Final = "abundance"
 ENDMEMBER: Final = "endmember"
-STDERR: Final = "abundance_stderr"
+STDERR: Final = stderr_name(ABUNDANCE)
 
 
 def fuse(
@@ -129,8 +140,8 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
         variance = (here[STDERR] ** 2 * endmember**2).where(endmember != 0, 0.0).sum("component", skipna=False)
         error = (variance**0.5).transpose(*values.dims)
         error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
-        values = values.assign_coords(spectrum_stderr=error)
-        values.attrs["ancillary_variables"] = "spectrum_stderr"
+        name = stderr_name("spectrum")
+        values = values.assign_coords({name: error}).assign_attrs({LINKS: name})
     return values
 
 
@@ -191,7 +202,7 @@ def _fused(ds: xr.Dataset) -> xr.Dataset:
 def _with_gradients(decomposed: xr.Dataset) -> xr.Dataset:
     abundance = decomposed[ABUNDANCE]
     slopes = {
-        _SLOPE + dim: abundance.differentiate(dim).assign_attrs(cell_methods=abundance.attrs["cell_methods"])
+        _SLOPE + dim: abundance.differentiate(dim).assign_attrs({CELL_METHODS: abundance.attrs[CELL_METHODS]})
         for dim in spatial_dims(abundance)
         if abundance.sizes[dim] > 1
     }
@@ -199,7 +210,7 @@ def _with_gradients(decomposed: xr.Dataset) -> xr.Dataset:
 
 
 def _noise_variance(moved: xr.Dataset) -> xr.DataArray | float:
-    return moved[STDERR] ** 2 if stderr_name(moved[ABUNDANCE]) else 0.0
+    return moved[STDERR] ** 2 if error_of(moved[ABUNDANCE]) else 0.0
 
 
 def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -> xr.DataArray | float:
@@ -219,16 +230,10 @@ def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -
 
 def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
     abundance = placed[ABUNDANCE]
-    attrs = {
-        "units": abundance.attrs["units"],
-        "long_name": "standard error of abundance: noise of the map and uncertainty of its pose",
-        "cell_methods": abundance.attrs["cell_methods"],
-    }
     root: xr.DataArray = variance.clip(min=0.0) ** 0.5
-    error = root.transpose(*abundance.dims).astype(abundance.dtype).assign_attrs(attrs)
-    linked = dict.fromkeys([*str(abundance.attrs.get("ancillary_variables", "")).split(), STDERR])
-    abundance = abundance.assign_attrs(ancillary_variables=" ".join(linked))
-    return placed.assign({ABUNDANCE: abundance, STDERR: error.drop_vars("pose").assign_attrs(grid_mapping="pose")})
+    error = root.transpose(*abundance.dims).astype(abundance.dtype).drop_vars("pose")
+    meaning = "standard error of abundance: noise of the map and uncertainty of its pose"
+    return with_error(placed, ABUNDANCE, error, long_name=meaning)
 
 
 def _voxel(fused: xr.Dataset, place: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.affine import Affine
-from fusion.conventions import SPATIAL, check, kind, spacing, title
+from fusion.conventions import LINKS, SPATIAL, cell_methods, check, kind, spacing, title
 from fusion.errors import ConventionError, DataError
 from fusion.frames import POSE, between, get_pose, set_pose
 from fusion.model import require_lengths
@@ -71,7 +71,7 @@ def project(
     """
     _require_projectable(volume, grid)
     rays = _rays(density, grid, transform or between(grid, volume), method)
-    attrs = {"units": density.attrs.get("units", "1"), "cell_methods": "y: x: sum", "long_name": "projection"}
+    attrs = {"units": density.attrs.get("units", "1"), "long_name": "projection", **cell_methods("yx", "sum")}
     return xr.DataArray(
         _shadow(rays, grid),
         dims=("y", "x"),
@@ -169,8 +169,8 @@ def _spread(
     values[rays.voxels] = seen * rays.values[:, None]
     shape = (*density.shape, *(counts.sizes[dim] for dim in extra))
     dims = tuple(map(str, density.dims))
-    attrs = {**counts.attrs, "cell_methods": f"{' '.join(f'{dim}:' for dim in dims)} sum", "lost_fraction": lost}
-    attrs.pop("ancillary_variables", None)
+    attrs = {**counts.attrs, **cell_methods(dims, "sum"), "lost_fraction": lost}
+    attrs.pop(LINKS, None)
     return (*dims, *extra), values.reshape(shape), attrs
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.affine import Affine
-from fusion.conventions import SPATIAL, check, kind, spacing, spatial_dims, stderr_name, title
+from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, linked, spacing, spatial_dims, title
 from fusion.errors import ConventionError, DataError, FrameError
 from fusion.frames import POSE, between, get_pose, set_pose
 from fusion.model import require_lengths
@@ -98,7 +98,7 @@ def resample(
     spatial = [name for name, variable in ds.data_vars.items() if spatial_dims(variable) and name != COVERAGE]
     if not spatial:
         raise DataError(f"{title(ds)}: no variable has a spatial dim; its dims are {set(ds.dims)}")
-    errors = {stderr_name(variable) for variable in ds.data_vars.values()}
+    errors = {error_of(variable) for variable in ds.data_vars.values()}
     moved: dict[Any, xr.DataArray] = {}
     for name in spatial:
         moved[name], moved[COVERAGE] = _move(ds[name], grid, source, method, squared=name in errors)
@@ -184,7 +184,7 @@ def _move(
     if squared:
         moved = moved**0.5
     attrs = _moved_attrs(variable, label, spatial)
-    coverage = {"units": "1", "long_name": "1 within the dataset, 0 outside", "cell_methods": _cells(spatial, "point")}
+    coverage = {"units": "1", "long_name": "1 within the dataset, 0 outside", **cell_methods(spatial, "point")}
     return (
         xr.DataArray(moved, dims=(*spatial, *extra), attrs=attrs),
         xr.DataArray(inside.reshape(shape), dims=spatial, attrs=coverage),
@@ -213,14 +213,8 @@ def _moved_attrs(variable: xr.DataArray, label: bool, spatial: tuple[str, ...]) 
             attrs["flag_values"] = np.append(values, values.dtype.type(OUTSIDE))
             attrs["flag_meanings"] = f"{attrs.get('flag_meanings', '')} outside".strip()
     else:
-        attrs["cell_methods"] = _cells(spatial, kind(variable))
-    linked = dict.fromkeys([*str(attrs.get("ancillary_variables", "")).split(), COVERAGE])
-    attrs["ancillary_variables"] = " ".join(linked)
-    return attrs
-
-
-def _cells(spatial: tuple[str, ...], method: str) -> str:
-    return f"{' '.join(f'{dim}:' for dim in spatial)} {method}"
+        attrs.update(cell_methods(spatial, kind(variable)))
+    return {**attrs, LINKS: " ".join(dict.fromkeys([*linked(variable), COVERAGE]))}
 
 
 def _assembled(ds: xr.Dataset, grid: xr.Dataset, moved: Mapping[Any, xr.DataArray]) -> xr.Dataset:

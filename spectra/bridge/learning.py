@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 import fusion
-from fusion.conventions import signal_dim, spatial_dims
+from fusion.conventions import cell_methods, signal_dim, spatial_dims, with_links
 from fusion.errors import DataError
 from fusion.variables import main_variable
 
@@ -45,7 +45,7 @@ def model(found: xr.Dataset) -> xr.Dataset:
     """
     abundance = found["abundance"] if found["abundance"].chunks is not None else found["abundance"].chunk()
     product = xr.dot(abundance, found["endmember"], dim="component", optimize=True).drop_attrs(deep=False)
-    attrs = {key: value for key, value in abundance.attrs.items() if key != "ancillary_variables"}
+    attrs = with_links(abundance, []).attrs
     shell = found.drop_vars([*found.data_vars, "component"], errors="ignore")
     whole = shell.assign(model=product.drop_vars("component", errors="ignore").assign_attrs(attrs, long_name="model"))
     return fusion.set_pose(whole, *fusion.get_pose(found))
@@ -134,8 +134,7 @@ def taken(signal: Any, ds: xr.Dataset, axes: Sequence[tuple[str, Any]], *, unmix
 def _decomposition(ds: xr.Dataset, parts: dict[str, xr.DataArray], how: dict[str, str]) -> xr.Dataset:
     array = main_variable(ds) if len(ds.data_vars) > 1 else next(iter(ds.data_vars.values()))
     spatial = spatial_dims(parts["abundance"])
-    means = " ".join(f"{dim}:" for dim in spatial)
-    labels = {"units": array.attrs.get("units", "1"), "long_name": "abundance", "cell_methods": f"{means} mean"}
+    labels = {"units": array.attrs.get("units", "1"), "long_name": "abundance", **cell_methods(spatial, "mean")}
     parts["abundance"] = parts["abundance"].transpose(*spatial, ...).assign_attrs(labels)
     parts["endmember"] = parts["endmember"].transpose("component", ...)
     for name in (part for part in parts if part != "abundance"):

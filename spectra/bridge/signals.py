@@ -11,8 +11,9 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import SPATIAL, spatial_dims, stderr_name
+from fusion.conventions import SPATIAL, error_of, spatial_dims, with_links
 from fusion.errors import DataError
+from fusion.model import with_error
 from fusion.reading.metadata import SIGNAL_MARK, as_json
 from fusion.variables import main_variable
 from spectra.attributes import flat_attrs, lookup
@@ -73,7 +74,7 @@ def to_hyperspy(ds: xr.Dataset, *, variable: str | None = None, decomposition: x
         ds, decomposition = learning.model(fusion.check(ds)), ds
     array = _variable(fusion.check(ds), variable)
     signal = _signal(ds, array)
-    error = stderr_name(array)
+    error = error_of(array)
     if error is not None:
         signal.metadata.set_item("Signal.Noise_properties.variance", _signal(ds, ds[error]) ** 2)
     if decomposition is not None:
@@ -210,15 +211,7 @@ def _dataset(signal: Any, data: Any, title: str) -> xr.Dataset:
 
 def _with_error(ds: xr.Dataset, error: xr.Dataset) -> xr.Dataset:
     array, values = _variable(ds, None), _variable(error, None)
-    name = f"{array.name}_stderr"
-    attrs = {**array.attrs, "long_name": f"standard error of {array.attrs.get('long_name', array.name)}"}
-    linked = array.assign_attrs(ancillary_variables=name)
-    return fusion.check(ds.assign({str(array.name): linked, name: values.variable}).pipe(_attributed, name, attrs))
-
-
-def _attributed(ds: xr.Dataset, name: str, attrs: Mapping[str, Any]) -> xr.Dataset:
-    ds[name].attrs = dict(attrs)
-    return ds
+    return fusion.check(with_error(ds, str(array.name), array.copy(data=values.data)))
 
 
 def _models(signal: Any) -> list[str]:
@@ -289,8 +282,7 @@ def _labels(ds: xr.Dataset, array: xr.DataArray, given: Mapping[str, Any]) -> di
         if dim not in array.coords or np.array_equal(converted(axis, stored), array[dim].values):
             stored["data"] = None
         stored["axis"], names[axis["name"]] = axis, dim
-    variable = array.variable.to_dict(data=False)["attrs"]
-    variable.pop("ancillary_variables", None)
+    variable = with_links(array, []).variable.to_dict(data=False)["attrs"]
     return {**labels, "name": str(array.name), "variable": variable, "names": names}
 
 

@@ -9,6 +9,7 @@ import fusion
 from fusion import provenance
 from fusion.conventions import kind, spatial_dims
 from fusion.errors import ConventionError, DataError
+from fusion.model import like, with_error
 from fusion.variables import real_variable
 
 
@@ -100,14 +101,12 @@ def region(ds: xr.Dataset, labels: xr.DataArray, value: int | str) -> xr.Dataset
     if not pixels:
         raise DataError(f"no pixel is labelled {value!r}")
     chosen = array.where(inside)
-    name = f"{array.name}_stderr"
     units = {"units": array.attrs.get("units", "1")}
-    mean = chosen.mean(spatial).assign_attrs(units, long_name=f"mean {array.name}", ancillary_variables=name)
+    mean = chosen.mean(spatial).assign_attrs(units, long_name=f"mean {array.name}")
     error = (chosen.std(spatial, ddof=1) / np.sqrt(chosen.count(spatial))).where(chosen.count(spatial) > 1)
-    found = {str(array.name): mean, name: error.assign_attrs(units, long_name=f"standard error of {array.name}")}
-    shell = ds.drop_vars([*ds.data_vars, *spatial]).assign(found).assign_attrs(pixels=pixels)
-    placed = fusion.check(fusion.set_pose(shell, *fusion.get_pose(ds)))
-    return provenance.record(placed, "spectra.region", {"labels": str(labels.name), "value": value})
+    shell = ds.drop_vars([*ds.data_vars, *spatial]).assign_attrs(pixels=pixels)
+    found = with_error(like(shell, {str(array.name): mean}), str(array.name), error)
+    return provenance.record(fusion.check(found), "spectra.region", {"labels": str(labels.name), "value": value})
 
 
 def _inside(array: xr.DataArray, labels: xr.DataArray, value: int | str) -> xr.DataArray:

@@ -11,7 +11,8 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import kind, signal_dim, spatial_dims, stderr_name
+from fusion.conventions import cell_methods, error_of, kind, signal_dim, spatial_dims, stderr_name
+from fusion.model import with_error
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -54,28 +55,20 @@ def finished(
         Standard error of what was changed; left out, an old one is removed.
     """
     name = str(changed.name)
-    old = stderr_name(ds[name])
-    linked = [key for key in str(changed.attrs.get("ancillary_variables", "")).split() if key != old]
-    result = ds.drop_vars(old) if old else ds
-    if error is not None:
-        linked = [*linked, f"{name}_stderr"]
-        attrs = {key: entry for key, entry in changed.attrs.items() if key != "ancillary_variables"}
-        result = result.assign({f"{name}_stderr": error.assign_attrs(attrs, long_name=f"standard error of {name}")})
-    changed = changed.assign_attrs(ancillary_variables=" ".join(linked))
-    if not linked:
-        del changed.attrs["ancillary_variables"]
-    return provenance.record(fusion.check(result.assign({name: changed})), step, parameters)
+    old = ds.drop_vars(stderr_name(name), errors="ignore")
+    result = with_error(old.assign({name: changed}), name, error)
+    return provenance.record(fusion.check(result), step, parameters)
 
 
 def where_kept(ds: xr.Dataset, array: xr.DataArray, changed: xr.DataArray) -> xr.DataArray | None:
     """Return the standard error of a variable, if it has one, with NaN where a value was changed."""
-    name = stderr_name(array)
+    name = error_of(array)
     return None if name is None else ds[name].where(array == changed)
 
 
 def variance(ds: xr.Dataset, array: xr.DataArray) -> xr.DataArray | None:
     """Return the variance of a variable: of its standard error, of counts that of Poisson, else None."""
-    name = stderr_name(array)
+    name = error_of(array)
     if name is not None:
         return ds[name].astype(np.float64) ** 2
     return array.astype(np.float64).clip(min=0) if kind(array) == "sum" else None
@@ -85,7 +78,7 @@ def as_intensity(array: xr.DataArray) -> xr.DataArray:
     """Return values that are no longer counts of their pixel labelled as intensities."""
     if kind(array) != "sum":
         return array
-    return array.assign_attrs(cell_methods=f"{' '.join(f'{dim}:' for dim in spatial_dims(array))} mean")
+    return array.assign_attrs(cell_methods(spatial_dims(array), "mean"))
 
 
 def float_type(array: Array | xr.DataArray) -> np.dtype[Any]:

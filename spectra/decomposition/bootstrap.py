@@ -7,12 +7,12 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import signal_dim
+from fusion.conventions import signal_dim, stderr_name
 from fusion.errors import DataError
 from spectra.factorisation.least_squares import alternating
 from spectra.factorisation.sparse import Array, divided
 
-_ERRORS = ("abundance_stderr", "endmember_stderr")
+_ERRORS = (stderr_name("abundance"), stderr_name("endmember"))
 
 
 def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Dataset:
@@ -69,12 +69,11 @@ def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Datas
         again = _refit(abundance, endmember, random)
         for square, value, drawn in zip(squares, (abundance, endmember), again, strict=True):
             square += (drawn - value) ** 2
-    errors = [np.sqrt(square / draws) for square in squares]
-    shape = found["abundance"].shape
-    result = found.assign(
-        abundance_stderr=found["abundance_stderr"].copy(data=errors[0].reshape(shape)),
-        endmember_stderr=found["endmember_stderr"].copy(data=errors[1]),
-    )
+    errors = {
+        name: found[name].copy(data=np.sqrt(square / draws).reshape(found[name].shape))
+        for name, square in zip(_ERRORS, squares, strict=True)
+    }
+    result = found.assign(errors)
     return provenance.record(fusion.check(result), "spectra.bootstrap", {"draws": draws, "seed": seed})
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import kind, signal_dim, spatial_dims
+from fusion.conventions import kind, signal_dim, spatial_dims, stderr_name
 from fusion.errors import DataError, StrayCountsWarning
 from fusion.variables import real_variable
 from spectra.decomposition.unfolding import labelled, negative, problem, require_components, restored
@@ -325,16 +325,15 @@ def _variables(
     unit = {"units": array.attrs.get("units", "1")}
     units = ({}, unit) if closure else (unit, {})
     signal = signal_dim(array)
-    linked = [{"ancillary_variables": f"{name}_stderr"} if errors else {} for name in ("abundance", "endmember")]
     found: dict[str, Any] = {
-        "abundance": (("pixel", "component"), restored(scores, matrix.pixels, axis=0), {**units[0], **linked[0]}),
-        "endmember": (("component", signal), restored(spectra, matrix.channels, axis=1), {**units[1], **linked[1]}),
+        "abundance": (("pixel", "component"), restored(scores, matrix.pixels, axis=0), units[0]),
+        "endmember": (("component", signal), restored(spectra, matrix.channels, axis=1), units[1]),
         "explained_variance": (("component",), share, {}),
     }
     if errors:
         abundance, endmember = restored(errors[0], matrix.pixels, axis=0), restored(errors[1], matrix.channels, axis=1)
-        found["abundance_stderr"] = (("pixel", "component"), abundance, unit)
-        found["endmember_stderr"] = (("component", signal), endmember, {})
+        found[stderr_name("abundance")] = (("pixel", "component"), abundance, unit)
+        found[stderr_name("endmember")] = (("component", signal), endmember, {})
     return found
 
 

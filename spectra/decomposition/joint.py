@@ -11,7 +11,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import SPATIAL, kind, signal_dim, spatial_dims, title
+from fusion.conventions import SPATIAL, kind, signal_dim, spatial_dims, stderr_name, title
 from fusion.errors import DataError, FrameError
 from fusion.frames import get_pose
 from fusion.model import Axis, require_data
@@ -138,7 +138,7 @@ def decompose_jointly(
     endmembers = [rows[order] for rows in endmembers]
     found: dict[str, Any] = {"abundance": _restored(scores, pixels, finite)}
     if method == "nmf":
-        found["abundance_stderr"] = _restored(_error(blocks, parts, scores, endmembers), pixels, finite)
+        found[stderr_name("abundance")] = _restored(_error(blocks, parts, scores, endmembers), pixels, finite)
     how: dict[str, Any] = {"decomposition": method, "converged": "yes" if factors.converged else "no"}
     how["pixels_left_out"] = int((~finite).sum())
     parameters = {
@@ -331,14 +331,8 @@ def _shared(
     ds, array = blocks[0].ds, blocks[0].array
     spatial = spatial_dims(array)
     shape = tuple(array.sizes[dim] for dim in spatial)
-    linked = {"ancillary_variables": "abundance_stderr"} if "abundance_stderr" in found else {}
     variables: dict[str, Any] = {
-        name: (
-            (*spatial, "component"),
-            values.reshape(*shape, -1),
-            {"units": "1", **(linked if name == "abundance" else {})},
-        )
-        for name, values in found.items()
+        name: ((*spatial, "component"), values.reshape(*shape, -1), {"units": "1"}) for name, values in found.items()
     }
     variables["explained_variance"] = (("component",), share)
     pose, frame = get_pose(ds)

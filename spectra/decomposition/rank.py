@@ -11,7 +11,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import signal_dim
+from fusion.conventions import signal_dim, stderr_name
 from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.factorisation.factors import Factors, singular
@@ -95,11 +95,10 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
     values = np.linalg.norm(_weighted(matrix, most, seed).factors.scores, axis=0)
     kept, error = (found / values[0] for found in _cross_validated(matrix, most, seed))
     clear = np.append(kept[1:] > _CLEAR * error[1:], False)
-    linked = {"ancillary_variables": "cross_validated_stderr"}
     found = {
         "singular_value": (("component",), values / values[0]),
-        "cross_validated": (("component",), kept, linked),
-        "cross_validated_stderr": (("component",), error),
+        "cross_validated": (("component",), kept),
+        stderr_name("cross_validated"): (("component",), error),
         "components": ((), np.int64(1 + clear.argmin())),
     }
     title = str(ds.attrs.get("title", "map"))

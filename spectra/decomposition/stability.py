@@ -7,6 +7,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
+from fusion.conventions import with_links
 from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.decomposition.decompose import Method, decompose, labelled_factors
@@ -73,7 +74,7 @@ def stability(
         similarity=("component", cosines.mean(axis=0), {"units": "1", "long_name": "similarity"}),
         lowest_similarity=("component", cosines.min(axis=0), {"units": "1", "long_name": "lowest similarity"}),
     )
-    result["endmember"].attrs.pop("ancillary_variables", None)
+    result["endmember"] = with_links(result["endmember"], [])
     result.attrs = {**ds.attrs, "decomposition": method, "weighting": weighting or "none"}
     parameters = {"components": components, "method": method, "weighting": weighting, "seeds": seeds}
     return provenance.record(fusion.check(result), "spectra.stability", parameters)

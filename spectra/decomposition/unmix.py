@@ -6,7 +6,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance, units
-from fusion.conventions import kind, signal_dim
+from fusion.conventions import kind, signal_dim, stderr_name
 from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.decomposition.decompose import on_axis, shares
@@ -80,8 +80,7 @@ def unmix(
     }
     if weighting == "poisson" and kind(array) == "sum" and not closure:
         error = fit_errors(abundance, spectra[:, matrix.channels], matrix.by_channel**2)
-        found["abundance"] = (*found["abundance"][:2], {**attrs, "ancillary_variables": "abundance_stderr"})
-        found["abundance_stderr"] = (("pixel", "component"), restored(error, matrix.pixels, axis=0), attrs)
+        found[stderr_name("abundance")] = (("pixel", "component"), restored(error, matrix.pixels, axis=0), attrs)
     how = {"decomposition": "unmix", "weighting": weighting or "none"}
     result = labelled(found, ds, array, len(spectra), how)
     return provenance.record(result, "spectra.unmix", {"weighting": weighting, "closure": closure})

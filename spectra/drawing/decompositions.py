@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 import fusion
-from fusion.conventions import signal_dim, spatial_dims
+from fusion.conventions import signal_dim, spatial_dims, stderr_name
 from fusion.errors import DataError
 from spectra.drawing.panels import require_variables
 from spectra.factorisation.sparse import Array
@@ -131,7 +131,7 @@ def _draw_maps(sheet: _Sheet, result: xr.Dataset, maps: Sequence[xr.DataArray], 
 
 def _maps(result: xr.Dataset) -> list[xr.DataArray]:
     """Return what is drawn beside the spectra: abundances, and their errors where they are known."""
-    maps = [result[name] for name in ("abundance", "abundance_stderr") if name in result]
+    maps = [result[name] for name in ("abundance", stderr_name("abundance")) if name in result]
     if len(spatial_dims(maps[0])) not in (1, 2):
         raise DataError(f"abundances along {spatial_dims(maps[0])}; take a plane of a volume first, result.isel(z=0)")
     return maps
@@ -163,8 +163,8 @@ def _draw_spectrum(axes: Any, result: xr.Dataset, row: int, color: str) -> None:
     dim = signal_dim(spectrum)
     at, values = spectrum[dim].values, spectrum.values
     axes.plot(at, values, color=color, linewidth=1.0)
-    if "endmember_stderr" in result:
-        error = result["endmember_stderr"].isel(component=row).values
+    if (name := stderr_name("endmember")) in result:
+        error = result[name].isel(component=row).values
         known = np.isfinite(error)
         axes.fill_between(at, values - error, values + error, where=known, color=color, alpha=0.3, linewidth=0)
     lowest, highest = min(values.min(), 0.0), max(values.max(), 0.0)

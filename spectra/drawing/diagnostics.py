@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from fusion.conventions import stderr_name
 from spectra.drawing.panels import one_panel, require_variables
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ def scree(counted: xr.Dataset) -> Figure:
     '1 component is reproducible'
     """
     require_variables(
-        counted, "count_components", "singular_value", "cross_validated", "cross_validated_stderr", "components"
+        counted, "count_components", "singular_value", "cross_validated", stderr_name("cross_validated"), "components"
     )
     values, kept, error = (
-        counted[key].values for key in ("singular_value", "cross_validated", "cross_validated_stderr")
+        counted[key].values for key in ("singular_value", "cross_validated", stderr_name("cross_validated"))
     )
     count = int(counted["components"])
     figure, axes = one_panel()

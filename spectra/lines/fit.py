@@ -11,9 +11,9 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import spatial_dims
+from fusion.conventions import cell_methods, kind, spatial_dims, stderr_name
 from fusion.errors import DataError
-from fusion.model import require_data
+from fusion.model import like, require_data
 from fusion.variables import real_variable
 from spectra.factorisation.sparse import Matrix, entries, pixel_matrix
 from spectra.factorisation.uncertainty import abundance_error
@@ -251,15 +251,12 @@ def _labelled(
 ) -> xr.Dataset:
     spatial = spatial_dims(array)
     shape = tuple(array.sizes[dim] for dim in spatial)
-    kept = {key: array.attrs[key] for key in ("cell_methods", "grid_mapping") if key in array.attrs}
-    attrs = {**kept, "units": "count"}
+    attrs = {"units": "count", **cell_methods(spatial, kind(array))}
     variables: dict[str, Any] = {}
     for index, name in enumerate(names):
-        described = {"long_name": f"counts of {name}", "ancillary_variables": f"{name}_stderr"}
-        variables[name] = (spatial, amounts[:, index].reshape(shape), {**attrs, **described})
+        variables[name] = (spatial, amounts[:, index].reshape(shape), {**attrs, "long_name": f"counts of {name}"})
         error = {**attrs, "long_name": f"standard error of the counts of {name}"}
-        variables[f"{name}_stderr"] = (spatial, errors[:, index].reshape(shape), error)
+        variables[stderr_name(name)] = (spatial, errors[:, index].reshape(shape), error)
     for name, values in spectra.items():
-        described = {"units": "count", "long_name": f"{name} of the total spectrum"}
-        variables[name] = (("energy",), values, {**described, **{k: v for k, v in kept.items() if k == "grid_mapping"}})
-    return fusion.check(ds.drop_vars(list(ds.data_vars)).assign(variables))
+        variables[name] = (("energy",), values, {"units": "count", "long_name": f"{name} of the total spectrum"})
+    return like(ds, variables)

@@ -11,8 +11,9 @@ import xarray as xr
 
 import fusion
 from fusion import provenance, units
-from fusion.conventions import signal_dim
+from fusion.conventions import cell_methods, kind, signal_dim, spatial_dims, stderr_name
 from fusion.errors import DataError
+from fusion.model import like
 from fusion.variables import real_variable
 from spectra.lines import xrays
 
@@ -95,7 +96,7 @@ def line_map(
         estimator = coefficients(array["energy"].values, windows, weights, name)
         net, variance = _applied(array, estimator), _applied(array, estimator**2)
         maps[name] = _described(net, windows, f"net counts of {name}")
-        maps[f"{name}_stderr"] = variance.clip(min=0) ** 0.5
+        maps[stderr_name(name)] = variance.clip(min=0) ** 0.5
     parameters = {"lines": names, "resolution": known, "width": width, "gap": gap, "side": side}
     return provenance.record(_result(ds, array, maps, "count"), "spectra.line_map", parameters)
 
@@ -150,7 +151,7 @@ def band_map(ds: xr.Dataset, bands: Mapping[str, tuple[float, float]], *, side: 
         estimator = coefficients(axis, windows, np.diff(xrays.channel_edges(axis)), name)
         noise = _noise_variance(array, windows, name)
         maps[name] = _described(_applied(array, estimator), windows, f"area of {name}")
-        maps[f"{name}_stderr"] = (noise * float((estimator**2).sum())) ** 0.5
+        maps[stderr_name(name)] = (noise * float((estimator**2).sum())) ** 0.5
     factors = [str(one.attrs.get("units", "1")) for one in (array, array[dim])]
     unit = units.parse(" * ".join(unit for unit in factors if unit != "1"))
     parameters = {"bands": {name: list(ends) for name, ends in bands.items()}, "side": side}
@@ -263,13 +264,6 @@ def _described(values: xr.DataArray, windows: Windows, text: str) -> xr.DataArra
 
 
 def _result(ds: xr.Dataset, array: xr.DataArray, maps: Mapping[str, xr.DataArray], unit: str) -> xr.Dataset:
-    """Replace the spectra of a dataset by maps, with links between each and its standard error."""
-    shell = ds.drop_vars([*map(str, ds.data_vars), signal_dim(array)])
-    kept = {key: array.attrs[key] for key in ("cell_methods", "grid_mapping") if key in array.attrs}
-    variables = {}
-    for name, values in maps.items():
-        linked = {"ancillary_variables": f"{name}_stderr"} if f"{name}_stderr" in maps else {}
-        variables[name] = values.drop_vars(values.coords).assign_attrs(
-            {**kept, "units": unit, **linked, **values.attrs}
-        )
-    return fusion.check(shell.assign(variables))
+    """Return the maps in place of the spectra."""
+    attrs = {"units": unit, **cell_methods(spatial_dims(array), kind(array))}
+    return like(ds, {name: values.assign_attrs({**attrs, **values.attrs}) for name, values in maps.items()})

@@ -10,8 +10,9 @@ import xarray as xr
 
 import fusion
 from fusion import provenance
-from fusion.conventions import spatial_dims, stderr_name
+from fusion.conventions import cell_methods, error_of, spatial_dims, stderr_name
 from fusion.errors import DataError
+from fusion.model import like
 from spectra.lines.xrays import atomic_weight, xray_line, xray_lines
 
 Quantification: TypeAlias = Literal["CL", "zeta", "cross_section"]
@@ -159,7 +160,7 @@ def _amounts(ds: xr.Dataset, factors: Mapping[str, float], errors: Mapping[str, 
             scale, spread = 1.0 / scale, spread / scale**2
         counts, error = (
             ds[key].astype(np.float64).reset_coords(drop=True).drop_attrs(deep=False)
-            for key in (name, f"{name}_stderr")
+            for key in (name, stderr_name(name))
         )
         values.append(scale * counts)
         variances.append((scale * error) ** 2 + (spread * counts) ** 2)
@@ -196,12 +197,11 @@ def _labelled(
     variables = {}
     for name, (values, variance) in quantities.items():
         dims = spatial_dims(values)
-        kept = {"cell_methods": f"{' '.join(f'{dim}:' for dim in dims)} mean"} if dims else {}
-        attrs = {**kept, "grid_mapping": "pose", "units": dimension[name], "long_name": name.replace("_", " ")}
-        variables[name] = values.assign_attrs(**attrs, ancillary_variables=f"{name}_stderr")
+        attrs = {"units": dimension[name], "long_name": name.replace("_", " "), **cell_methods(dims, "mean")}
+        variables[name] = values.assign_attrs(attrs)
         error = f"standard error of {attrs['long_name']}"
-        variables[f"{name}_stderr"] = (variance.clip(min=0) ** 0.5).assign_attrs({**attrs, "long_name": error})
-    return fusion.check(shell.assign(variables))
+        variables[stderr_name(name)] = (variance.clip(min=0) ** 0.5).assign_attrs({**attrs, "long_name": error})
+    return like(shell, variables)
 
 
 def _element(line: str) -> str:
@@ -263,8 +263,9 @@ def _line_faults(ds: xr.Dataset, factors: Mapping[str, float]) -> Iterator[str]:
     for name in factors:
         if name not in ds.data_vars:
             yield f"there is no intensity of {name}; the dataset has {', '.join(map(str, ds.data_vars))}"
-        elif stderr_name(ds[name]) not in ds.data_vars:
-            yield f"{name} has no standard error {name}_stderr; make it with spectra.line_map or spectra.fit_lines"
+        elif error_of(ds[name]) not in ds.data_vars:
+            error = stderr_name(name)
+            yield f"{name} has no standard error {error}; make it with spectra.line_map or spectra.fit_lines"
 
 
 def _factor_faults(factors: Mapping[str, float], errors: Mapping[str, float]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fusion
 from fusion import Axis
-from fusion.conventions import SIGNAL, kind, signal_dim, spacing, stderr_name
+from fusion.conventions import SIGNAL, error_of, kind, signal_dim, spacing
 from fusion.model import length, require_data, require_lengths
 
 SPACE = {"z": Axis("um", 0.4, 3.0), "y": Axis("nm", 20.0, -50.0), "x": Axis("um", 0.03, 0.5)}
@@ -395,8 +395,8 @@ def test_the_kind_of_a_value_is_read_from_its_attributes() -> None:
     assert kinds == {
         "volume": "mean", "volume_stderr": "mean", "counts": "sum", "phase": "label", "endmember": "none"
     }  # fmt: skip
-    assert stderr_name(ds["volume"]) == "volume_stderr"
-    assert stderr_name(ds["counts"]) is None
+    assert error_of(ds["volume"]) == "volume_stderr"
+    assert error_of(ds["counts"]) is None
     assert signal_dim(ds["counts"]) == "energy"
     for name in ("volume", "endmember"):
         with pytest.raises(fusion.ConventionError, match="one signal axis"):

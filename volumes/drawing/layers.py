@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.conventions import kind, spatial_dims
+from fusion.conventions import describing, kind, linked, spatial_dims
 from fusion.errors import DataError
 
 COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8")
@@ -226,7 +226,7 @@ def _available(ds: xr.Dataset, variable: str | None) -> tuple[dict[str, xr.DataA
 
 def _drawn(ds: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the numeric variables by name, without those that only support another one."""
-    supporting = {name for v in ds.data_vars.values() for name in str(v.attrs.get("ancillary_variables", "")).split()}
+    supporting = describing(ds)
     return {str(key): v for key, v in ds.data_vars.items() if v.dtype.kind in "iuf" and str(key) not in supporting}
 
 
@@ -302,6 +302,6 @@ def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
 
 def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     coverage = ds.get("coverage")
-    if coverage is None or "coverage" not in str(array.attrs.get("ancillary_variables", "")).split():
+    if coverage is None or "coverage" not in linked(array):
         return array
     return array.where(coverage > 0)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.affine import Affine
-from fusion.conventions import SPATIAL, check, spacing, spatial_dims
+from fusion.conventions import SPATIAL, check, linked, spacing, spatial_dims, with_links
 from fusion.errors import ConventionError, DataError, FrameError, UnitError
 from fusion.frames import get_pose
 from fusion.model import Axis, dataset, require_lengths
@@ -81,16 +81,12 @@ def unlinked(ds: xr.Dataset) -> xr.Dataset:
     received: object = ds
     if not isinstance(received, xr.Dataset):
         return ds  # `check` refuses it with a sentence of its own
-    linked = {key: array for key, array in ds.data_vars.items() if "ancillary_variables" in array.attrs}
-    return ds.assign({key: _with_links(array, ds) for key, array in linked.items()})
-
-
-def _with_links(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
-    kept = [name for name in str(array.attrs["ancillary_variables"]).split() if name in ds.variables]
-    attrs = {key: value for key, value in array.attrs.items() if key != "ancillary_variables"}
-    found = array.copy(deep=False)
-    found.attrs = {**attrs, "ancillary_variables": " ".join(kept)} if kept else attrs
-    return found
+    return ds.assign(
+        {
+            key: with_links(array, [name for name in linked(array) if name in ds.variables])
+            for key, array in ds.data_vars.items()
+        }
+    )
 
 
 def from_pyvista(grid: Grid, *, name: str = "volume", units: str | None = None) -> xr.Dataset:

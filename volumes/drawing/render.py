@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from fusion.conventions import SPATIAL, spatial_dims
+from fusion.conventions import SPATIAL, cell_methods, spatial_dims
 from volumes.drawing import layers, opengl
 from volumes.drawing.annotations import add_box, add_color_bar, add_scale_bar
 from volumes.drawing.mesh import to_pyvista
@@ -122,7 +122,7 @@ def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[layers.Layer],
 
 def _with_rgba(ds: xr.Dataset, rgba: Any) -> xr.Dataset:
     bare = ds.drop_vars(list(ds.data_vars)).drop_vars("channel", errors="ignore")
-    shown = (*spatial_dims(ds), "channel"), rgba, {"cell_methods": "point", "grid_mapping": "pose"}
+    shown = (*spatial_dims(ds), "channel"), rgba, {**cell_methods(spatial_dims(ds), "point"), "grid_mapping": "pose"}
     return bare.assign(shown=shown).assign_coords(channel=list("rgba"))
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.conventions import check, title
+from fusion.conventions import cell_methods, check, stderr_name, title
 from fusion.errors import ConventionError, DataError
 from fusion.frames import get_pose
 from fusion.model import Axis, dataset, length, require_lengths
@@ -100,7 +100,7 @@ def _kept(attrs: Any) -> dict[str, Any]:
 def _histogram(points: xr.Dataset, step: float, places: Places, shape: tuple[int, int]) -> dict[str, Any]:
     y, x = ((np.floor(at) - first).astype(np.int64) for at, first in places)
     counts = np.bincount(y * shape[1] + x, minlength=shape[0] * shape[1]).reshape(shape)
-    attrs = {"units": "count", "cell_methods": "y: x: sum", "long_name": "points per pixel"}
+    attrs = {"units": "count", "long_name": "points per pixel", **cell_methods("yx", "sum")}
     return _with_error(counts, np.sqrt(counts), attrs)
 
 
@@ -109,18 +109,17 @@ def _gaussian(points: xr.Dataset, step: float, places: Places, shape: tuple[int,
 
     total, squares = np.zeros(shape), np.zeros(shape)
     (rows, row_sigma), (columns, column_sigma) = (
-        (at - first, _widths(points, f"{dim}_stderr") / step) for dim, (at, first) in zip("yx", places, strict=True)
+        (at - first, _widths(points, stderr_name(dim)) / step) for dim, (at, first) in zip("yx", places, strict=True)
     )
     gaussians(rows, columns, row_sigma, column_sigma, total, squares)
-    attrs = {"units": "1/um^2", "cell_methods": "y: x: mean", "long_name": "density of points"}
+    attrs = {"units": "1/um^2", "long_name": "density of points", **cell_methods("yx", "mean")}
     return _with_error(total / step**2, np.sqrt(squares) / step**2, attrs)
 
 
 def _with_error(values: npt.NDArray[Any], errors: Array, attrs: dict[str, str]) -> dict[str, Any]:
     dims = ("y", "x")
-    error = {**attrs, "cell_methods": "y: x: mean", "long_name": f"standard error of {attrs['long_name']}"}
-    linked = {**attrs, "ancillary_variables": "density_stderr"}
-    return {"density": (dims, values, linked), "density_stderr": (dims, errors, error)}
+    error = {**attrs, **cell_methods(dims, "mean"), "long_name": f"standard error of {attrs['long_name']}"}
+    return {"density": (dims, values, attrs), stderr_name("density"): (dims, errors, error)}
 
 
 def _widths(points: xr.Dataset, name: str) -> Array:

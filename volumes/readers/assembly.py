@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from fusion import units
-from fusion.conventions import SIGNAL, SPATIAL
+from fusion.conventions import CELL_METHODS, SIGNAL, SPATIAL
 from fusion.errors import FileReadError
 from fusion.model import Axis, dataset
 from fusion.reading.metadata import as_json
@@ -69,7 +69,7 @@ def _variable(path: Path, part: Part, labels: bool | Mapping[str, int]) -> tuple
     if not labels:
         return part.dims, part.load(), attrs
     values, flags = label_images.labelled(path, part.load(), labels)
-    attrs.pop("cell_methods", None)
+    attrs.pop(CELL_METHODS, None)
     return part.dims, values, {**attrs, **flags}
 
 

@@ -10,8 +10,9 @@ import xarray as xr
 
 import fusion
 from fusion import provenance, units
+from fusion.conventions import CELL_METHODS, cell_methods, describing, error_of
 from fusion.errors import ConventionError, DataError
-from fusion.model import length
+from fusion.model import length, like, with_error
 
 Array = npt.NDArray[np.float64]
 _OUTSIDE: Final = 3.0
@@ -102,23 +103,21 @@ def height_from_interference(
         _branch_height, level, error, kwargs={"branch": branch, "scale": scale}, output_core_dims=[[], []],
         dask="parallelized", output_dtypes=[np.float64, np.float64],
     )  # fmt: skip
-    attrs = {"units": units.LENGTH, "cell_methods": "y: x: mean", "grid_mapping": "pose"}
-    height.attrs = {**attrs, "long_name": "height above the glass", "ancillary_variables": "height_stderr"}
-    stderr.attrs = {**attrs, "long_name": "standard error of the height"}
-    result = ds.drop_vars(list(ds.data_vars)).assign(height=height, height_stderr=stderr)
+    height.attrs = {"units": units.LENGTH, "long_name": "height above the glass", **cell_methods("yx", "mean")}
+    result = with_error(like(ds, {"height": height}), "height", stderr)
     said = {"wavelength": wavelength, "refractive_index": refractive_index, "minimum": minimum, "maximum": maximum,
             "branch": branch, "noise": noise, "where": where is not None, "variable": str(image.name)}  # fmt: skip
     return fusion.check(provenance.record(result, "volumes.height_from_interference", said))
 
 
 def _intensity(ds: xr.Dataset, variable: str | None) -> xr.DataArray:
-    linked = {name for array in ds.data_vars.values() for name in str(array.attrs.get("ancillary_variables")).split()}
-    images = [str(key) for key, array in ds.data_vars.items() if {"y", "x"} <= set(array.dims) and key not in linked]
+    others = describing(ds)
+    images = [str(key) for key, array in ds.data_vars.items() if {"y", "x"} <= set(array.dims) and key not in others]
     chosen = [variable] if variable is not None else images
     if len(chosen) != 1 or chosen[0] not in images:
         raise ConventionError([f"variable={variable!r}: one image (y, x) is needed; the dataset has {images}"])
     image = ds[chosen[0]]
-    if "cell_methods" not in image.attrs:
+    if CELL_METHODS not in image.attrs:
         raise ConventionError([f"{image.name}: labels have no height; intensities are needed"])
     return image.astype(np.float64)
 
@@ -138,10 +137,10 @@ def _require_sound(index: float, minimum: float, maximum: float, branch: int, no
 
 
 def _noise(ds: xr.Dataset, image: xr.DataArray, noise: float | None) -> Any:
-    name = f"{image.name}_stderr"
+    name = error_of(image)
     if noise is not None:
         return float(noise)
-    if name not in str(image.attrs.get("ancillary_variables", "")).split():
+    if name is None:
         raise DataError(f"{image.name}: its noise is not known; give noise=, the standard deviation of a flat region")
     return ds[name]
 

@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from fusion import units
-from fusion.conventions import SIGNAL, SPATIAL, spatial_dims
+from fusion.conventions import CELL_METHODS, SIGNAL, SPATIAL, linked, spatial_dims
 from fusion.errors import FileReadError
 from fusion.files.netcdf import opened, saved
 from fusion.model import Axis
@@ -72,14 +72,13 @@ def _own_part(name: str, array: xr.DataArray) -> Part:
 
 
 def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
-    linked = str(ds[variable].attrs.get("ancillary_variables", "")).split()
-    return ds[list(dict.fromkeys([variable, *(name for name in linked if name in ds.data_vars)]))]
+    return ds[list(dict.fromkeys([variable, *(name for name in linked(ds[variable]) if name in ds.data_vars)]))]
 
 
 def _part(path: Path, name: str, array: xr.DataArray) -> Part:
     dims = tuple(str(dim) for dim in array.dims)
     spectral = sorted(_SPECTRAL & set(dims))
-    if spectral and "cell_methods" not in array.attrs:
+    if spectral and CELL_METHODS not in array.attrs:
         reason = f"{name!r} has the spectral axis {spectral[0]!r} and does not say whether its values are counts"
         raise FileReadError(path, reason, hint="open it with spectra.open")
     known = all(dim in {*SPATIAL, *SIGNAL} for dim in dims)
@@ -107,7 +106,7 @@ def _axes(array: xr.DataArray) -> dict[str, Axis]:
 
 
 def _attrs(array: xr.DataArray) -> dict[str, Any]:
-    kept = {key: array.attrs[key] for key in ("units", "long_name", "cell_methods") if key in array.attrs}
+    kept = {key: array.attrs[key] for key in ("units", "long_name", CELL_METHODS) if key in array.attrs}
     if not units.is_compatible(kept.get("units"), kept.get("units", "1")):
         kept.pop("units", None)
     return kept

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
-from fusion.conventions import SPATIAL
+from fusion.conventions import SPATIAL, stderr_name
 from fusion.errors import FileReadError
 from fusion.model import Axis, length
 from volumes.readers.stored_array import POINT, Part
@@ -27,23 +27,24 @@ from volumes.readers.stored_array import POINT, Part
 Array = npt.NDArray[np.float64]
 Named = tuple[str, str]
 _HEADER: Final = re.compile(rb'(\xef\xbb\xbf)?("?[^",\r\n]+"?,)*"?[xyz] \[')
+_Z_ERROR, _Y_ERROR, _X_ERROR = map(stderr_name, SPATIAL)
 _THUNDERSTORM: Final = {
     "frame": "frame_number", "intensity": "photons", "offset": "background", "bkgstd": "background_std",
-    "sigma": "psf_sigma", "sigma1": "psf_sigma_1", "sigma2": "psf_sigma_2", "uncertainty_z": "z_stderr",
+    "sigma": "psf_sigma", "sigma1": "psf_sigma_1", "sigma2": "psf_sigma_2", "uncertainty_z": _Z_ERROR,
 }  # fmt: skip
 _SMAP: Final[Mapping[str, Named]] = {
     "xnm": ("x", "nm"), "ynm": ("y", "nm"), "znm": ("z", "nm"),
-    "xnmerr": ("x_stderr", "nm"), "ynmerr": ("y_stderr", "nm"), "locprecznm": ("z_stderr", "nm"),
-    "phot": ("photons", "count"), "photerr": ("photons_stderr", "count"), "bg": ("background", "count"),
+    "xnmerr": (_X_ERROR, "nm"), "ynmerr": (_Y_ERROR, "nm"), "locprecznm": (_Z_ERROR, "nm"),
+    "phot": ("photons", "count"), "photerr": (stderr_name("photons"), "count"), "bg": ("background", "count"),
     "frame": ("frame_number", "1"), "channel": ("channel_number", "1"), "filenumber": ("file_number", "1"),
     "PSFxnm": ("psf_sigma_x", "nm"), "PSFynm": ("psf_sigma_y", "nm"), "iterations": ("iterations", "1"),
     "logLikelihood": ("log_likelihood", "1"), "LLrel": ("relative_log_likelihood", "1"),
 }  # fmt: skip
 _PICASSO: Final[Mapping[str, Named]] = {
     "x": ("x", "px"), "y": ("y", "px"), "z": ("z", "nm"),
-    "lpx": ("x_stderr", "px"), "lpy": ("y_stderr", "px"), "lpz": ("z_stderr", "nm"),
-    "photons": ("photons", "count"), "photons_unc": ("photons_stderr", "count"),
-    "bg": ("background", "count"), "bg_unc": ("background_stderr", "count"), "frame": ("frame_number", "1"),
+    "lpx": (_X_ERROR, "px"), "lpy": (_Y_ERROR, "px"), "lpz": (_Z_ERROR, "nm"),
+    "photons": ("photons", "count"), "photons_unc": (stderr_name("photons"), "count"),
+    "bg": ("background", "count"), "bg_unc": (stderr_name("background"), "count"), "frame": ("frame_number", "1"),
     "sx": ("psf_sigma_x", "px"), "sy": ("psf_sigma_y", "px"), "group": ("group", "1"), "len": ("frames", "1"),
     "net_gradient": ("net_gradient", "1"), "log_likelihood": ("log_likelihood", "1"), "iterations": ("iterations", "1"),
 }  # fmt: skip
@@ -98,7 +99,7 @@ def _rows(path: Path, text: str, width: int) -> Array:
 
 def _names(label: str) -> list[str]:
     if label in ("uncertainty", "uncertainty_xy"):
-        return ["y_stderr", "x_stderr"]
+        return [_Y_ERROR, _X_ERROR]
     return [_THUNDERSTORM.get(label, re.sub(r"\W", "_", label))]
 
 
@@ -121,7 +122,7 @@ def smap_parts(path: Path) -> list[Part]:
     filled = {key for key, size in sizes.items() if size == sizes["xnm"]}
     names = {new: (key, unit) for key, (new, unit) in _SMAP.items() if key in filled}
     if "locprecnm" in filled:
-        names = {"y_stderr": ("locprecnm", "nm"), "x_stderr": ("locprecnm", "nm")} | names
+        names = {_Y_ERROR: ("locprecnm", "nm"), _X_ERROR: ("locprecnm", "nm")} | names
     columns = {new: Column(unit, np.dtype(np.float64), _smap(path, key)) for new, (key, unit) in names.items()}
     return _parts(path, columns, {"columns": sorted(sizes)})
 
@@ -228,8 +229,7 @@ def sized(path: Path, parts: Sequence[Part], said: Mapping[str, Any]) -> list[Pa
         raise FileReadError(path, reason, hint="leave that out")
     if in_px:
         parts = [_scaled(part, _pixel(path, in_px, said)) for part in parts]
-    names = {f"{part.name}_stderr" for part in parts} & {part.name for part in parts}
-    return [_linked(part) if f"{part.name}_stderr" in names else part for part in parts]
+    return list(parts)
 
 
 def _pixel(path: Path, in_px: Sequence[str], said: Mapping[str, Any]) -> float:
@@ -252,7 +252,3 @@ def _scaled(part: Part, pixel: float) -> Part:
 
 def _converted(part: Part, factor: float, unit: str) -> Part:
     return replace(part, load=lambda: part.load() * factor, attrs={**part.attrs, "units": unit})
-
-
-def _linked(part: Part) -> Part:
-    return replace(part, attrs={**part.attrs, "ancillary_variables": f"{part.name}_stderr"})

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fusion.conventions import cell_methods
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from volumes.readers.stored_array import IMAGE, Part
@@ -39,7 +40,7 @@ def parts(path: Path) -> list[Part]:
             dtype=image.dtype,
             load=lambda: image,
             axes=axes,
-            attrs={"units": current, "long_name": "tip current", "cell_methods": "y: x: point"},
+            attrs={"units": current, "long_name": "tip current", **cell_methods("yx", "point")},
             about={"technique": "SECM"},
             metadata=header,
             variable="current",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fusion import units
 from fusion.affine import Affine
+from fusion.conventions import cell_methods
 from fusion.errors import UnitError
 from fusion.model import Axis
 from fusion.reading.stage import STAGE
@@ -86,7 +87,7 @@ def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callabl
         Returns the values, first line at the smallest y.
     """
     standard, factor = _standard(unit)
-    attrs = {"units": standard or "1", "long_name": title, "cell_methods": "y: x: point"}
+    attrs = {"units": standard or "1", "long_name": title, **cell_methods("yx", "point")}
     if standard is None:
         attrs["comment"] = f"the file gives the unit {unit!r}" if unit else "the file does not tell the unit"
     return Part(
