@@ -12,7 +12,7 @@ import xarray as xr
 import fusion
 import spectra
 import volumes
-from fusion.errors import ConspectusError, FileReadError
+from fusion.errors import ConspectusError, FileReadError, UnknownFormatError
 from fusion.files import netcdf
 from fusion.reading.contents import Content, unique
 from fusion.reading.paths import existing
@@ -108,5 +108,5 @@ def _open(wing: ModuleType, path: Path, content: Content) -> xr.Dataset:
 
 def _neither(path: Path, refusals: list[FileReadError]) -> FileReadError:
     """Say why neither wing opens a file; that a format is unknown to one matters only where the other says the same."""
-    known = [error for error in refusals if not error.reason.startswith("unknown format")]
+    known = [error for error in refusals if not isinstance(error, UnknownFormatError)]
     return FileReadError(path, "; ".join(dict.fromkeys(map(reason, known or refusals))))

@@ -14,6 +14,7 @@ from fusion.errors import (
     StrayCountsWarning,
     TruncatedFileWarning,
     UnitError,
+    UnknownFormatError,
 )
 from fusion.files.store import load, save
 from fusion.frames import between, get_pose, locate, set_pose
@@ -41,6 +42,7 @@ __all__ = [
     "StrayCountsWarning",
     "TruncatedFileWarning",
     "UnitError",
+    "UnknownFormatError",
     "backproject",
     "between",
     "check",

@@ -74,7 +74,11 @@ class FileReadError(ConspectusError, OSError):
 
     def __reduce__(self) -> tuple[Callable[..., FileReadError], tuple[()]]:
         # Exception's own would call with the text alone: an error of a file could not leave a process pool
-        return partial(FileReadError, self.path, self.reason, hint=self.hint), ()
+        return partial(type(self), self.path, self.reason, hint=self.hint), ()
+
+
+class UnknownFormatError(FileReadError):
+    """A file is of no format that its opener knows; the other wing may know it."""
 
 
 class TruncatedFileWarning(UserWarning):

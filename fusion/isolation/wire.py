@@ -66,7 +66,7 @@ def unpack(value: Any, folder: Path, lazy: LazyFactory) -> Any:
 def pack_error(error: errors.ConspectusError) -> list[Any]:
     """Return an error of this project as JSON takes it."""
     if isinstance(error, errors.FileReadError):
-        return ["FileReadError", str(error.path), error.reason, error.hint]
+        return [type(error).__name__, str(error.path), error.reason, error.hint]
     if isinstance(error, errors.ConventionError):
         return ["ConventionError", *error.faults]
     return [type(error).__name__, str(error)]
@@ -82,9 +82,9 @@ def unpack_error(said: list[Any]) -> errors.ConspectusError:
     """
     name, *arguments = map(str, said)
     kind = getattr(errors, name, errors.ConspectusError)
-    if kind is errors.FileReadError:
+    if isinstance(kind, type) and issubclass(kind, errors.FileReadError):
         path, reason, hint = arguments
-        return errors.FileReadError(path, reason, hint=hint)
+        return kind(path, reason, hint=hint)
     if kind is errors.ConventionError:
         return errors.ConventionError(arguments)
     return kind(*arguments) if issubclass(kind, errors.ConspectusError) else errors.ConspectusError(*arguments)

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fusion.errors import FileReadError
+from fusion.errors import FileReadError, UnknownFormatError
 from fusion.files import hdf5
 from fusion.reading import advice
 from fusion.reading.contents import Builders
@@ -88,7 +88,7 @@ def _plugin(path: Path, extension: str) -> str:
     plugin = _by_extension().get(extension)
     if plugin is None:
         hint = advice.advice(path, "spectra.open", _accepted())
-        raise FileReadError(path, f"unknown format {extension or '(no extension)'!r}", hint=hint)
+        raise UnknownFormatError(path, f"unknown format {extension or '(no extension)'!r}", hint=hint)
     if plugin == "jeol" and _is_mrc(path):
         raise FileReadError(path, "a map of densities (MRC, CCP4)", hint="open it with volumes.open")
     if plugin == "hspy":

@@ -16,15 +16,16 @@ from fusion import provenance, units
 from fusion.conventions import SPATIAL
 from fusion.errors import ConspectusError, FileReadError
 from fusion.isolation import sandbox
+from fusion.reading.assembly import assembled
 from fusion.reading.contents import Content, listed
 from fusion.reading.frame_of_file import from_file
 from fusion.reading.paths import PathArg, existing
+from fusion.reading.stored_array import POINT, StoredArray
 from volumes.readers import formats
 from volumes.readers.arrays import netcdf
-from volumes.readers.assembly import assembled
+from volumes.readers.labels import as_labels
 from volumes.readers.light import localisations
-from volumes.readers.stored_array import POINT, Part
-from volumes.readers.voxel_size import Voxel, steps
+from volumes.readers.voxel_size import Voxel, measured
 
 _SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile")
 
@@ -147,8 +148,8 @@ def _described(path: Path) -> list[Content]:
     return [_content(path, part) for part in _parts(path)]
 
 
-def _content(path: Path, part: Part) -> Content:
-    technique = str(part.about.get("technique", "image"))
+def _content(path: Path, part: StoredArray) -> Content:
+    technique = str(part.dataset_attrs.get("technique", "image"))
     dims, units = part.dims or (), _axis_units(part)
     return Content(_listed(path, part), technique, dims, part.shape, str(part.dtype), units)
 
@@ -160,23 +161,31 @@ def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
         _refuse_more(place, said)
         return own
     chosen = _chosen(place, _parts(place), said.get("name"))
-    points = chosen[0].dims == POINT
-    chosen = (
-        localisations.sized(place, chosen, said)
-        if points
-        else [_renamed(place, part, said.get("dims")) for part in chosen]
-    )
-    _require_one_shape(place, chosen)
-    given = {} if points else steps(said.get("voxel"), said.get("units"), chosen[0])
-    with _damage_told(place, asked=bool(said.keys() - {"name"})):
-        ds = assembled(place, chosen, given, said.get("name") or place.stem, said.get("labels", False))
+    if chosen[0].dims == POINT:
+        chosen = localisations.sized(place, chosen, said)
+        _require_one_shape(place, chosen)
+    else:
+        chosen = _as_requested(place, chosen, said)
+    with _damage_reported(place, requested=bool(said.keys() - {"name"})):
+        variable = "labels" if said.get("labels") else "image"
+        ds = assembled(place, chosen, said.get("name") or place.stem, variable=variable)
     return from_file(ds, "volumes.open", said, place)
+
+
+def _as_requested(path: Path, arrays: list[StoredArray], options: Mapping[str, Any]) -> list[StoredArray]:
+    """Return arrays with the names and sizes of the axes, and the labels, that the user gave to `open`."""
+    arrays = [_renamed(path, array, options.get("dims")) for array in arrays]
+    _require_one_shape(path, arrays)
+    arrays = [measured(path, array, options.get("voxel"), options.get("units")) for array in arrays]
+    with _damage_reported(path, requested=bool(options.keys() - {"name"})):
+        labels = options.get("labels", False)
+        return [as_labels(path, array, labels) for array in arrays] if labels else arrays
 
 
 def _own(path: Path, name: str | None) -> xr.Dataset | None:
     if path.suffix.lower() not in (".nc", ".nc4") or not path.is_file() or not path.stat().st_size:
         return None
-    with _damage_told(path):
+    with _damage_reported(path):
         return netcdf.own(path, name)
 
 
@@ -187,8 +196,8 @@ def _refuse_more(path: Path, said: Mapping[str, Any]) -> None:
         raise FileReadError(path, reason, hint="leave that out")
 
 
-def _parts(path: Path) -> list[Part]:
-    with _damage_told(path):
+def _parts(path: Path) -> list[StoredArray]:
+    with _damage_reported(path):
         found = formats.reader(path)(path)
     if not found:
         raise FileReadError(path, "it holds no image and no volume of numbers", hint=f"accepted: {formats.ACCEPTED}")
@@ -196,17 +205,17 @@ def _parts(path: Path) -> list[Part]:
 
 
 @contextmanager
-def _damage_told(path: Path, *, asked: bool = False) -> Iterator[None]:
+def _damage_reported(path: Path, *, requested: bool = False) -> Iterator[None]:
     """Turn whatever is raised for a damaged file, from struct.error to AxisError, into one readable error.
 
-    Where the user asked for something, such as a voxel size, an error of this project may be about that and stays.
+    Where the user requested something, such as a voxel size, an error of this project may be about that and stays.
     """
     try:
         yield
     except FileReadError:
         raise
     except ConspectusError as error:
-        if asked:
+        if requested:
             raise
         raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
     except MemoryError:
@@ -215,7 +224,7 @@ def _damage_told(path: Path, *, asked: bool = False) -> Iterator[None]:
         raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
 
 
-def _chosen(path: Path, found: list[Part], name: str | None) -> list[Part]:
+def _chosen(path: Path, found: list[StoredArray], name: str | None) -> list[StoredArray]:
     if name is None:
         return found
     named = [part for part in found if _listed(path, part) == name]
@@ -226,12 +235,12 @@ def _chosen(path: Path, found: list[Part], name: str | None) -> list[Part]:
     return named
 
 
-def _listed(path: Path, part: Part) -> str:
+def _listed(path: Path, part: StoredArray) -> str:
     """Return the name by which `contents` lists an array: that of the file where it has none."""
     return part.name or path.stem
 
 
-def _renamed(path: Path, part: Part, dims: Sequence[str] | None) -> Part:
+def _renamed(path: Path, part: StoredArray, dims: Sequence[str] | None) -> StoredArray:
     if dims is None:
         if part.dims is None:
             reason = f"it does not name the axes of {part.name or 'the array'} {part.shape}"
@@ -247,7 +256,7 @@ def _renamed(path: Path, part: Part, dims: Sequence[str] | None) -> Part:
     return replace(part, dims=names, axes=axes if part.dims else {})
 
 
-def _require_one_shape(path: Path, chosen: list[Part]) -> None:
+def _require_one_shape(path: Path, chosen: list[StoredArray]) -> None:
     if len({(part.dims, part.shape) for part in chosen}) > 1:
         shapes = "; ".join(f"{part.name!r} {part.shape}" for part in chosen)
         raise FileReadError(path, f"it holds arrays of several shapes: {shapes}", hint="choose one by name=")
@@ -256,7 +265,7 @@ def _require_one_shape(path: Path, chosen: list[Part]) -> None:
         raise FileReadError(path, f"its arrays lie in several places: {names}", hint="choose one by name=")
 
 
-def _axis_units(part: Part) -> tuple[str, ...]:
+def _axis_units(part: StoredArray) -> tuple[str, ...]:
     found = {dim: units.parse(axis.units) for dim, axis in part.axes.items()}
     unknown = dict.fromkeys(SPATIAL, units.PIXEL)
     return tuple(found.get(dim, unknown.get(dim, "1")) for dim in part.dims or ())

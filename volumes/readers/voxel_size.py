@@ -4,38 +4,69 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from numbers import Real
-from typing import TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
 
 from fusion import units
 from fusion.conventions import SIGNAL, SPATIAL
-from fusion.errors import UnitError
+from fusion.errors import FileReadError, UnitError
 from fusion.model import Axis, length
-from volumes.readers.stored_array import Part
+from fusion.reading.stored_array import StoredArray
 
+_COUNTED: Final = ("channel", "component")
 Size: TypeAlias = str | float
 Voxel: TypeAlias = Size | Mapping[str, Size | Sequence[Size]]
 
 
-def steps(voxel: Voxel | None, unit: str | None, part: Part) -> dict[str, Axis]:
-    """Return the axes that the user gives: `voxel` and `units` of `volumes.open`.
+def measured(path: Path, array: StoredArray, voxel: Voxel | None, unit: str | None) -> StoredArray:
+    """Return an array with the axes that the user gives, `voxel` and `units` of `volumes.open`, else those of the file.
+
+    The attribute ``voxel_given`` tells which axes of the file the user overrode.
 
     Raises
     ------
     UnitError
         If a size is not a positive length, a step no number with a unit, or positions are not one for each slice, or
         do not rise or fall throughout.
+    FileReadError
+        If neither gives the step of an axis that needs one, or the file contradicts itself.
     """
+    own = array.axes
+    axes = {dim: _centred(array, dim, axis) for dim, axis in _user_axes(array, voxel, unit).items()}
+    for dim in array.dims or ():
+        if dim in array.doubts and dim not in axes:
+            raise FileReadError(path, array.doubts[dim], hint=f"give the right one, e.g. voxel={{{dim!r}: '62 nm'}}")
+        if dim in SIGNAL and dim not in (*_COUNTED, *own, *axes):
+            reason = f"it does not give the step along {dim!r}"
+            hint = f"give it, e.g. voxel={{{dim!r}: '2 {SIGNAL[dim]}'}}, or name the axis 'channel'"
+            raise FileReadError(path, reason, hint=hint)
+    attrs = dict(array.dataset_attrs)
+    if overridden := [dim for dim in axes if dim in own]:
+        attrs["voxel_given"] = f"the sizes along {', '.join(overridden)} were given by the user; the file has others"
+    return replace(array, axes={**own, **axes}, dataset_attrs=attrs)
+
+
+def _user_axes(array: StoredArray, voxel: Voxel | None, unit: str | None) -> dict[str, Axis]:
     if voxel is None:
         return {}
-    dims = part.dims or ()
+    dims = array.dims or ()
     sizes = voxel if isinstance(voxel, Mapping) else {dim: voxel for dim in SPATIAL if dim in dims}
     unknown = sorted(set(sizes) - set(dims))
     if unknown:
         raise UnitError(f"voxel gives a size for {', '.join(unknown)}, but the axes are {', '.join(dims)}")
-    counts = dict(zip(dims, part.shape, strict=True))
+    counts = dict(zip(dims, array.shape, strict=True))
     return {dim: _axis(dim, size, unit, counts[dim]) for dim, size in sizes.items()}
+
+
+def _centred(array: StoredArray, dim: str, axis: Axis) -> Axis:
+    """Return an axis of the user with its zero in the pixel in which the file has it: a pose starts from there."""
+    own = array.axes.get(dim)
+    if array.pose is None or own is None or own.step is None or axis.step is None:
+        return axis
+    return replace(axis, offset=axis.step * own.offset / own.step)
 
 
 def _axis(dim: str, size: Size | Sequence[Size], unit: str | None, count: int) -> Axis:

@@ -22,7 +22,8 @@ import pytest
 import xarray as xr
 
 import fusion
-from fusion.isolation import sandbox
+from fusion.errors import UnknownFormatError
+from fusion.isolation import sandbox, wire
 from tests.makers import misbehaving
 
 pytestmark = pytest.mark.skipif(not sandbox.AVAILABLE, reason="no process can be forked on this system")
@@ -322,3 +323,10 @@ def test_nothing_stays_behind_of_a_program_that_was_killed(tmp_path):
     while place.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not place.exists()
+
+
+def test_an_unknown_format_stays_one_across_processes():
+    error = wire.unpack_error(wire.pack_error(UnknownFormatError("a.xyz", "unknown format", hint="export it")))
+    assert type(error) is UnknownFormatError
+    assert (error.reason, error.hint) == ("unknown format", "export it")
+    assert type(pickle.loads(pickle.dumps(error))) is UnknownFormatError

@@ -285,7 +285,7 @@ def test_a_truncated_made_file_is_never_whole(tmp_path, made):
 def test_a_missing_library_is_explained(tmp_path, monkeypatch, reader, library):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(FileReadError, match=rf"read by {library}, .*pip install conspectus\[afm\]"):
-        reader.parts(tmp_path / "any")
+        reader.arrays(tmp_path / "any")
 
 
 @pytest.mark.parametrize("said", ["Tapping", "AC Mode", "Phase Contrast", "intermittent"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from fusion.errors import FileReadError
 from fusion.files import hdf5
 from fusion.model import Axis
 from fusion.reading.metadata import text
+from fusion.reading.stored_array import StoredArray, image_dims
 from volumes.readers import planes
-from volumes.readers.stored_array import Part, image_dims
 
 _LETTERS = {"c": "channel", "t": "time"}
 _BLOCK = 2**24
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the images and volumes of an HDF5 file; single numbers and lists are left out.
 
     Links to other files are not followed, and a dataset whose values lie in another file is refused when it is
@@ -30,38 +30,38 @@ def parts(path: Path) -> list[Part]:
     """
     import h5py
 
-    arrays: list[Part] = []
+    listed: list[StoredArray] = []
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and min(item.shape or (0,)) > 0:
             part = _part(path, name, item)
             if len(part.shape) > 1:
-                arrays.append(part)
+                listed.append(part)
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-    return arrays
+    return listed
 
 
-def matlab_parts(path: Path) -> list[Part]:
+def matlab(path: Path) -> list[StoredArray]:
     """List the numeric arrays of a MATLAB 7.3 file, axes in the order in which MATLAB shows them.
 
     Such a file stores its axes backwards; fields of structures are not listed.
     """
-    return [_matlab(part) for part in parts(path) if "/" not in part.name]
+    return [_matlab(part) for part in arrays(path) if "/" not in part.name]
 
 
-def _matlab(part: Part) -> Part:
+def _matlab(part: StoredArray) -> StoredArray:
     shape = part.shape[::-1]
-    return Part(part.name, image_dims(len(shape)), shape, part.dtype, lambda: part.load().T, metadata=part.metadata)
+    return replace(part, dims=image_dims(len(shape)), shape=shape, load=lambda: part.load().T, axes={}, attrs={})
 
 
-def _part(path: Path, name: str, dataset: Any) -> Part:
+def _part(path: Path, name: str, dataset: Any) -> StoredArray:
     labels = [_LETTERS.get(label := str(dim.label).lower(), label) for dim in dataset.dims]
     known = all(label in {*SPATIAL, *SIGNAL} for label in labels) and len(set(labels)) == len(labels)
     kept = [i for i, size in enumerate(dataset.shape) if size > 1] if known else list(range(dataset.ndim))
     shape = tuple(dataset.shape[i] for i in kept)
-    return Part(
+    return StoredArray(
         name=name,
         dims=tuple(labels[i] for i in kept) if known else image_dims(len(shape)),
         shape=shape,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.errors import FileReadError
-from volumes.readers.stored_array import Part, image_dims
+from fusion.reading.stored_array import StoredArray, image_dims
 
 _MATRIX, _COMPRESSED, _HEADER, _START = 14, 15, 128, 1024
 _STORED: Final = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -33,22 +33,22 @@ class _Head(NamedTuple):
     rest: int
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the numeric arrays; cells, structures, text, single numbers and lists are left out.
 
     MATLAB does not name axes: an image is y, x, anything else needs ``dims``.
     """
     content = path.read_bytes()
     order = _byte_order(path, content)
-    arrays = []
+    listed = []
     for start, packed, payload in _variables(path, content, order):
         head = _head(_unpacked(payload, packed, _START), order)
         if head is not None and not head.name.isidentifier():
             raise FileReadError(path, f"the name {head.name!r} of an array is damaged", hint="copy the file again")
         if head is not None and min(head.shape, default=0) > 1:
             load = partial(_load, path, start)
-            arrays.append(Part(head.name, image_dims(len(head.shape)), head.shape, np.dtype(head.dtype), load))
-    return arrays
+            listed.append(StoredArray(head.name, image_dims(len(head.shape)), head.shape, np.dtype(head.dtype), load))
+    return listed
 
 
 def _load(path: Path, wanted: int) -> Any:

@@ -13,12 +13,12 @@ from fusion.conventions import CELL_METHODS, SIGNAL, SPATIAL, linked, spatial_di
 from fusion.errors import FileReadError
 from fusion.files.netcdf import opened, saved
 from fusion.model import Axis
-from volumes.readers.stored_array import Part
+from fusion.reading.stored_array import StoredArray
 
 _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the variables that have a y or an x axis; those of every dataset if `fusion.save` wrote the file."""
     own = saved(path)
     if own:
@@ -30,7 +30,7 @@ def parts(path: Path) -> list[Part]:
 def own(path: Path, name: str | None = None) -> xr.Dataset | None:
     """Return a dataset that `fusion.save` wrote, lazily; None if another program wrote the file.
 
-    A name is that of a dataset of the project, or of a variable as `parts` lists it, which then comes with the
+    A name is that of a dataset of the project, or of a variable as `arrays` lists it, which then comes with the
     variables that it names in ``ancillary_variables``.
 
     Raises
@@ -65,24 +65,24 @@ def _own_arrays(nodes: dict[str, xr.Dataset]) -> dict[str, xr.DataArray]:
     }
 
 
-def _own_part(name: str, array: xr.DataArray) -> Part:
+def _own_part(name: str, array: xr.DataArray) -> StoredArray:
     axes = {str(dim): Axis(array[dim].attrs["units"], values=array[dim].values) for dim in spatial_dims(array)}
     dims = tuple(str(dim) for dim in array.dims)
-    return Part(name=name, dims=dims, shape=array.shape, dtype=array.dtype, load=lambda: array.data, axes=axes)
+    return StoredArray(name=name, dims=dims, shape=array.shape, dtype=array.dtype, load=lambda: array.data, axes=axes)
 
 
 def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
     return ds[list(dict.fromkeys([variable, *(name for name in linked(ds[variable]) if name in ds.data_vars)]))]
 
 
-def _part(path: Path, name: str, array: xr.DataArray) -> Part:
+def _part(path: Path, name: str, array: xr.DataArray) -> StoredArray:
     dims = tuple(str(dim) for dim in array.dims)
     spectral = sorted(_SPECTRAL & set(dims))
     if spectral and CELL_METHODS not in array.attrs:
         reason = f"{name!r} has the spectral axis {spectral[0]!r} and does not say whether its values are counts"
         raise FileReadError(path, reason, hint="open it with spectra.open")
     known = all(dim in {*SPATIAL, *SIGNAL} for dim in dims)
-    return Part(
+    return StoredArray(
         name=name,
         dims=dims if known else None,
         shape=array.shape,

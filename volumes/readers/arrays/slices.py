@@ -16,9 +16,9 @@ from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.lazy import by_rows
+from fusion.reading.stored_array import IMAGE, StoredArray
 from fusion.units import LENGTH
 from volumes.readers.arrays import tiff
-from volumes.readers.stored_array import IMAGE, Part
 
 _MODES: Final = {
     "1": (np.uint8, ()), "L": (np.uint8, ()), "P": (np.uint8, ()), "I;16": (np.uint16, ()), "I;16B": (np.uint16, ()),
@@ -32,7 +32,7 @@ Array = npt.NDArray[np.float64]
 _SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the one image of a flat image file; the values are those stored (indices, where there is a palette)."""
     from PIL import Image
 
@@ -44,10 +44,10 @@ def parts(path: Path) -> list[Part]:
         metadata = {str(key): value for key, value in image.info.items() if isinstance(value, (str, int, float, tuple))}
     dims = (*IMAGE, "channel") if names else IMAGE
     labels = {"channel": names} if names else {}
-    return [Part("", dims, shape, np.dtype(dtype), partial(_load, path), labels=labels, metadata=metadata)]
+    return [StoredArray("", dims, shape, np.dtype(dtype), partial(_load, path), labels=labels, metadata=metadata)]
 
 
-def folder(path: Path) -> list[Part]:
+def folder(path: Path) -> list[StoredArray]:
     """List the one stack of a folder that holds a slice per file, in the order of the numbers in their names.
 
     The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused. Where
@@ -68,7 +68,7 @@ def folder(path: Path) -> list[Part]:
             raise FileReadError(file, reason, hint="a stack needs slices of one shape and type")
     pose, z, doubts = _placed(slices)
     return [
-        Part(
+        StoredArray(
             name="",
             dims=("z", *(first.dims or ())),
             shape=(len(files), *first.shape),
@@ -76,7 +76,7 @@ def folder(path: Path) -> list[Part]:
             load=partial(_stack, files, slices, stamps),
             axes={**first.axes, **z},
             labels=first.labels,
-            about=first.about,
+            dataset_attrs=first.dataset_attrs,
             pose=pose,
             frame=first.frame if pose else "",
             doubts={**first.doubts, **doubts, **_resized(files, slices)},
@@ -114,7 +114,7 @@ def _require_unbroken(path: Path, files: list[Path]) -> None:
         )
 
 
-def _placed(slices: list[Part]) -> tuple[Affine | None, dict[str, Axis], dict[str, str]]:
+def _placed(slices: list[StoredArray]) -> tuple[Affine | None, dict[str, Axis], dict[str, str]]:
     """Return the pose of the first slice, the z of all in its coordinates, and why these are not to be believed."""
     poses = [part.pose for part in slices if part.pose is not None]
     if len(poses) < len(slices):
@@ -129,7 +129,7 @@ def _placed(slices: list[Part]) -> tuple[Affine | None, dict[str, Axis], dict[st
     return poses[0], {"z": Axis(LENGTH, values=depths)}, _uneven(depths)
 
 
-def _resized(files: list[Path], slices: list[Part]) -> dict[str, str]:
+def _resized(files: list[Path], slices: list[StoredArray]) -> dict[str, str]:
     """Return why a pixel size is not to be believed: another slice tells another one."""
     doubts = {}
     for dim in IMAGE:
@@ -156,14 +156,14 @@ def _uneven(depths: Array) -> dict[str, str]:
     return {}
 
 
-def _slice(path: Path) -> Part:
-    found = tiff.parts(path) if path.suffix.lower().startswith(".tif") else parts(path)
+def _slice(path: Path) -> StoredArray:
+    found = tiff.arrays(path) if path.suffix.lower().startswith(".tif") else arrays(path)
     if len(found) != 1 or "z" in (found[0].dims or ()):
         raise FileReadError(path, "a slice of a stack holds more than one page", hint="open the file by itself")
     return found[0]
 
 
-def _stack(files: list[Path], slices: list[Part], stamps: list[tuple[int, int]]) -> Any:
+def _stack(files: list[Path], slices: list[StoredArray], stamps: list[tuple[int, int]]) -> Any:
     first = slices[0]
     return by_rows(lambda row: _checked(files[row], slices[row], stamps[row]), len(files), first.shape, first.dtype)
 
@@ -185,7 +185,7 @@ def _named(path: Path) -> Iterator[None]:
         raise FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again") from error
 
 
-def _checked(path: Path, part: Part, stamp: tuple[int, int]) -> Any:
+def _checked(path: Path, part: StoredArray, stamp: tuple[int, int]) -> Any:
     with _named(path):
         if _stamp(path) != stamp:
             raise FileReadError(path, "the slice has changed since the stack was opened", hint="open the stack again")

@@ -16,10 +16,10 @@ from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.lazy import by_rows
 from fusion.reading.stage import STAGE
+from fusion.reading.stored_array import StoredArray
 from volumes.readers import planes
 from volumes.readers.electrons import sem
 from volumes.readers.light import ome
-from volumes.readers.stored_array import Part
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -31,7 +31,7 @@ _PRINT: Final = ("inch", "inches", "in")
 _RGB: Final = ("red", "green", "blue", "alpha")
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the series of a TIFF file.
 
     Pages without a name are taken as z. A resolution tag alone is not believed, because most programs write the
@@ -94,7 +94,7 @@ def _require_whole(path: Path, tif: TiffFile) -> None:
             raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
 
 
-def _part(path: Path, tif: TiffFile, index: int) -> Part:
+def _part(path: Path, tif: TiffFile, index: int) -> StoredArray:
     series = tif.series[index]
     dims = _dims(path, series)
     said = _described(tif, index, dims)
@@ -102,7 +102,7 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
     sizes = dict(zip(dims, series.shape, strict=True))
     if "channel" in dims and "S" in series.axes and tif.pages.first.photometric == 2:
         labels = {"channel": _RGB[: sizes["channel"]]}
-    part = Part(
+    part = StoredArray(
         name=_name(tif, index),
         dims=dims,
         shape=series.shape,
@@ -110,7 +110,7 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
         load=partial(_load, path, index, series.shape, series.dtype),
         axes={dim: axis for dim, axis in said.axes.items() if dim in dims},
         labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
-        about=said.about,
+        dataset_attrs=said.about,
         pose=said.pose,
         frame=STAGE if said.pose else "",
         metadata=said.metadata,
@@ -121,13 +121,13 @@ def _part(path: Path, tif: TiffFile, index: int) -> Part:
     return part if found is None else _measured(part, found)
 
 
-def _measured(part: Part, found: sem.Field) -> Part:
+def _measured(part: StoredArray, found: sem.Field) -> StoredArray:
     """Return a part with what the microscope wrote about it."""
     frame = STAGE if found.pose else ""
     return replace(
         part,
         axes=found.axes,
-        about=found.about,
+        dataset_attrs=found.about,
         pose=found.pose,
         frame=frame,
         doubts=found.doubts,

@@ -14,15 +14,15 @@ import numpy as np
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.lazy import by_rows
+from fusion.reading.stored_array import StoredArray
 from volumes.readers import planes
 from volumes.readers.electrons.tilts import angles
-from volumes.readers.stored_array import Part
 
 _AXES = {1: "x", 2: "y", 3: "z"}
 _IMOD = 1146047817
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the one array of an MRC file.
 
     The header's ``mapc``, ``mapr`` and ``maps`` say which axis the columns, rows and sections are. A header that
@@ -54,7 +54,7 @@ def parts(path: Path) -> list[Part]:
             axes = {**axes, "tilt": Axis("degree", values=tilts[order])}
         metadata = {key: header[key].tolist() for key in header.dtype.names if header[key].dtype.kind in "iuf"}
         metadata["label"] = [text.decode("latin-1").strip() for text in header.label[: int(header.nlabl)].tolist()]
-    return [Part("", dims, tuple(shape), dtype, load, axes=_along(axes, dims), metadata=metadata)]
+    return [StoredArray("", dims, tuple(shape), dtype, load, axes=_along(axes, dims), metadata=metadata)]
 
 
 def _load(path: Path, shape: tuple[int, ...], dtype: Any, order: Any = None) -> Any:

@@ -16,8 +16,8 @@ from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.stage import STAGE
+from fusion.reading.stored_array import IMAGE, StoredArray, missing
 from volumes.readers import planes
-from volumes.readers.stored_array import IMAGE, Part, missing
 
 _OUTER: Final = {"T": "time", "Z": "z", "C": "channel"}
 _TYPES: Final = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}
@@ -34,7 +34,7 @@ class Scene(NamedTuple):
     height: int
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the scenes of a CZI file; tiles are put together, images in colour are red, green, blue.
 
     A scene whose centre on the stage is known leads to the frame ``stage``, to whose axes its own are parallel.
@@ -83,7 +83,7 @@ def _require_every_plane(path: Path, document: Any, outer: Mapping[str, int], sc
 
 def _part(
     path: Path, scene: Scene, several: bool, outer: Mapping[str, int], kind: str, root: ElementTree.Element
-) -> Part:
+) -> StoredArray:
     color = kind.startswith("Bgr")
     dims = (*(_OUTER[key] for key in outer), *IMAGE, *(["channel"] if color else []))
     if len(set(dims)) < len(dims):
@@ -94,7 +94,7 @@ def _part(
     axes = _axes(root)
     described = root.find(f"{_IMAGE}/Dimensions/S/Scenes/Scene[@Index='{scene.number or 0}']")
     pose = _pose(described, scene, axes)
-    return Part(
+    return StoredArray(
         name=_name(described, scene) if several else "",
         dims=dims,
         shape=(*outer.values(), *plane),
@@ -104,7 +104,7 @@ def _part(
         ),
         axes={dim: axis for dim, axis in axes.items() if dim in dims},
         labels={"channel": ("red", "green", "blue")} if color else {"channel": names} if names else {},
-        about=planes.technique([channel.findtext("AcquisitionMode") for channel in channels]),
+        dataset_attrs=planes.technique([channel.findtext("AcquisitionMode") for channel in channels]),
         pose=pose,
         frame=STAGE if pose else "",
         metadata={"czi": ElementTree.tostring(root, encoding="unicode")},

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 from fusion.errors import FileReadError
 from fusion.model import Axis
+from fusion.reading.stored_array import StoredArray, missing
 from volumes.readers import planes
-from volumes.readers.stored_array import Part, missing
 
 _DIMS: Final = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel", "S": "channel"}
 _NUMBERED: Final = {"1": "x", "2": "y", "3": "z", "4": "time"}
@@ -25,7 +25,7 @@ def is_leica(head: bytes) -> bool:
     return head[:4] == b"\x70\0\0\0" and head[8:9] == b"\x2a"
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the images of a file; those with axes of other kinds, mosaics and lambda stacks, are left without names."""
     with _opened(path) as file:
         _require_whole(path, file)
@@ -52,11 +52,11 @@ def _require_whole(path: Path, file: Any) -> None:
         raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
 
 
-def _part(path: Path, image: Any, index: int, several: bool) -> Part:
+def _part(path: Path, image: Any, index: int, several: bool) -> StoredArray:
     element = image.xml_element
     dims = tuple(_DIMS.get(code, "") for code in image.dims)
     known = "" not in dims and len(set(dims)) == len(dims)
-    return Part(
+    return StoredArray(
         name=image.path if several else "",
         dims=dims if known else None,
         shape=image.shape,
@@ -64,7 +64,7 @@ def _part(path: Path, image: Any, index: int, several: bool) -> Part:
         load=partial(_load, path, index, image.shape, image.dtype),
         axes=_axes(element, dims),
         labels=_labels(element, image.sizes),
-        about=_about(element),
+        dataset_attrs=_about(element),
         metadata={"lif": ElementTree.tostring(element, encoding="unicode")},
     )
 

@@ -1,7 +1,7 @@
 """Localisation microscopy: the tables of ThunderSTORM (CSV), SMAP (MATLAB 7.3) and Picasso (HDF5 with YAML).
 
-Each column is a `Part` along ``point``, with the positions z, y, x of all points. The standard errors of the positions
-are the columns ``z_stderr``, ``y_stderr``, ``x_stderr``.
+Each column is a `StoredArray` along ``point``, with the positions z, y, x of all points. The standard errors of the
+positions are the columns ``z_stderr``, ``y_stderr``, ``x_stderr``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fusion import units
 from fusion.conventions import SPATIAL, stderr_name
 from fusion.errors import FileReadError
 from fusion.model import Axis, length
-from volumes.readers.stored_array import POINT, Part
+from fusion.reading.stored_array import POINT, StoredArray
 
 Array = npt.NDArray[np.float64]
 Named = tuple[str, str]
@@ -63,7 +63,7 @@ def is_thunderstorm(head: bytes) -> bool:
     return _HEADER.match(head) is not None
 
 
-def thunderstorm_parts(path: Path) -> list[Part]:
+def thunderstorm(path: Path) -> list[StoredArray]:
     """List the columns of a ThunderSTORM table (Ovesný et al., Bioinformatics 30, 2389, 2014); its titles name units.
 
     ``uncertainty_xy``, in older files ``uncertainty``, holds for x and for y.
@@ -81,7 +81,7 @@ def thunderstorm_parts(path: Path) -> list[Part]:
             if name in columns:
                 raise FileReadError(path, f"two columns are called {name!r}", hint="leave one of them out")
             columns[name] = Column(_unit(path, title, unit), rows.dtype, values.copy)
-    return _parts(path, columns, {"columns": titles})
+    return _columns(path, columns, {"columns": titles})
 
 
 def _rows(path: Path, text: str, width: int) -> Array:
@@ -116,7 +116,7 @@ def is_smap(path: Path) -> bool:
     return bool(_read(path, lambda file: "saveloc/loc/xnm" in file))
 
 
-def smap_parts(path: Path) -> list[Part]:
+def smap(path: Path) -> list[StoredArray]:
     """List the columns of SMAP's localisations; where x and y have no errors of their own, ``locprecnm`` is both."""
     sizes = _read(path, lambda file: {key: _size(item) for key, item in file["saveloc/loc"].items()})
     filled = {key for key, size in sizes.items() if size == sizes["xnm"]}
@@ -124,7 +124,7 @@ def smap_parts(path: Path) -> list[Part]:
     if "locprecnm" in filled:
         names = {_Y_ERROR: ("locprecnm", "nm"), _X_ERROR: ("locprecnm", "nm")} | names
     columns = {new: Column(unit, np.dtype(np.float64), _smap(path, key)) for new, (key, unit) in names.items()}
-    return _parts(path, columns, {"columns": sorted(sizes)})
+    return _columns(path, columns, {"columns": sorted(sizes)})
 
 
 def _size(item: Any) -> int:
@@ -145,7 +145,7 @@ def is_picasso(path: Path) -> bool:
     return bool(_read(path, lambda file: {"x", "y"} <= set(_fields(file.get("locs")))))
 
 
-def picasso_parts(path: Path) -> list[Part]:
+def picasso(path: Path) -> list[StoredArray]:
     """List the columns of Picasso's localisations (Schnitzbauer et al., Nat. Protoc. 12, 1198, 2017).
 
     z is in nm, all other lengths are in camera pixels. Their size in nm is the last ``Pixelsize`` of the YAML file
@@ -156,7 +156,7 @@ def picasso_parts(path: Path) -> list[Part]:
     columns = {new: Column(unit, np.dtype(np.float64), _picasso(path, key)) for new, (key, unit) in known.items()}
     info = _read(path, lambda file: _info(path, file))
     sizes = [entry["Pixelsize"] for entry in info if isinstance(entry, dict) and "Pixelsize" in entry]
-    found = _parts(path, columns, {"columns": list(fields), "info": [str(entry) for entry in info]})
+    found = _columns(path, columns, {"columns": list(fields), "info": [str(entry) for entry in info]})
     return [_scaled(part, length(f"{sizes[-1]} nm")) for part in found] if sizes else found
 
 
@@ -193,7 +193,7 @@ def _read(path: Path, what: Callable[[Any], Any]) -> Any:
         return what(file)
 
 
-def _parts(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> list[Part]:
+def _columns(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, Any]) -> list[StoredArray]:
     """Return a part for each column that is no position; lengths in um, or in px where the size is not known."""
     missing = [dim for dim in ("y", "x") if dim not in columns]
     if missing or not set(columns) - set(SPATIAL):
@@ -203,16 +203,25 @@ def _parts(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, Any
     return [_column(name, columns[name], axes, metadata) for name in columns if name not in SPATIAL]
 
 
-def _column(name: str, column: Column, axes: Mapping[str, Axis], metadata: Mapping[str, Any]) -> Part:
+def _column(name: str, column: Column, axes: Mapping[str, Axis], metadata: Mapping[str, Any]) -> StoredArray:
     attrs = {"units": column.unit, "long_name": name.replace("_", " ")}
-    shape, about = np.asarray(axes["x"].values).shape, {"technique": "SMLM"}
-    part = Part(name, POINT, shape, column.dtype, column.load, axes, attrs=attrs, about=about, metadata=metadata)
+    part = StoredArray(
+        name,
+        POINT,
+        shape=np.asarray(axes["x"].values).shape,
+        dtype=column.dtype,
+        load=column.load,
+        axes=axes,
+        attrs=attrs,
+        dataset_attrs={"technique": "SMLM"},
+        metadata=metadata,
+    )
     if units.is_compatible(column.unit, units.LENGTH):
         return _converted(part, units.convert_factor(column.unit, units.LENGTH), units.LENGTH)
     return part
 
 
-def sized(path: Path, parts: Sequence[Part], said: Mapping[str, Any]) -> list[Part]:
+def sized(path: Path, parts: Sequence[StoredArray], said: Mapping[str, Any]) -> list[StoredArray]:
     """Return the columns with lengths in um, by the size of a camera pixel that the user says if the file does not.
 
     Raises
@@ -240,7 +249,7 @@ def _pixel(path: Path, in_px: Sequence[str], said: Mapping[str, Any]) -> float:
     return length(size if isinstance(size, str) else f"{size!r} {said.get('units', units.LENGTH)}")
 
 
-def _scaled(part: Part, pixel: float) -> Part:
+def _scaled(part: StoredArray, pixel: float) -> StoredArray:
     """Return a column whose lengths in px are now in um."""
     axes = {
         dim: Axis(units.LENGTH, values=np.asarray(axis.values) * pixel) if axis.units == units.PIXEL else axis
@@ -250,5 +259,5 @@ def _scaled(part: Part, pixel: float) -> Part:
     return _converted(scaled, pixel, units.LENGTH) if part.attrs["units"] == units.PIXEL else scaled
 
 
-def _converted(part: Part, factor: float, unit: str) -> Part:
+def _converted(part: StoredArray, factor: float, unit: str) -> StoredArray:
     return replace(part, load=lambda: part.load() * factor, attrs={**part.attrs, "units": unit})

@@ -16,8 +16,8 @@ from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.stage import STAGE
+from fusion.reading.stored_array import StoredArray, missing
 from volumes.readers import planes
-from volumes.readers.stored_array import Part, missing
 
 _DIMS: Final = {"T": "time", "Z": "z", "C": "channel", "Y": "y", "X": "x", "S": "channel"}
 _LOOPS: Final = {"TimeLoop": "T", "NETimeLoop": "T", "XYPosLoop": "P", "ZStackLoop": "Z"}
@@ -28,7 +28,7 @@ _TECHNIQUES: Final = {
 }  # fmt: skip
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the positions of an ND2 file of version 2 or later.
 
     Where the file says how pixels lie on the stage, the pose leads to the frame ``stage``. NIS-Elements calls every
@@ -63,13 +63,13 @@ def _require_every_frame(path: Path, file: Any) -> None:
         raise FileReadError(path, reason, hint="export the frames that are complete from NIS-Elements")
 
 
-def _part(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, Any], position: int) -> Part:
+def _part(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, Any], position: int) -> StoredArray:
     kept = {key: size for key, size in sizes.items() if key != "P"}
     channels = file.metadata.channels or []
     names = planes.distinct([channel.channel.name for channel in channels])
     axes = _axes(channels, loops)
     pose = _pose(file, loops, position, axes)
-    return Part(
+    return StoredArray(
         name=_name(loops, position) if "P" in sizes else "",
         dims=tuple(_DIMS[key] for key in kept),
         shape=tuple(kept.values()),
@@ -77,7 +77,7 @@ def _part(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, A
         load=partial(_load, path, position, tuple(kept), tuple(kept.values()), file.dtype),
         axes={dim: axis for dim, axis in axes.items() if dim in {_DIMS[key] for key in kept}},
         labels={"channel": ("red", "green", "blue")} if "S" in sizes else {"channel": names} if names else {},
-        about=_about(channels),
+        dataset_attrs=_about(channels),
         pose=pose,
         frame=STAGE if pose else "",
         metadata={"nd2": {"text": dict(file.text_info), "attributes": file.attributes._asdict()}},

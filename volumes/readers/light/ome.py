@@ -16,7 +16,7 @@ _STEPS: Final = {"z": "PhysicalSizeZ", "y": "PhysicalSizeY", "x": "PhysicalSizeX
 
 
 class Described(NamedTuple):
-    """What a file says about one image; see `volumes.readers.stored_array.Part`."""
+    """What a file says about one image; see `fusion.reading.stored_array.StoredArray`."""
 
     axes: Mapping[str, Axis]
     labels: Mapping[str, Sequence[str]]

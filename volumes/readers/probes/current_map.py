@@ -12,14 +12,14 @@ import numpy.typing as npt
 from fusion.conventions import cell_methods
 from fusion.errors import FileReadError
 from fusion.model import Axis
-from volumes.readers.stored_array import IMAGE, Part
+from fusion.reading.stored_array import IMAGE, StoredArray
 
 MARK: Final = b"#Units of "
 _AGAIN: Final = "export the map again"
 _ENTRY: Final = re.compile(r"^#\s*([^:]+):\s*(.*?)\s*$")
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """Return the one map; a file that ends within a line, or not at the end of the grid, is refused.
 
     A file that was cut exactly between two rows of the grid has the form of a smaller map.
@@ -33,7 +33,7 @@ def parts(path: Path) -> list[Part]:
     image = _grid(path, x, y, values)
     axes = {"y": Axis(distance, values=np.unique(y)), "x": Axis(distance, values=np.unique(x))}
     return [
-        Part(
+        StoredArray(
             name="current",
             dims=IMAGE,
             shape=image.shape,
@@ -41,7 +41,7 @@ def parts(path: Path) -> list[Part]:
             load=lambda: image,
             axes=axes,
             attrs={"units": current, "long_name": "tip current", **cell_methods("yx", "point")},
-            about={"technique": "SECM"},
+            dataset_attrs={"technique": "SECM"},
             metadata=header,
             variable="current",
         )

@@ -17,14 +17,14 @@ import numpy.typing as npt
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
+from fusion.reading.stored_array import StoredArray, missing
 from volumes.readers.probes import scan
-from volumes.readers.stored_array import Part, missing
 
 HEAD: Final = b"GWYPGwyContainer\0"
 _CHANNEL: Final = re.compile(r"^/(\d+)/data$")
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the channels by their numbers."""
     container = _container(path)
     numbers = sorted(int(match[1]) for match in map(_CHANNEL.match, container) if match)
@@ -46,7 +46,7 @@ def _container(path: Path) -> Any:
     return gwyfile.load(str(path))
 
 
-def _part(container: Any, number: int, name: str, title: str) -> Part:
+def _part(container: Any, number: int, name: str, title: str) -> StoredArray:
     field = container[f"/{number}/data"]
     shape = (int(field["yres"]), int(field["xres"]))
     unit = _unit(field, "si_unit_xy")

@@ -19,8 +19,8 @@ from fusion import units
 from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
+from fusion.reading.stored_array import StoredArray, missing
 from volumes.readers.probes import scan
-from volumes.readers.stored_array import Part, missing
 
 _HEADER: Final = 384
 _AGAIN: Final = "copy it again from the microscope"
@@ -42,7 +42,7 @@ def is_wave(head: bytes) -> bool:
     return False
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the layers of the wave."""
     wave, values = _wave(path)
     if values.ndim not in (2, 3) or values.dtype.kind not in "iuf":

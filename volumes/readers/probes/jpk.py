@@ -18,9 +18,9 @@ import numpy.typing as npt
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
+from fusion.reading.stored_array import StoredArray
 from volumes.readers.arrays import tiff
 from volumes.readers.probes import scan
-from volumes.readers.stored_array import Part
 
 _MODE, _X, _Y, _WIDTH, _HEIGHT, _ANGLE, _REFLECTED = 0x8030, 0x8040, 0x8041, 0x8042, 0x8043, 0x8044, 0x8045
 _CHANNEL, _RETRACE, _FANCY, _SLOTS, _DEFAULT = 0x8050, 0x8051, 0x8052, 0x8080, 0x8081
@@ -42,7 +42,7 @@ def is_jpk(path: Path) -> bool:
     return {_WIDTH, _HEIGHT} <= set(codes.tolist())
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the channels; the thumbnail, which has none, is left out."""
     with tiff.opened(path) as tif:
         pages: list[Any] = list(tif.pages)
@@ -65,7 +65,7 @@ def _name(entries: dict[int, Any]) -> str:
     return f"{scan.variable_name(_title(entries))}{'_retrace' if entries.get(_RETRACE) else ''}"
 
 
-def _part(path: Path, name: str, index: int, shape: tuple[int, ...], tags: list[dict[int, Any]]) -> Part:
+def _part(path: Path, name: str, index: int, shape: tuple[int, ...], tags: list[dict[int, Any]]) -> StoredArray:
     grid, entries = tags[0], tags[index]
     if len(shape) != 2:
         raise FileReadError(path, f"{name!r} has the shape {shape}, no image", hint="export it again")

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from fusion.errors import FileReadError
 from fusion.model import length
 from fusion.reading.contents import unique
+from fusion.reading.stored_array import StoredArray
 from volumes.readers.probes import scan
-from volumes.readers.stored_array import Part
 
 HEADS: Final = (b"\\*File list", b"\\*EC File list", b"\\*Force file list")
 _END: Final = b"\\*File list end"
@@ -30,7 +30,7 @@ _CHOICE: Final = re.compile(r"S\s+\[[^\]]*\]\s*\"(?P<text>[^\"]*)\"")
 Section = dict[str, str]
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the images; those of the interleaved pass and of the way back have that in their names."""
     content = path.read_bytes()
     sections = _sections(path, content)
@@ -71,7 +71,7 @@ def _channel(section: Section) -> str:
     return choice["text"] if choice else "image"
 
 
-def _part(path: Path, size: int, name: str, metadata: dict[str, Any]) -> Part:
+def _part(path: Path, size: int, name: str, metadata: dict[str, Any]) -> StoredArray:
     section, scan_list = metadata["images"][name], metadata["scan"]
     offset, stored = int(section["Data offset"]), int(section["Data length"])
     shape = (int(section["Number of lines"]), int(section["Samps/line"]))

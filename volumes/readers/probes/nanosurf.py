@@ -19,8 +19,8 @@ from fusion import units
 from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
+from fusion.reading.stored_array import StoredArray
 from volumes.readers.probes import scan
-from volumes.readers.stored_array import Part
 
 HEAD: Final = b"[DataSet]"
 _DATA: Final = b"#!"
@@ -29,7 +29,7 @@ _VECTOR: Final = re.compile(r"V\[([^\]]*)\]")
 Section = dict[str, str]
 
 
-def parts(path: Path) -> list[Part]:
+def arrays(path: Path) -> list[StoredArray]:
     """List the images in the order of the file: those of the way forward, then those of the way back."""
     content = path.read_bytes()
     start = content.find(_DATA)
@@ -85,7 +85,7 @@ def _title(section: Section) -> str:
     return f"{scan.variable_name(section['Dim2Name'])}{second}{back}"
 
 
-def _part(path: Path, title: str, sections: dict[str, Section], name: str, offset: int) -> Part:
+def _part(path: Path, title: str, sections: dict[str, Section], name: str, offset: int) -> StoredArray:
     section = sections[name]
     shape = (int(section["Lines"]), int(section["Points"]))
     if section["Dim0Unit"] != section["Dim1Unit"]:

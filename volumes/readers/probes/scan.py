@@ -21,7 +21,7 @@ from fusion.conventions import cell_methods
 from fusion.errors import UnitError
 from fusion.model import Axis
 from fusion.reading.stage import STAGE
-from volumes.readers.stored_array import IMAGE, Part
+from fusion.reading.stored_array import IMAGE, StoredArray
 
 Array = npt.NDArray[np.float64]
 _DEGREES: Final = ("°", "º", "Â°", "deg", "Deg")
@@ -47,7 +47,7 @@ class Frame:
     pose : Affine, optional
         From the centred frame to the stage.
     about, metadata : mapping
-        See `Part`.
+        See `StoredArray`.
     """
 
     shape: tuple[int, int]
@@ -71,7 +71,7 @@ def placed(angle: float, y: float, x: float) -> Affine:
     return Affine.translation(y=y, x=x) @ Affine.rotation(angle)
 
 
-def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callable[[], Array]) -> Part:
+def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callable[[], Array]) -> StoredArray:
     """Return one channel as a part; its lengths become um, and its variable bears its name.
 
     Parameters
@@ -90,7 +90,7 @@ def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callabl
     attrs = {"units": standard or "1", "long_name": title, **cell_methods("yx", "point")}
     if standard is None:
         attrs["comment"] = f"the file gives the unit {unit!r}" if unit else "the file does not tell the unit"
-    return Part(
+    return StoredArray(
         name=name,
         dims=IMAGE,
         shape=frame.shape,
@@ -98,7 +98,7 @@ def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callabl
         load=lambda: np.ascontiguousarray(read() * factor),
         axes=frame.axes,
         attrs=attrs,
-        about=frame.about,
+        dataset_attrs=frame.about,
         pose=frame.pose,
         frame=STAGE if frame.pose else "",
         metadata=frame.metadata,

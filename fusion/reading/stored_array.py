@@ -1,4 +1,4 @@
-"""One array of a file and what the file says about it; every format reader returns a list of these."""
+"""One array of a file and what the file says about it; every reader of a format returns a list of these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POINT = ("point",)
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredArray:
     """One array of a file, not yet read.
 
     Parameters
@@ -30,17 +30,19 @@ class Part:
     load : callable
         Reads the array (or returns a dask array).
     axes : mapping
-        Dim to `Axis`, for every axis whose step or positions the file tells; for points their coordinates z, y, x,
+        Dim to `Axis`, for every axis whose step or positions the file gives; for points their coordinates z, y, x,
         for an image perhaps the single z at which it lies.
     labels : mapping
         Dim to the names along it (channels).
     attrs : mapping
-        Attributes of the variable: cell_methods, units, long_name.
-    about : mapping
+        Attributes of the variable: units, long_name; cell_methods or flag_values where the file gives them.
+    cell_method : str
+        Otherwise, what a value of a pixel is: ``"sum"`` of counts, ``"mean"`` or ``"point"`` of intensities.
+    dataset_attrs : mapping
         Attributes of the dataset that the file is sure of: ``technique``, ``instrument``, ``beam_energy`` (keV),
         ``imaging_mode`` of a probe.
     pose : Affine, optional
-        From the axes to `frame`, where the file tells a position, a tilt or a rotation.
+        From the axes to `frame`, where the file gives a position, a tilt or a rotation.
     frame : str
         Where `pose` leads to, by its name within the file, e.g. ``"stage"``; the file itself if left empty.
     doubts : mapping
@@ -59,7 +61,8 @@ class Part:
     axes: Mapping[str, Axis] = field(default_factory=dict)
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
+    cell_method: str = "mean"
+    dataset_attrs: Mapping[str, Any] = field(default_factory=dict)
     pose: Affine | None = None
     frame: str = ""
     doubts: Mapping[str, str] = field(default_factory=dict)
