@@ -12,15 +12,16 @@ import numpy.typing as npt
 import xarray as xr
 
 from conspectus.project import Picture
+from fusion import display
 from fusion.conventions import error_of, signal_dim, spatial_dims
 from fusion.variables import main_variable
-from volumes.drawing.layers import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 _INK: Final = "#1c2733"
+_BLUE: Final = display.color(1)
 
 
 def _picture(draw: Callable[P, tuple[str, str, Figure]]) -> Callable[P, Picture]:
@@ -55,7 +56,7 @@ def endmembers(result: xr.Dataset) -> tuple[str, str, Figure]:
     axis = signal_dim(spectra.isel(component=0, drop=True))
     figure, axes = _figure(9, 1.5 * spectra.sizes["component"] + 0.6, spectra.sizes["component"])
     for index, ax in enumerate(axes[:, 0]):
-        ax.plot(result[axis], spectra[index], color=_color(index), linewidth=1.2)
+        ax.plot(result[axis], spectra[index], color=display.color(index), linewidth=1.2)
         ax.set_title(_name(spectra, index), loc="left", fontsize=10, color=_INK)
         ax.margins(x=0.01)
         ax.set_yticks([])
@@ -79,7 +80,7 @@ def abundances(result: xr.Dataset) -> tuple[str, str, Figure]:
     figure, axes = _figure(3.1 * count, 3.1, 1, count)
     for index, ax in enumerate(axes[0]):
         shown = ax.imshow(maps[..., index], cmap="viridis", extent=_extent(maps), origin="upper", aspect="equal")
-        ax.set_title(_name(maps, index), fontsize=10, color=_color(index))
+        ax.set_title(_name(maps, index), fontsize=10, color=display.color(index))
         ax.set_xlabel(_label(maps["x"]), fontsize=9)
         figure.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.8).ax.tick_params(labelsize=8)
     axes[0, 0].set_ylabel(_label(maps["y"]), fontsize=9)
@@ -90,7 +91,7 @@ def abundances(result: xr.Dataset) -> tuple[str, str, Figure]:
 def mean_spectra(raw: xr.Dataset, corrected: xr.Dataset, name: str) -> tuple[str, str, Figure]:
     """Draw the mean spectrum before and after a correction."""
     figure, axes = _figure(9, 2.8)
-    for ds, label, color in ((raw, "as measured", "#8a97a5"), (corrected, "baseline removed", COLORS[2])):
+    for ds, label, color in ((raw, "as measured", "#8a97a5"), (corrected, "baseline removed", _BLUE)):
         array = main_variable(ds)
         axis = signal_dim(array)
         axes[0, 0].plot(ds[axis], array.mean(spatial_dims(array)), label=label, color=color, linewidth=1.2)
@@ -108,7 +109,7 @@ def spectrum(result: xr.DataArray, position: Mapping[str, float]) -> tuple[str, 
     values, x = result.values, result[axis].values
     if name := error_of(result):
         error = result[name].values
-        axes[0, 0].fill_between(x, values - error, values + error, color=COLORS[2], alpha=0.35, linewidth=0)
+        axes[0, 0].fill_between(x, values - error, values + error, color=_BLUE, alpha=0.35, linewidth=0)
     axes[0, 0].plot(x, values, color=_INK, linewidth=0.9)
     axes[0, 0].set_xlabel(_label(result[axis]))
     axes[0, 0].margins(x=0.01)
@@ -133,7 +134,7 @@ def phases(
     plane = int(covered.sum(axis=(1, 2)).argmax())
     shown = [estimate[plane], np.where(covered[plane], truth[plane], np.nan)]
     figure, axes = _figure(10, 3.6, 1, 3)
-    palette = ListedColormap(list(COLORS[: len(names)]))
+    palette = ListedColormap([display.color(index) for index in range(len(names))])
     for ax, image, title in zip(axes[0], shown, ("estimated", "true"), strict=False):
         ax.imshow(image, cmap=palette, vmin=-0.5, vmax=len(names) - 0.5, extent=_extent(fused), interpolation="nearest")
         ax.set_title(title, fontsize=10)
@@ -143,7 +144,7 @@ def phases(
     for ax in axes[0]:
         ax.set_xlabel(_label(fused["x"]), fontsize=9)
     axes[0, 0].set_ylabel(_label(fused["y"]), fontsize=9)
-    patches = [Patch(color=COLORS[i], label=name) for i, name in enumerate(names)]
+    patches = [Patch(color=display.color(i), label=name) for i, name in enumerate(names)]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     return "Phases against the truth", f"The plane z = {float(fused['z'][plane]):.3f} um.", figure
 
@@ -155,7 +156,7 @@ def curves(profiles: Mapping[str, xr.DataArray], title: str, caption: str) -> tu
     for index, (name, profile) in enumerate(profiles.items()):
         axis = str(profile.dims[0])
         position = profile[axis] * _scale(profile[axis])[0]
-        axes[0, 0].plot(position, profile, "o-", label=name, color=_color(index), markersize=3.5, linewidth=1.4)
+        axes[0, 0].plot(position, profile, "o-", label=name, color=display.color(index), markersize=3.5, linewidth=1.4)
         axes[0, 0].set_xlabel(_label(profile[axis]))
         axes[0, 0].set_ylabel(str(profile.attrs.get("long_name", "")))
     axes[0, 0].legend(frameon=False, fontsize=9)
@@ -179,35 +180,28 @@ def _profile(maps: xr.DataArray) -> Figure:
     figure, axes = _figure(9, 2.8)
     dims: Sequence[str] = spatial_dims(maps)
     for index in range(maps.sizes["component"]):
-        axes[0, 0].plot(maps[..., index].values.ravel(), color=_color(index), label=_name(maps, index))
+        axes[0, 0].plot(maps[..., index].values.ravel(), color=display.color(index), label=_name(maps, index))
     axes[0, 0].set_xlabel(_label(maps[dims[0]]) if dims else "pixel")
     return figure
 
 
 def _extent(array: xr.DataArray | xr.Dataset) -> tuple[float, float, float, float]:
     """Return the outer edges of the pixels of the last two spatial dims, for an image with y downwards."""
-    y, x = (array[dim].values * _scale(array[dim])[0] for dim in spatial_dims(array)[-2:])
-    half_y, half_x = (abs(axis[-1] - axis[0]) / max(axis.size - 1, 1) / 2 for axis in (y, x))
-    return x[0] - half_x, x[-1] + half_x, y[-1] + half_y, y[0] - half_y
+    y, x = spatial_dims(array)[-2:]
+    left, right, low, high = display.extent(array, y, x)
+    across, down = _scale(array[x])[0], _scale(array[y])[0]
+    return left * across, right * across, high * down, low * down
 
 
 def _label(coordinate: xr.DataArray) -> str:
-    unit = _scale(coordinate)[1]
-    return f"{coordinate.attrs.get('long_name', coordinate.name)}{f' ({unit})' if unit not in ('', '1') else ''}"
+    return display.with_unit(str(coordinate.attrs.get("long_name", coordinate.name)), _scale(coordinate)[1])
 
 
 def _scale(coordinate: xr.DataArray) -> tuple[float, str]:
-    """Return the factor and the unit in which an axis reads well: small lengths in nm."""
-    unit = str(coordinate.attrs.get("units", ""))
-    if unit == "um":
-        return (1e3, "nm") if float(np.ptp(coordinate.values)) < 0.5 else (1.0, "µm")
-    return 1.0, {"1/cm": "cm⁻¹"}.get(unit, unit)
+    """Return the factor and the unit in which an axis reads well."""
+    return display.axis_unit(str(coordinate.attrs.get("units", "1")), float(np.ptp(coordinate.values)))
 
 
 def _name(array: xr.DataArray, index: int) -> str:
     label = array["component"].values[index]
     return str(label) if isinstance(label, str) else f"component {label}"
-
-
-def _color(index: int) -> str:
-    return COLORS[index % len(COLORS)]

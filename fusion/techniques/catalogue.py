@@ -32,8 +32,8 @@ NEEDS: Final[Mapping[str, str]] = {
     "electrolyte": "its surface is wetted by an electrolyte",
 }
 """What a technique may ask of the specimen."""
-COLORS: Final[Mapping[str, str]] = {"light": "#009E73", "electrons": "#0072B2", "X-rays": "#CC79A7", "tip": "#D55E00"}
-"""A colour for each probe, after Okabe and Ito, who chose them for every kind of colour vision."""
+PROBES: Final = ("light", "electrons", "X-rays", "tip")
+"""What reaches the specimen, in the order of tables and charts."""
 _OF_IMAGES: Final = ("", "channel")
 _OF_SPECTRA: Final = ("energy", "energy_loss", "raman_shift", "wavelength", "potential")
 
@@ -137,7 +137,7 @@ def table() -> Mapping[str, Technique]:
     ('200 nm – 300 nm', ('ambient', 'liquid'))
     """
     found = [_technique(row) for row in _content()["technique"]]
-    found.sort(key=lambda technique: list(COLORS).index(technique.probe))
+    found.sort(key=lambda technique: PROBES.index(technique.probe))
     return MappingProxyType({technique.name: technique for technique in found})
 
 

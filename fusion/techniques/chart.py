@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Final
 
-from fusion.display import length
-from fusion.techniques.catalogue import COLORS, Technique, table
+from fusion.display import color, length
+from fusion.techniques.catalogue import PROBES, Technique, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def chart(path: str | PathLike[str] | None = None) -> Figure:
     figure = Figure(figsize=(9.6, 8.2), layout="constrained")
     ax = figure.subplots()
     rows = list(table().values())
-    places = [index + 0.9 * list(COLORS).index(technique.probe) for index, technique in enumerate(rows)]
+    places = [index + 0.9 * PROBES.index(technique.probe) for index, technique in enumerate(rows)]
     for place, technique in zip(places, rows, strict=True):
         _bar(ax, place, technique)
     ax.set_yticks(places, [technique.name for technique in rows])
@@ -55,12 +55,16 @@ def _bar(ax: Axes, place: float, technique: Technique) -> None:
     """Draw one row: dark where it resolves, light up to its field."""
     if technique.lateral is None:
         return
-    color, low, high = COLORS[technique.probe], technique.lateral.low, technique.lateral.high
+    shade, low, high = _color(technique.probe), technique.lateral.low, technique.lateral.high
     if technique.field:
-        ax.barh(place, technique.field.high - low, left=low, height=0.62, color=color, alpha=_PALE, linewidth=0)
+        ax.barh(place, technique.field.high - low, left=low, height=0.62, color=shade, alpha=_PALE, linewidth=0)
     else:
-        ax.plot([high, 30 * high], [place, place], ":", color=color, linewidth=2)
-    ax.barh(place, max(high, low * 1.18) - low, left=low, height=0.62, color=color, linewidth=0)
+        ax.plot([high, 30 * high], [place, place], ":", color=shade, linewidth=2)
+    ax.barh(place, max(high, low * 1.18) - low, left=low, height=0.62, color=shade, linewidth=0)
+
+
+def _color(probe: str) -> str:
+    return color(PROBES.index(probe))
 
 
 def _furnish(ax: Axes, headings: Mapping[str, float]) -> None:
@@ -80,7 +84,7 @@ def _furnish(ax: Axes, headings: Mapping[str, float]) -> None:
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     for probe, place in headings.items():
-        ax.text(3.4e-5, place - 0.75, probe, color=COLORS[probe], fontweight="bold", va="center")
+        ax.text(3.4e-5, place - 0.75, probe, color=_GREY, fontweight="bold", va="center")
     keys = [
         Patch(color=_GREY, label="lateral resolution"),
         Patch(color=_GREY, alpha=_PALE, linewidth=0, label="up to the field of view"),

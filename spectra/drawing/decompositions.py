@@ -11,6 +11,7 @@ import xarray as xr
 
 import fusion
 from fusion.conventions import signal_dim, spatial_dims, stderr_name
+from fusion.display import color, edges, with_unit
 from fusion.errors import DataError
 from spectra.drawing.panels import require_variables
 from spectra.factorisation.sparse import Array
@@ -19,8 +20,7 @@ from spectra.lines.candidates import Candidate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#4D4D4D")
-"""Of Okabe and Ito, distinct for colour-blind readers; its yellow darkened to be read as text."""
+_INK: Final = "#1c2733"
 _GREEK: Final = {"a": "α", "b": "β", "g": "γ"}
 _ROW, _SPECTRUM, _GAP, _LETTER, _LINE = 1.5, 5.6, 0.75, 0.068, 0.14
 """Heights of a row, width of a spectrum, gap between panels, length and height of small letters, in inches."""
@@ -77,12 +77,12 @@ def plot(
     maps, marks = _maps(result), _marks(peaks, count)
     sheet = _Sheet.for_rows(count, maps, _LETTER * max((len(name) for row in marks for name in row), default=0))
     for row, title in enumerate(titles):
-        axes, color = sheet.spectrum(row), _COLORS[row % len(_COLORS)]
-        _draw_spectrum(axes, result, row, color)
+        axes = sheet.spectrum(row)
+        _draw_spectrum(axes, result, row, color(row))
         _draw_guides(axes, marks[row])
         if row == 0:
             _draw_names(axes, {name: at for of_row in marks for name, at in of_row.items()})
-        axes.text(0.99, 0.96, title, transform=axes.transAxes, ha="right", va="top", color=color, weight="bold")
+        axes.text(0.99, 0.96, title, transform=axes.transAxes, ha="right", va="top", color=_INK, weight="bold")
         drawn = [axes, *_draw_maps(sheet, result, maps, row)]
         for panel in drawn:
             panel.tick_params(labelsize=8, labelbottom=row == count - 1)
@@ -158,15 +158,15 @@ def _spelled(name: str) -> str:
     return f"{line[1]} {line[2]}{_GREEK[line[3]]}{line[4]}" if line else name
 
 
-def _draw_spectrum(axes: Any, result: xr.Dataset, row: int, color: str) -> None:
+def _draw_spectrum(axes: Any, result: xr.Dataset, row: int, shade: str) -> None:
     spectrum = result["endmember"].isel(component=row)
     dim = signal_dim(spectrum)
     at, values = spectrum[dim].values, spectrum.values
-    axes.plot(at, values, color=color, linewidth=1.0)
+    axes.plot(at, values, color=shade, linewidth=1.0)
     if (name := stderr_name("endmember")) in result:
         error = result[name].isel(component=row).values
         known = np.isfinite(error)
-        axes.fill_between(at, values - error, values + error, where=known, color=color, alpha=0.3, linewidth=0)
+        axes.fill_between(at, values - error, values + error, where=known, color=shade, alpha=0.3, linewidth=0)
     lowest, highest = min(values.min(), 0.0), max(values.max(), 0.0)
     axes.set(xlim=(at[0], at[-1]), ylim=(1.05 * lowest, 1.3 * highest or 1.0), yticks=[])
     axes.set_xlabel(_with_unit(dim.replace("_", " "), spectrum[dim]))
@@ -225,7 +225,7 @@ def _draw_map(axes: Any, values: xr.DataArray, upwards: bool, *, first: bool) ->
     axes.set_facecolor("#d0d0d0")
     lowest, highest = (float(bound(shown.filled(0.0))) for bound in (np.min, np.max))
     mesh = axes.pcolormesh(
-        _edges(values[dims[1]].values), _edges(values[dims[0]].values), shown, cmap="viridis", rasterized=True,
+        edges(values[dims[1]].values), edges(values[dims[0]].values), shown, cmap="viridis", rasterized=True,
         vmin=min(lowest, 0.0), vmax=highest if highest > min(lowest, 0.0) else 1.0,
     )  # fmt: skip
     axes.set_aspect("equal", anchor="C")
@@ -245,15 +245,8 @@ def _map_width(values: xr.DataArray) -> float:
     spatial = spatial_dims(values)
     if len(spatial) == 1:
         return 2.0
-    high, wide = (float(np.ptp(_edges(values[dim].values))) for dim in spatial)
+    high, wide = (float(np.ptp(edges(values[dim].values))) for dim in spatial)
     return float(np.clip(_ROW * wide / high, 0.7, 3.0))
-
-
-def _edges(centres: Array) -> Array:
-    if centres.size == 1:
-        return np.asarray(centres + np.array([-0.5, 0.5]))
-    middle = (centres[1:] + centres[:-1]) / 2.0
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
 def _upwards(result: xr.Dataset) -> bool:
@@ -263,6 +256,4 @@ def _upwards(result: xr.Dataset) -> bool:
 
 
 def _with_unit(name: str, values: xr.DataArray) -> str:
-    unit = values.attrs.get("units", "1")
-    shown = {"um": "µm", "1/cm": "cm⁻¹"}.get(unit, unit)
-    return name if unit == "1" else f"{name} ({shown})"
+    return with_unit(name, str(values.attrs.get("units", "1")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fusion import units
+from fusion import display
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -33,25 +33,6 @@ def round_length(longest: float) -> float:
     power = 10.0 ** np.floor(np.log10(longest))
     factor = max(step for step in (1.0, 2.0, 5.0) if step * power <= longest * (1 + 1e-9))
     return float(f"{factor * power:.12g}")
-
-
-def length_text(length: float, unit: str) -> str:
-    """Return a length in um as a text with a fitting unit, or a number of pixels.
-
-    Examples
-    --------
-    >>> length_text(0.05, "um"), length_text(20.0, "um"), length_text(100.0, "px")
-    ('50 nm', '20 µm', '100 px')
-    """
-    factor, name = display_unit(length, unit)
-    return f"{length * factor:.4g} {name}"
-
-
-def display_unit(length: float, unit: str) -> tuple[float, str]:
-    """Return the factor and the name of the unit in which lengths up to `length` (um) are best read."""
-    if unit == units.PIXEL:
-        return 1.0, "px"
-    return (1000.0, "nm") if length < 1.0 else (0.001, "mm") if length >= 5000.0 else (1.0, "µm")
 
 
 def ticks(limits: npt.ArrayLike, most: int = 5) -> Array:
@@ -87,7 +68,7 @@ def add_box(plotter: pv.Plotter, bounds: Array, unit: str, color: str) -> None:
     import pyvista as pv
 
     spans = bounds[:, 1] - bounds[:, 0]
-    factor, name = display_unit(float(spans.max()), unit)
+    factor, name = display.axis_unit(unit, float(spans.max()))
     point = 2.0 * plotter.camera.parallel_scale / _HEIGHT
     away = np.asarray(plotter.camera.direction)
     if (spans > 0).all():
@@ -196,4 +177,4 @@ class _ScaleBar:
         right = left + length / seen
         corners = [(left, bottom, 0), (right, bottom, 0), (right, bottom + thick, 0), (left, bottom + thick, 0)]
         self.mapper.SetInputDataObject(pv.PolyData(np.array(corners), faces=[4, 0, 1, 2, 3]))
-        self.text.input = length_text(length, self.unit)
+        self.text.input = display.length(length, self.unit)

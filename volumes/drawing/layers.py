@@ -11,9 +11,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import describing, kind, linked, spatial_dims
+from fusion.display import PALETTE
 from fusion.errors import DataError
 
-COLORS: Final = ("#ff5a4d", "#35d07f", "#5a8cff", "#ffc53d", "#e06cff", "#3fd9e8")
 _BANDS: Final = ("component", "channel")
 _BOTTOM: Final = 2.0
 _TOP: Final = 99.0
@@ -83,7 +83,7 @@ def layers(
     bands, whole = _available(ds, variable)
     available = bands | {name: array for name, array in whole.items() if name not in bands}
     names = _by_default(bands) if components is None else [_named(available, key) for key in components]
-    palette = [_hex(color) for color in (COLORS if colors is None else colors)]
+    palette = [_hex(color) for color in (PALETTE if colors is None else colors)]
     if not 0 < len(names) <= len(palette):
         raise DataError(f"{len(names)} arrays to draw in {len(palette)} colours; name 1 to {len(palette)} components")
     return [_layer(name, _covered(available[name], ds), palette[i]) for i, name in enumerate(names)]
@@ -233,7 +233,7 @@ def _drawn(ds: xr.Dataset) -> dict[str, xr.DataArray]:
 def _by_default(bands: dict[str, xr.DataArray]) -> list[str]:
     """Return the names of the components; of the channels where there are none."""
     components = [name for name, band in bands.items() if "component" in band.coords]
-    return (components or list(bands))[: len(COLORS)]
+    return (components or list(bands))[: len(PALETTE)]
 
 
 def _photograph(ds: xr.Dataset, variable: str | None) -> list[Layer]:
@@ -266,8 +266,8 @@ def _palette(count: int) -> list[str]:
     """Return distinct colours: beyond those of the house, hues a golden section apart."""
     from matplotlib.colors import to_hex
 
-    further = [to_hex(hsv_to_rgb((0.07 + 0.618034 * i) % 1.0, 0.5, 0.75)) for i in range(count - len(COLORS))]
-    return [*COLORS, *further]
+    further = [to_hex(hsv_to_rgb((0.07 + 0.618034 * i) % 1.0, 0.5, 0.75)) for i in range(count - len(PALETTE))]
+    return [*PALETTE, *further]
 
 
 def _range(layer: Layer) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from fusion.affine import Affine
 from fusion.conventions import SPATIAL, check, linked, spacing, spatial_dims, with_links
+from fusion.display import edges
 from fusion.errors import ConventionError, DataError, FrameError, UnitError
 from fusion.frames import get_pose
 from fusion.model import Axis, dataset, require_lengths
@@ -151,10 +152,7 @@ def _grid(ds: xr.Dataset, cells: bool) -> Grid:
 def _line(ds: xr.Dataset, dim: str, cells: bool) -> Array:
     """Return the grid lines along an axis: the centres, or the edges half a pixel further out."""
     centres: Array = np.atleast_1d(np.asarray(ds[dim].values if dim in ds.coords else 0.0, dtype=float))
-    if not cells or centres.size < 2:
-        return centres
-    middle = (centres[:-1] + centres[1:]) / 2
-    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+    return edges(centres) if cells and centres.size > 1 else centres
 
 
 def _step(line: Array) -> float | None:

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion import display
 from fusion.conventions import spacing, spatial_dims
 from fusion.errors import StoreError
 from fusion.reading.paths import PathArg
 from volumes.drawing import layers, opengl
-from volumes.drawing.annotations import display_unit, length_text, round_length, ticks
+from volumes.drawing.annotations import round_length, ticks
 from volumes.drawing.options import BACKGROUND, INK, LINE, Look, drawable, selected
 from volumes.drawing.render import render
 
@@ -154,13 +155,9 @@ def _cut(array: xr.DataArray, pair: Plane, middle: Mapping[str, int]) -> xr.Data
 
 
 def _extent(ds: xr.Dataset, pair: Plane) -> tuple[float, float, float, float]:
-    """Return left, right, bottom, top edges: half a pixel outside the centres, rows downwards."""
-    edges: list[float] = []
-    steps = {dim: float(np.ptp(ds[dim].values)) / (ds.sizes[dim] - 1) for dim in pair if ds.sizes[dim] > 1}
-    for dim in pair[::-1]:
-        half = steps.get(dim, min(steps.values())) / 2  # a single row is as high as its pixels are wide
-        edges += [float(ds[dim][0]) - half, float(ds[dim][-1]) + half]
-    return edges[0], edges[1], edges[3], edges[2]
+    """Return left, right, bottom, top edges, rows downwards."""
+    left, right, low, high = display.extent(ds, *pair)
+    return left, right, high, low
 
 
 def _label(panel: Axes, ds: xr.Dataset, pair: Plane, shown: bool) -> None:
@@ -168,7 +165,7 @@ def _label(panel: Axes, ds: xr.Dataset, pair: Plane, shown: bool) -> None:
         panel.set_axis_off()
         return
     reach = max(float(np.ptp(ds[dim].values)) for dim in spatial_dims(ds))
-    factor, name = display_unit(reach, str(ds[pair[0]].attrs["units"]))
+    factor, name = display.axis_unit(str(ds[pair[0]].attrs["units"]), reach)
     row, column = pair
     for axis, dim in ((panel.xaxis, column), (panel.yaxis, row)):
         ends = ds[dim].values[[0, -1]] * factor
@@ -186,7 +183,7 @@ def _add_scale_bar(panel: Axes, ds: xr.Dataset) -> None:
     length = round_length(0.25 * (right - left))
     x, y = left + 0.04 * (right - left), bottom + 0.05 * (top - bottom)
     panel.plot([x, x + length], [y, y], color=INK, linewidth=5, solid_capstyle="butt")
-    text = length_text(length, str(ds[spatial_dims(ds)[-1]].attrs["units"]))
+    text = display.length(length, str(ds[spatial_dims(ds)[-1]].attrs["units"]))
     panel.text(x, y + 0.02 * (top - bottom), text, color=INK, va="bottom", fontsize=15)
 
 

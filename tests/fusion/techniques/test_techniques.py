@@ -15,7 +15,7 @@ from conspectus.pages import techniques as page
 from fusion import compatible
 from fusion.conventions import SIGNAL
 from fusion.display import length
-from fusion.techniques.catalogue import COLORS, HARM, NEEDS, Quantity, Technique, find, one, references, table
+from fusion.techniques.catalogue import HARM, NEEDS, PROBES, Quantity, Technique, find, one, references, table
 from fusion.techniques.chart import chart
 from fusion.techniques.compatibility import rank
 from spectra import attributes
@@ -43,7 +43,7 @@ def test_every_figure_is_ordered_and_has_a_source(technique: Technique) -> None:
 
 @pytest.mark.parametrize("technique", ROWS, ids=lambda technique: technique.name)
 def test_every_entry_is_one_of_the_known_words(technique: Technique) -> None:
-    assert technique.probe in COLORS
+    assert technique.probe in PROBES
     assert technique.dimensions in {"surface", "2-D", "3-D"}
     assert set(technique.environment) <= {"vacuum", "low vacuum", "ambient", "liquid"}
     assert technique.environment

@@ -98,7 +98,7 @@ class TestRender:
         assert image[:10].mean() < 30
 
     def test_components_stand_on_their_own_side(self):
-        image = shot(ball(), style="slices", axes=False, scale_bar=False)
+        image = shot(ball(), style="slices", axes=False, scale_bar=False, colors=["red", "lime"])
         red, green = image[80:, :, 0], image[80:, :, 1]
         columns = [np.nonzero(part)[1].mean() for part in (red > green + 100, green > red + 100)]
         assert columns[0] < columns[1] - 20
