@@ -25,6 +25,8 @@ def gaussians(rows: Array, columns: Array, row_sigma: Array, column_sigma: Array
     out, squares : (ny, nx) float64 arrays
         Are added to.
     """
+    # The integral of a Gaussian over a rectangle is the product of two integrals along its sides, so that a point costs
+    # ny + nx error functions instead of ny * nx.
     ny, nx = out.shape
     down, across = np.empty(ny), np.empty(nx)
     for k in range(rows.size):
@@ -42,6 +44,8 @@ def _weights(centre: float, sigma: float, out: Array) -> tuple[int, int]:
     """Write the integral over each pixel of a row; return the first pixel within reach and the one after the last."""
     start = int(min(max(np.floor(centre - REACH * sigma), 0.0), out.size))
     stop = int(min(max(np.ceil(centre + REACH * sigma), 0.0), out.size))
+    # P(i <= t < i + 1) = (erf((i + 1 - c) / (sqrt(2) sigma)) - erf((i - c) / (sqrt(2) sigma))) / 2, in pixels.
+    # Neighbours share an edge, so that the weights add up to the integral over the row, however narrow the Gaussian is.
     scale = 1.0 / (sqrt(2.0) * sigma)
     low = erf((start - centre) * scale)
     for i in range(start, stop):

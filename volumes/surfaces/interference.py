@@ -41,8 +41,8 @@ def height_from_interference(
 
     .. math:: 2 I = I_{max} + I_{min} - (I_{max} - I_{min}) \cos(4 \pi n h / \lambda),
 
-    dark where the object touches the glass. From one extreme to the next, :math:`\lambda / 4 n` higher, intensity tells
-    height; which half fringe it is, it does not tell: `branch` does.
+    dark where the object touches the glass. From one extreme to the next, :math:`\lambda / 4 n` higher, the intensity
+    determines the height; `branch` says which half fringe it is, because the intensity cannot.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def height_from_interference(
     refractive_index : float
         Of the medium between glass and object.
     minimum, maximum : float
-        Intensities of a dark and of a bright fringe, background taken off alike.
+        Intensities of a dark and of a bright fringe, with the same background subtracted.
     branch : int
         The half fringe: 0 from contact to the first maximum, 1 from there to the next minimum, and so on.
     noise : float, optional
@@ -72,7 +72,7 @@ def height_from_interference(
     Raises
     ------
     DataError
-        If fringe extremes part one area into regions, which may then lie on different branches; if intensities lie
+        If fringe extremes divide one area into regions, which may then lie on different branches; if intensities lie
         beyond the extremes by more than the noise; or if the noise is not known.
     ConventionError
         If a parameter is out of range, or the variable is not in the dataset.
@@ -84,9 +84,9 @@ def height_from_interference(
     >>> px = fusion.Axis("um", step=0.1)
     >>> ds = fusion.dataset({"image": (("y", "x"), np.array([[10.0, 15.0, 20.0]]))}, {"y": px, "x": px}, name="ricm",
     ...                     cell_methods="mean")
-    >>> found = height_from_interference(ds, wavelength="532 nm", refractive_index=1.33, minimum=10.0, maximum=20.0,
-    ...                                  branch=0, noise=0.1)
-    >>> found["height"].values
+    >>> surface = height_from_interference(ds, wavelength="532 nm", refractive_index=1.33, minimum=10.0, maximum=20.0,
+    ...                                    branch=0, noise=0.1)
+    >>> surface["height"].values
     array([[0.  , 0.05, 0.1 ]])
     """
     image = _intensity(fusion.check(ds), variable)
@@ -105,9 +105,11 @@ def height_from_interference(
     )  # fmt: skip
     height.attrs = {"units": units.LENGTH, "long_name": "height above the glass", **cell_methods("yx", "mean")}
     result = with_error(like(ds, {"height": height}), "height", stderr)
-    said = {"wavelength": wavelength, "refractive_index": refractive_index, "minimum": minimum, "maximum": maximum,
-            "branch": branch, "noise": noise, "where": where is not None, "variable": str(image.name)}  # fmt: skip
-    return fusion.check(provenance.record(result, "volumes.height_from_interference", said))
+    parameters = {
+        "wavelength": wavelength, "refractive_index": refractive_index, "minimum": minimum, "maximum": maximum,
+        "branch": branch, "noise": noise, "where": where is not None, "variable": str(image.name),
+    }  # fmt: skip
+    return fusion.check(provenance.record(result, "volumes.height_from_interference", parameters))
 
 
 def _intensity(ds: xr.Dataset, variable: str | None) -> xr.DataArray:
@@ -146,7 +148,7 @@ def _noise(ds: xr.Dataset, image: xr.DataArray, noise: float | None) -> Any:
 
 
 def _require_one_branch(level: xr.DataArray, error: xr.DataArray, branch: int) -> None:
-    """Refuse intensities beyond the extremes, and an area in which an extreme parts regions from one another."""
+    """Refuse intensities beyond the extremes, and an area that an extreme divides into regions."""
     values, errors = level.values, error.values
     known = np.isfinite(values)
     if not known.any():
@@ -159,17 +161,20 @@ def _require_one_branch(level: xr.DataArray, error: xr.DataArray, branch: int) -
         raise DataError(f"{level.name}: its shape is {dict(level.sizes)}; give one image at a time")
     regions = _regions(values.reshape(level.sizes["y"], level.sizes["x"]), branch)
     if regions > 1:
-        reason = f"extremes part it into {regions} regions or more, which may lie on different half fringes"
+        reason = f"extremes divide it into {regions} regions or more, which may lie on different half fringes"
         raise DataError(f"{level.name}: {reason}; choose the pixels of one by where=, and say its branch")
 
 
 def _regions(level: Array, branch: int) -> int:
-    """Return into how many regions extremes part one connected area; specks of noise do not count.
+    """Return the number of regions into which extremes divide one connected area; specks of noise do not count.
 
     Next to the glass, on branch 0, the dark extreme is the contact itself, and nothing lies beyond it.
     """
     from scipy import ndimage
 
+    # Near an extreme the half fringe is ambiguous. Pixels on the slopes are grouped into connected regions: if one
+    # connected area of known pixels holds two such groups, an extreme runs between them, and one branch cannot hold
+    # for both.
     known = np.isfinite(level)
     slope = level < _SLOPE if branch == 0 else np.abs(level) < _SLOPE
     numbered, _ = ndimage.label(slope, structure=np.ones((3, 3)))
@@ -188,6 +193,8 @@ def _branch_height(level: Array, error: Array, *, branch: int, scale: float) -> 
         turned: Array = np.arccos(np.clip(-sign * values, -1.0, 1.0))
         return turned
 
+    # The derivative of arccos diverges at the extremes, so the error is not propagated by it: it is the larger of the
+    # two steps in height that one standard deviation up or down makes, which stays finite.
     middle, low, high = phase(inside), phase(inside - error), phase(inside + error)
     spread = np.maximum(np.abs(high - middle), np.abs(middle - low))
     return scale * (branch * np.pi + middle), scale * spread

@@ -1,4 +1,4 @@
-"""Tomography: how projections sit on a volume, found from the data where no file says it."""
+"""How the projections of a tilt series lie in a volume, estimated from the data where no file says it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from volumes.tomography.projection import Array, all_projections, cube_of, proje
 from volumes.tomography.shift import step_along
 
 _SMOOTH: Final = 1.0
+"""Standard deviation in pixels of the Gaussian that suppresses noise before views are compared."""
 _LEAST: Final = 0.15
+"""Pixels below this share of the largest mean are background and left out."""
 _SLOPES: Final = np.concatenate([np.arange(-20.0, -0.9, 0.5), np.arange(1.0, 20.1, 0.5)])
+"""Degrees from view to view that are tried; 0 would be no tilt series."""
 
 
 class Orientation(NamedTuple):
@@ -58,9 +61,9 @@ class Orientation(NamedTuple):
 def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: float = 5.0) -> Orientation:
     """Find tilt axis, angles and in-plane orientation of a tilt series by correlation with a volume.
 
-    The shape of a specimen looks much alike from all sides, so raw correlations tell little. What is compared is the
-    rest that is left of each view when the mean of the views is taken off, and of each computed projection when the
-    mean over the same run of angles is; the mean over all angles would stretch the run.
+    A specimen has much the same shape from all sides, so plain correlations discriminate poorly. What is compared are
+    residuals: each view less the mean of the views, and each computed projection less the mean over the same series
+    of angles. The mean over all angles would favour series that are too wide.
 
     Parameters
     ----------
@@ -113,9 +116,9 @@ def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: fl
             key = (axis, transposed, flipped)
             scores[key], lines[key], free = _line(*rows, step)
             best[key] = angles[free]
-    found = max(scores, key=scores.__getitem__)
-    axis, transposed, flipped = found
-    start, slope = lines[found]
+    winner = max(scores, key=scores.__getitem__)
+    axis, transposed, flipped = winner
+    start, slope = lines[winner]
     fitted = (start + slope * np.arange(images.shape[-1])) % 360.0
     offset = _shift(images, small, spatial_dims(volume).index(axis), fitted, transposed, flipped)
     shift = (offset[0] * bins * step_along(views, "y"), offset[1] * bins * step_along(views, "x"))
@@ -123,13 +126,13 @@ def orient(views: xr.DataArray, volume: xr.DataArray, *, bins: int = 2, step: fl
     return Orientation(
         tilt_axis=axis,
         angles=xr.DataArray(fitted, dims=(dim,), attrs=attrs),
-        free_angles=xr.DataArray(best[found], dims=(dim,), attrs=attrs),
+        free_angles=xr.DataArray(best[winner], dims=(dim,), attrs=attrs),
         untilted=images.shape[-1] // 2,
         transposed=transposed,
         flipped=flipped,
         table=_table(scores, spatial_dims(volume)),
         shift=shift,
-        poses=[_pose(angle, views, volume, found, shift) for angle in fitted],
+        poses=[_pose(angle, views, volume, winner, shift) for angle in fitted],
     )
 
 
@@ -160,7 +163,7 @@ def _turned(images: Array, transposed: bool, flipped: bool) -> Array:
 
 
 def _rows(images: Array, computed: Array) -> tuple[Array, Array, float]:
-    """Return views and projections as rows of pixels with mean 1, and how alike their mean shapes are."""
+    """Return views and projections as rows of pixels with mean 1, and the correlation of their means."""
     from scipy.ndimage import gaussian_filter
 
     if images.shape[:2] != computed.shape[:2]:
@@ -169,27 +172,28 @@ def _rows(images: Array, computed: Array) -> tuple[Array, Array, float]:
     means = [values.mean(axis=-1) for values in sets]
     seen = np.logical_or.reduce([mean > _LEAST * mean.max() for mean in means])
     views, projections = (values[seen].T / values[seen].mean(axis=0)[:, None] for values in sets)
-    alike = np.corrcoef(means[0].ravel(), means[1].ravel())[0, 1]
-    return views, projections, max(float(alike), 0.0)
+    likeness = np.corrcoef(means[0].ravel(), means[1].ravel())[0, 1]
+    return views, projections, max(float(likeness), 0.0)
 
 
-def _line(views: Array, computed: Array, alike: float, step: float) -> tuple[float, tuple[float, float], Array]:
-    """Find the straight line of angles with the best mean correlation of the rests.
+def _line(views: Array, computed: Array, likeness: float, step: float) -> tuple[float, tuple[float, float], Array]:
+    """Find the straight line of angles with the best mean correlation of the residuals.
 
-    Two shapes that differ altogether may still share a little of what changes, so `alike` is a factor. Returned are
-    the correlation, start and slope in degrees, and the number of the angle that suits each view best on its own.
+    Residuals of two different shapes may correlate by chance, so the score is multiplied by the `likeness` of the
+    means. Returned are the correlation, start and slope in degrees, and for each view the number of the angle that
+    suits it best by itself.
     """
-    rests = views - views.mean(axis=0)
-    rests /= np.linalg.norm(rests, axis=1, keepdims=True)
-    products, squares = rests @ computed.T, computed @ computed.T
-    found = (-np.inf, 0, 0.0)
+    residuals = views - views.mean(axis=0)
+    residuals /= np.linalg.norm(residuals, axis=1, keepdims=True)
+    products, squares = residuals @ computed.T, computed @ computed.T
+    best = (-np.inf, 0, 0.0)
     for slope in _SLOPES:
         scores = _run_scores(products, squares, _runs(slope, step, *products.shape))
-        found = max(found, (float(scores.max()), int(scores.argmax()), float(slope)))
-    score, start, slope = found
+        best = max(best, (float(scores.max()), int(scores.argmax()), float(slope)))
+    score, start, slope = best
     around = computed - computed[_runs(slope, step, *products.shape)[start]].mean(axis=0)
-    free = (rests @ around.T / np.linalg.norm(around, axis=1)).argmax(axis=1)
-    return score * alike, (start * step, slope), free
+    free = (residuals @ around.T / np.linalg.norm(around, axis=1)).argmax(axis=1)
+    return score * likeness, (start * step, slope), free
 
 
 def _runs(slope: float, step: float, count: int, turn: int) -> Array:
@@ -201,6 +205,9 @@ def _runs(slope: float, step: float, count: int, turn: int) -> Array:
 
 def _run_scores(products: Array, squares: Array, runs: Array) -> Array:
     """Correlate each view with its angle of a run, less the mean over the run; return the mean for each start."""
+    # With the residuals r_i = v_i - mean(v) and c_i = p_i - mean(p) of one series, <r_i, c_i> and |c_i|^2 need only
+    # the products <v, p> and <p, p>, computed once for all angles: |c_i|^2 = <p_i, p_i> - 2 mean_j <p_i, p_j> +
+    # mean_jk <p_j, p_k>. That makes thousands of candidate series cost no more than lookups.
     order = np.arange(runs.shape[1])
     block = squares[runs[:, :, None], runs[:, None, :]]
     spread = block.diagonal(axis1=1, axis2=2) - 2 * block.mean(axis=2) + block.mean(axis=(1, 2))[:, None]
@@ -222,17 +229,19 @@ def _shift(
     offsets = []
     for index in range(images.shape[-1]):
         pair = [gaussian_filter(values[..., index], _SMOOTH) for values in (images, computed)]
-        found = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)
-        offsets.append(found[0])
+        offset, *_ = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)
+        offsets.append(offset)
     rows, columns = np.mean(offsets, axis=0)
     return float(rows), float(columns)
 
 
 def _pose(
-    angle: float, views: xr.DataArray, volume: xr.DataArray, found: tuple[str, bool, bool], shift: tuple[float, float]
+    angle: float, views: xr.DataArray, volume: xr.DataArray, layout: tuple[str, bool, bool], shift: tuple[float, float]
 ) -> Affine:
     """Return the transform of view coordinates (beam, y, x) to volume coordinates, right-handed."""
-    axis, transposed, flipped = found
+    # Columns of `linear` are the directions of beam, rows and columns of a view in the volume; the beam is reversed
+    # where they would be left-handed, because a pose is a rotation.
+    axis, transposed, flipped = layout
     dims = spatial_dims(volume)
     t = np.eye(3)[dims.index(axis)] * (-1.0 if flipped else 1.0)
     p, q = (np.eye(3)[row] for row, dim in enumerate(dims) if dim != axis)
@@ -243,7 +252,9 @@ def _pose(
     linear[:, 0] *= np.sign(np.linalg.det(linear))
     matrix = np.eye(4)
     matrix[:3, :3] = linear
-    middle = Affine.translation(0.0, *(-(_middle(views, dim) + part) for dim, part in zip("yx", shift, strict=True)))
+    middle = Affine.translation(
+        0.0, *(-(_middle(views, dim) + offset) for dim, offset in zip("yx", shift, strict=True))
+    )
     back = Affine.translation(*(_middle(volume, dim, max(volume.shape)) for dim in dims))
     return back @ Affine(matrix) @ middle
 
@@ -256,5 +267,5 @@ def _middle(array: xr.DataArray, dim: str, size: int = 0) -> float:
 def _table(scores: dict[tuple[str, bool, bool], float], axes: tuple[str, ...]) -> xr.DataArray:
     values = [[[scores[axis, t, f] for f in (False, True)] for t in (False, True)] for axis in axes]
     coords = {"tilt_axis": list(axes), "transposed": [False, True], "flipped": [False, True]}
-    attrs = {"long_name": "mean correlation of the rests", "units": "1"}
+    attrs = {"long_name": "mean correlation of the residuals", "units": "1"}
     return xr.DataArray(values, dims=tuple(coords), coords=coords, attrs=attrs)

@@ -20,14 +20,17 @@ def projector(angle: float, size: int) -> Any:
     """Return the sparse matrix (size, size²) that sums a plane (p, q) onto s = q cos + p sin, linearly shared."""
     from scipy.sparse import csr_matrix
 
+    # The Radon transform of a pixel, approximated: its value is shared between the two detector pixels that its centre
+    # falls between, in proportion to the distance. Columns sum to 1, so that a projection conserves the total; one
+    # matrix serves every slice along the tilt axis.
     centre = (size - 1) / 2.0
     p, q = np.mgrid[:size, :size] - centre
-    place = (q * np.cos(np.deg2rad(angle)) + p * np.sin(np.deg2rad(angle))).ravel() + centre
-    low = np.floor(place).astype(np.intp)
+    position = (q * np.cos(np.deg2rad(angle)) + p * np.sin(np.deg2rad(angle))).ravel() + centre
+    low = np.floor(position).astype(np.intp)
     inside = (low >= 0) & (low < size - 1)
-    column, low, part = np.nonzero(inside)[0], low[inside], (place - low)[inside]
+    column, low, share = np.nonzero(inside)[0], low[inside], (position - low)[inside]
     rows = np.concatenate([low, low + 1])
-    weights = np.concatenate([1.0 - part, part]).astype(np.float32)
+    weights = np.concatenate([1.0 - share, share]).astype(np.float32)
     return csr_matrix((weights, (rows, np.concatenate([column, column]))), (size, size * size))
 
 
@@ -40,5 +43,6 @@ def project(cube: Array, axis: int, angles: npt.ArrayLike) -> Array:
 
 def all_projections(cube: Array, axis: int, half: Array) -> Array:
     """Project over half a turn; the other half is its mirror image."""
+    # At 180 degrees more the beam is reversed, s = q cos + p sin changes its sign, and the projection is mirrored.
     projections = project(cube, axis, half)
     return np.concatenate([projections, projections[:, ::-1]], axis=-1)

@@ -35,8 +35,9 @@ def shift_between(moving: xr.DataArray, fixed: xr.DataArray) -> Affine:
         np.pad(v.values.astype(float), [(0, n - m) for n, m in zip(sizes, v.shape, strict=True)])
         for v in (fixed, moving)
     )
-    found = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)
-    shift = found[0]
+    # Without normalisation, i.e. plain cross-correlation: whitening the spectrum (phase correlation) gives noise at
+    # high frequencies the weight of the specimen. The result says by how many voxels `moving` has to be moved.
+    shift, *_ = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)
     start = [float(fixed[dim][0] - moving[dim][0]) for dim in ("z", "y", "x")]
     steps = [step_along(fixed, dim) for dim in ("z", "y", "x")]
     return Affine.translation(*(s * d + o for s, d, o in zip(shift, steps, start, strict=True)))

@@ -79,7 +79,7 @@ def test_the_error_is_that_of_the_slope():
 
 def test_several_fringes_are_ambiguous():
     height = sphere()
-    with pytest.raises(DataError, match=r"extremes part it into \d regions.*where="):
+    with pytest.raises(DataError, match=r"extremes divide it into \d regions.*where="):
         volumes.height_from_interference(image(fringes(height, 1.0)), **OPTICS, branch=0, noise=1.0)
 
 
