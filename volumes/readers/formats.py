@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from fusion.errors import FileReadError, UnknownFormatError
 from fusion.reading import advice
 from fusion.reading.stored_array import StoredArray
-from volumes.readers.arrays import hdf5, matlab, netcdf, slices, tiff
+from volumes.readers.arrays import flat, hdf5, matlab, netcdf, slices, tiff
 from volumes.readers.electrons import mrc
 from volumes.readers.light import czi, lif, localisations, nd2
 from volumes.readers.probes import current_map, gwyddion, igor, jpk, nanoscope, nanosurf
@@ -38,7 +38,7 @@ def _begins(*marks: bytes) -> Callable[[Path, bytes], bool]:
 FORMATS: Final = (
     Format("JPK", lambda path, head: head.startswith(_TIFF) and jpk.is_jpk(path), jpk.arrays),
     Format("TIFF", _begins(*_TIFF), tiff.arrays),
-    Format("PNG, JPEG, BMP", _begins(*_FLAT), slices.arrays),
+    Format("PNG, JPEG, BMP", _begins(*_FLAT), flat.arrays),
     Format(
         "SMAP",
         lambda path, head: head.startswith(_MATLAB_HDF5) and localisations.is_smap(path),

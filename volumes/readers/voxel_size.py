@@ -36,9 +36,11 @@ def measured(path: Path, array: StoredArray, voxel: Voxel | None, unit: str | No
     """
     own = array.axes
     axes = {dim: _centred(array, dim, axis) for dim, axis in _user_axes(array, voxel, unit).items()}
-    for dim in array.dims or ():
-        if dim in array.doubts and dim not in axes:
-            raise FileReadError(path, array.doubts[dim], hint=f"give the right one, e.g. voxel={{{dim!r}: '62 nm'}}")
+    dims = array.dims or ()
+    if doubtful := [dim for dim in dims if dim in array.doubts and dim not in axes]:
+        example = {dim: "62 nm" if dim in SPATIAL else f"2 {SIGNAL[dim]}" for dim in doubtful}
+        raise FileReadError(path, array.doubts[doubtful[0]], hint=f"give the right one, e.g. voxel={example}")
+    for dim in dims:
         if dim in SIGNAL and dim not in (*_COUNTED, *own, *axes):
             reason = f"it does not give the step along {dim!r}"
             hint = f"give it, e.g. voxel={{{dim!r}: '2 {SIGNAL[dim]}'}}, or name the axis 'channel'"

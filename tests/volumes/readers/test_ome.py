@@ -101,6 +101,23 @@ class TestOme:
         np.testing.assert_array_equal(fusion.check(ds)["image"], values(1, 5, 7)[0])
         assert steps_of(ds) == pytest.approx({"y": 0.2, "x": 0.1})
 
+    @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+    @pytest.mark.parametrize("empty", ["<MetadataOnly/>", ""])
+    def test_an_image_without_planes_gives_nobody_its_size(self, tmp_path, order, empty):
+        sizes = (0.1, 0.2, 0.3)
+        images = [
+            ome_image(f"im{page}", (1, 5, 7), start=page, size=f'PhysicalSizeX="{sizes[page]}" PhysicalSizeY="1"')
+            for page in order
+        ]
+        name, held, _ = ome_image("none", (1, 5, 7), size='PhysicalSizeX="9" PhysicalSizeY="9"')
+        images.insert(1, (name, held, f'<Channel ID="Channel:9:0" SamplesPerPixel="1"/>{empty}'))
+        pages = [values(1, 5, 7) + 100 * page for page in range(3)]
+        path = write_ome(tmp_path / "a.ome.tif", ome_xml(*images), *pages)
+        for page in order:
+            ds = volumes.open(path, name=f"im{page}")
+            assert steps_of(ds)["x"] == pytest.approx(sizes[page])
+            np.testing.assert_array_equal(ds["image"], pages[page][0])
+
     def test_pages_in_another_file_are_refused(self, tmp_path):
         data = '<TiffData IFD="0" FirstZ="1"><UUID FileName="other.ome.tif">urn:uuid:1</UUID></TiffData>'
         name, held, inner = ome_image("cell", (1, 5, 7), inner=data)

@@ -1,4 +1,4 @@
-"""Flat images (PNG, JPEG, BMP) and folders of slices."""
+"""Folders that hold a stack: one slice per file."""
 
 from __future__ import annotations
 
@@ -18,33 +18,13 @@ from fusion.model import Axis
 from fusion.reading.lazy import by_rows
 from fusion.reading.stored_array import IMAGE, StoredArray
 from fusion.units import LENGTH
-from volumes.readers.arrays import tiff
+from volumes.readers.arrays import flat, tiff
 
-_MODES: Final = {
-    "1": (np.uint8, ()), "L": (np.uint8, ()), "P": (np.uint8, ()), "I;16": (np.uint16, ()), "I;16B": (np.uint16, ()),
-    "I": (np.int32, ()), "F": (np.float32, ()), "LA": (np.uint8, ("grey", "alpha")),
-    "RGB": (np.uint8, ("red", "green", "blue")), "RGBA": (np.uint8, ("red", "green", "blue", "alpha")),
-}  # fmt: skip
 _STILL: Final = 1e-6
 _MISSING: Final = 1.9
 _SAME: Final = 0.01
 Array = npt.NDArray[np.float64]
 _SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-
-
-def arrays(path: Path) -> list[StoredArray]:
-    """List the one image of a flat image file; the values are those stored (indices, where there is a palette)."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        if image.mode not in _MODES:
-            raise FileReadError(path, f"pixel mode {image.mode!r} is not read", hint="export it as grey or RGB")
-        dtype, names = _MODES[image.mode]
-        shape = (image.height, image.width, *([len(names)] if names else []))
-        metadata = {str(key): value for key, value in image.info.items() if isinstance(value, (str, int, float, tuple))}
-    dims = (*IMAGE, "channel") if names else IMAGE
-    labels = {"channel": names} if names else {}
-    return [StoredArray("", dims, shape, np.dtype(dtype), partial(_load, path), labels=labels, metadata=metadata)]
 
 
 def folder(path: Path) -> list[StoredArray]:
@@ -157,7 +137,7 @@ def _uneven(depths: Array) -> dict[str, str]:
 
 
 def _slice(path: Path) -> StoredArray:
-    found = tiff.arrays(path) if path.suffix.lower().startswith(".tif") else arrays(path)
+    found = tiff.arrays(path) if path.suffix.lower().startswith(".tif") else flat.arrays(path)
     if len(found) != 1 or "z" in (found[0].dims or ()):
         raise FileReadError(path, "a slice of a stack holds more than one page", hint="open the file by itself")
     return found[0]
@@ -193,10 +173,3 @@ def _checked(path: Path, part: StoredArray, stamp: tuple[int, int]) -> Any:
     if values.shape != part.shape:
         raise FileReadError(path, f"shape {values.shape} where {part.shape} was seen before", hint="open it again")
     return values
-
-
-def _load(path: Path) -> Any:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image).astype(_MODES[image.mode][0], copy=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,13 +11,13 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fusion import units
 from fusion.errors import FileReadError
-from fusion.model import Axis
 from fusion.reading.lazy import by_rows
 from fusion.reading.stage import STAGE
 from fusion.reading.stored_array import StoredArray
 from volumes.readers import planes
+from volumes.readers.arrays import orientation
+from volumes.readers.arrays.tiff_description import Description, imagej, shaped
 from volumes.readers.electrons import sem
 from volumes.readers.light import ome
 
@@ -26,19 +26,26 @@ if TYPE_CHECKING:
 
 _AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
 _FAULTS: Final = ("corrupt", "invalid page", "invalid value offset")
-_PRINT: Final = ("inch", "inches", "in")
-"""What ImageJ calls the unit where it took a print size, 72 dpi, from another program's file."""
-_RGB: Final = ("red", "green", "blue", "alpha")
+_RGB: Final = 2
+_COLOURS: Final = ("red", "green", "blue", "alpha")
+_MEANINGS: Final = {
+    0: "white is zero: a large value is dark",
+    3: "values are indices of a palette",
+    5: "values are amounts of ink: cyan, magenta, yellow, black",
+    8: "values are CIE L*a*b*",
+}
+"""PhotometricInterpretation (TIFF 6.0, page 37) of images whose values are no amounts of light."""
 
 
 def arrays(path: Path) -> list[StoredArray]:
     """List the series of a TIFF file.
 
     Pages without a name are taken as z. A resolution tag alone is not believed, because most programs write the
-    print size there; it counts in ImageJ files and beside a stated unit.
+    print size there; it counts in ImageJ files and beside a stated unit. Values are those stored, in rows and columns
+    as the tag of orientation says.
     """
     with opened(path) as tif:
-        return [_part(path, tif, index) for index in range(len(tif.series))]
+        return [_array(path, tif, index) for index in range(len(tif.series))]
 
 
 @contextmanager
@@ -94,45 +101,75 @@ def _require_whole(path: Path, tif: TiffFile) -> None:
             raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
 
 
-def _part(path: Path, tif: TiffFile, index: int) -> StoredArray:
+def _array(path: Path, tif: TiffFile, index: int) -> StoredArray:
     series = tif.series[index]
     dims = _dims(path, series)
-    said = _described(tif, index, dims)
-    labels = said.labels
+    description = _description(tif, index, dims)
     sizes = dict(zip(dims, series.shape, strict=True))
-    if "channel" in dims and "S" in series.axes and tif.pages.first.photometric == 2:
-        labels = {"channel": _RGB[: sizes["channel"]]}
-    part = StoredArray(
+    labels = description.labels
+    if "channel" in dims and "S" in series.axes and series.keyframe.photometric == _RGB:
+        labels = {"channel": _COLOURS[: sizes["channel"]]}
+    array = StoredArray(
         name=_name(tif, index),
         dims=dims,
         shape=series.shape,
         dtype=series.dtype,
         load=partial(_load, path, index, series.shape, series.dtype),
-        axes={dim: axis for dim, axis in said.axes.items() if dim in dims},
+        axes={dim: axis for dim, axis in description.axes.items() if dim in dims},
         labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
-        dataset_attrs=said.about,
-        pose=said.pose,
-        frame=STAGE if said.pose else "",
-        metadata=said.metadata,
+        attrs=_photometric(series),
+        dataset_attrs=description.dataset_attrs,
+        pose=description.pose,
+        frame=STAGE if description.pose else "",
+        doubts={dim: reason for dim, reason in description.doubts.items() if dim in dims},
+        metadata=description.metadata,
     )
+    return _upright(path, series, _with_field(tif, path, array, sizes))
+
+
+def _description(tif: TiffFile, index: int, dims: tuple[str, ...]) -> Description:
+    """Return axes, channel names and metadata from whichever program wrote the file."""
+    if tif.ome_metadata:
+        return ome.described(tif.ome_metadata, tif.series, index)
+    return imagej(tif) if tif.imagej_metadata else shaped(tif, dims)
+
+
+def _photometric(series: TiffPageSeries) -> dict[str, str]:
+    """Return the attribute that says what values stand for where they are not the light itself: they are as stored."""
+    meaning = _MEANINGS.get(int(series.keyframe.photometric))
+    return {"photometric_interpretation": meaning} if meaning else {}
+
+
+def _with_field(tif: TiffFile, path: Path, array: StoredArray, sizes: Mapping[str, int]) -> StoredArray:
+    """Return an array with what an electron microscope wrote about it."""
     if tif.ome_metadata or tif.imagej_metadata or not {"y", "x"} <= sizes.keys():
-        return part
-    found = sem.described(tif, path, sizes["y"], sizes["x"])
-    return part if found is None else _measured(part, found)
-
-
-def _measured(part: StoredArray, found: sem.Field) -> StoredArray:
-    """Return a part with what the microscope wrote about it."""
-    frame = STAGE if found.pose else ""
+        return array
+    field = sem.described(tif, path, sizes["y"], sizes["x"])
+    if field is None:
+        return array
     return replace(
-        part,
-        axes=found.axes,
-        dataset_attrs=found.about,
-        pose=found.pose,
-        frame=frame,
-        doubts=found.doubts,
-        metadata=found.metadata,
+        array,
+        axes=field.axes,
+        dataset_attrs=field.about,
+        pose=field.pose,
+        frame=STAGE if field.pose else "",
+        doubts=field.doubts,
+        metadata=field.metadata,
     )
+
+
+def _upright(path: Path, series: TiffPageSeries, array: StoredArray) -> StoredArray:
+    """Return an array turned as the tag of its first page says; none of the others may say otherwise."""
+    pages: list[Any] = [page for page in series.pages if hasattr(page, "tags")]
+    first = pages[0].tags.valueof(orientation.TAG, 1)
+    tags = {first, *(page.tags.valueof(orientation.TAG, first) for page in pages)}
+    if not any(map(orientation.is_turned, tags)):
+        return array
+    if len(tags) > 1 or array.pose is not None or not {"y", "x"} <= set(array.dims or ()):
+        values = ", ".join(map(str, sorted(tags)))
+        reason = f"its pages lie in several orientations, or on a stage in one (tag {orientation.TAG} is {values})"
+        raise FileReadError(path, reason, hint="turn it upright, e.g. with ImageJ, and save it")
+    return orientation.upright(array, first)
 
 
 def _name(tif: TiffFile, index: int) -> str:
@@ -172,65 +209,3 @@ def _load_one(path: Path, index: int, first: int) -> Any:
         size = prod(shape)
         start = series.dataoffset + first * size * series.dtype.itemsize
         return tif.filehandle.read_array(f"{tif.byteorder}{series.dtype.char}", size, start).reshape(shape)
-
-
-def _described(tif: TiffFile, index: int, dims: tuple[str, ...]) -> ome.Described:
-    """Return axes, channel names and raw metadata from whichever program wrote the file."""
-    if tif.ome_metadata:
-        return ome.described(tif.ome_metadata, index)
-    if tif.imagej_metadata:
-        labels = {"channel": _imagej_channels(tif.imagej_metadata)}
-        return ome.Described(_imagej(tif), labels, dict(tif.imagej_metadata))
-    said = dict((tif.shaped_metadata or ({},))[0])
-    return ome.Described(_spaced(tif, said, dims), {}, {**_resolution_tags(tif), **said})
-
-
-def _imagej(tif: TiffFile) -> dict[str, Axis]:
-    """Resolution tags hold pixels per unit; origins are in pixels; ``spacing`` is the distance of planes."""
-    said = tif.imagej_metadata or {}
-    z = planes.number(said.get("spacing"))
-    steps = {**_resolution(tif), "z": abs(z) if z else None}
-    axes = {dim: _imagej_axis(said, dim, step) for dim, step in steps.items() if step}
-    interval = planes.number(said.get("finterval"))
-    if interval and interval > 0:
-        axes["time"] = Axis("s", step=interval)
-    return {dim: axis for dim, axis in axes.items() if axis is not None}
-
-
-def _imagej_channels(said: Mapping[str, Any]) -> Sequence[str]:
-    """Return the labels of slices, channels first, if they name channels: one name for each, the same in all planes."""
-    labels, channels = list(said.get("Labels", ())), int(said.get("channels", 1))
-    names = labels[:channels]
-    repeated = len(labels) % channels == 0 and labels == names * (len(labels) // channels)
-    return (planes.distinct(names) or ()) if repeated else ()
-
-
-def _imagej_axis(said: Mapping[str, Any], dim: str, step: float) -> Axis | None:
-    unit = str(said.get(f"{dim}unit", said.get("unit", "pixel"))).replace("\\u00B5", "µ")
-    if unit in _PRINT or not units.is_compatible(unit, units.LENGTH):
-        return None
-    return Axis(unit, step=step, offset=-(planes.number(said.get(f"{dim}origin")) or 0.0) * step)
-
-
-def _spaced(tif: TiffFile, said: Mapping[str, Any], dims: tuple[str, ...]) -> dict[str, Axis]:
-    """Read the description that tifffile writes, where it names a spacing and its unit."""
-    if "spacing" not in said or not units.is_compatible(said.get("unit"), units.LENGTH):
-        return {}
-    per_unit = {1: said["unit"], 2: "inch", 3: "cm"}[int(tif.pages.first.resolutionunit)]
-    flat = {dim: Axis(per_unit, step=step) for dim, step in _resolution(tif).items()}
-    return {**flat, "z": Axis(said["unit"], step=float(said["spacing"]))} if "z" in dims else flat
-
-
-def _resolution(tif: TiffFile) -> dict[str, float]:
-    tags = tif.pages.first.tags
-    found = {}
-    for dim, key in (("y", "YResolution"), ("x", "XResolution")):
-        pixels, length = tags.valueof(key, default=(0, 0))
-        if pixels and length:
-            found[dim] = length / pixels
-    return found
-
-
-def _resolution_tags(tif: TiffFile) -> dict[str, Any]:
-    tags = tif.pages.first.tags
-    return {key: tags.valueof(key) for key in ("XResolution", "YResolution", "ResolutionUnit") if key in tags}

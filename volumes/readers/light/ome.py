@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -11,34 +11,62 @@ from fusion import units
 from fusion.affine import Affine
 from fusion.model import Axis
 from volumes.readers import planes
+from volumes.readers.arrays.tiff_description import Description
+
+if TYPE_CHECKING:
+    from tifffile import TiffPageSeries
 
 _STEPS: Final = {"z": "PhysicalSizeZ", "y": "PhysicalSizeY", "x": "PhysicalSizeX", "time": "TimeIncrement"}
 
 
-class Described(NamedTuple):
-    """What a file says about one image; see `fusion.reading.stored_array.StoredArray`."""
-
-    axes: Mapping[str, Axis]
-    labels: Mapping[str, Sequence[str]]
-    metadata: Mapping[str, Any]
-    about: Mapping[str, Any] = {}
-    pose: Affine | None = None
-
-
-def described(xml: str, index: int) -> Described:
-    """Read one image of an OME-XML text.
+def described(xml: str, series: Sequence[TiffPageSeries], index: int) -> Description:
+    """Read what an OME-XML text says of one of the images of a file.
 
     A size without a unit is in um, a time in s; one that is not above zero is none.
+
+    Parameters
+    ----------
+    xml : str
+    series : sequence of TiffPageSeries
+        The images that hold planes, as tifffile lists them.
+    index : int
+        Which of them.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be told which image of the text that is.
     """
     import tifffile
 
-    said = tifffile.xml2dict(xml)["OME"]
-    pixels = _many(said["Image"])[index]["Pixels"]
+    document = tifffile.xml2dict(xml)["OME"]
+    pixels = _pixels(document, series, index)
     channels = _many(pixels.get("Channel", []))
     axes = {dim: axis for dim, key in _STEPS.items() if (axis := _axis(pixels, dim, key)) is not None}
     names = [str(channel.get("Name", i)) for i, channel in enumerate(channels)]
-    about = {**planes.technique([channel.get("AcquisitionMode") for channel in channels]), **_instrument(said)}
-    return Described(axes, {"channel": planes.distinct(names) or ()}, said, about, _pose(pixels, axes))
+    attrs = {**planes.technique([channel.get("AcquisitionMode") for channel in channels]), **_instrument(document)}
+    labels = {"channel": planes.distinct(names) or ()}
+    return Description(axes, labels, document, attrs, _pose(pixels, axes))
+
+
+def _pixels(document: Mapping[str, Any], series: Sequence[TiffPageSeries], index: int) -> Mapping[str, Any]:
+    """Return the entry of an image: by its first page, since an image without planes is no series."""
+    entries = [
+        pixels for image in _many(document["Image"]) for pixels in _many(image["Pixels"]) if "TiffData" in pixels
+    ]
+    first = [min(int(data.get("IFD", 0)) for data in map(_attributes, _many(pixels["TiffData"]))) for pixels in entries]
+    pages = [min(page.index for page in one.pages if page is not None) for one in series]
+    candidates = [pixels for pixels, page in zip(entries, first, strict=True) if page == pages[index]]
+    if len(candidates) != 1 and len(entries) == len(series):
+        return cast("Mapping[str, Any]", entries[index])
+    if len(candidates) != 1:
+        raise ValueError(f"{len(candidates)} images of its OME-XML begin at page {pages[index]}")
+    return cast("Mapping[str, Any]", candidates[0])
+
+
+def _attributes(data: Any) -> Mapping[str, Any]:
+    """Return the attributes of an element; one without any is no mapping."""
+    return data if isinstance(data, Mapping) else {}
 
 
 def _axis(pixels: Mapping[str, Any], dim: str, key: str) -> Axis | None:
@@ -49,35 +77,35 @@ def _axis(pixels: Mapping[str, Any], dim: str, key: str) -> Axis | None:
     return Axis(unit, step=step) if known else None
 
 
-def _instrument(said: Mapping[str, Any]) -> dict[str, str]:
-    found = _many(said.get("Instrument", []))
-    scope = found[0].get("Microscope", {}) if len(found) == 1 else {}
+def _instrument(document: Mapping[str, Any]) -> dict[str, str]:
+    instruments = _many(document.get("Instrument", []))
+    scope = instruments[0].get("Microscope", {}) if len(instruments) == 1 else {}
     name = " ".join(str(scope[key]) for key in ("Manufacturer", "Model") if scope.get(key))
     return {"instrument": name} if name else {}
 
 
 def _pose(pixels: Mapping[str, Any], axes: Mapping[str, Axis]) -> Affine | None:
-    """Return the shift that takes the middle of the image, which lies on the optical axis, to the place of the stage.
+    """Return the shift that takes the middle of the image, which lies on the optical axis, to where the stage stood.
 
-    The stage is taken as parallel to the image. None where a plane lies elsewhere, or in the "reference frame" without
-    a unit, which is no place that another file shares.
+    The stage is taken as parallel to the image. None where the planes lie apart, or in the "reference frame" without
+    a unit, which is no position that another file shares.
     """
     held = _many(pixels.get("Plane", []))
-    places = np.array([[_place(plane, dim) for dim in "zyx"] for plane in held]).reshape(-1, 3)
-    flat = places[:, 1:]
+    positions = np.array([[_position(plane, dim) for dim in "zyx"] for plane in held]).reshape(-1, 3)
+    flat = positions[:, 1:]
     if not flat.size or not np.isfinite(flat).all() or np.ptp(flat, axis=0).any() or not {"y", "x"} <= set(axes):
         return None
     middle = [axes[dim].centres(int(pixels[f"Size{dim.upper()}"]), units.LENGTH).mean() for dim in ("y", "x")]
     y, x = flat[0] - middle
-    if np.isnan(places[:, 0]).all():
+    if np.isnan(positions[:, 0]).all():
         return Affine.translation(y=y, x=x)
     step = axes["z"].centres(2, units.LENGTH)[1] if "z" in axes else 0.0
-    heights = places[:, 0] - step * np.array([int(plane["TheZ"]) for plane in held])
+    heights = positions[:, 0] - step * np.array([int(plane["TheZ"]) for plane in held])
     even = np.ptp(heights) <= 0.01 * step  # also where a height is missing: NaN is not below
     return Affine.translation(z=heights[0], y=y, x=x) if even else None
 
 
-def _place(plane: Mapping[str, Any], dim: str) -> float:
+def _position(plane: Mapping[str, Any], dim: str) -> float:
     key = f"Position{dim.upper()}"
     unit = plane.get(f"{key}Unit")
     known = key in plane and units.is_compatible(unit, units.LENGTH)
