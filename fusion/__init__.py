@@ -17,7 +17,7 @@ from fusion.errors import (
     UnknownFormatError,
 )
 from fusion.files.store import load, save
-from fusion.frames import between, get_pose, locate, set_pose
+from fusion.frames import Frame, between, get_pose, locate, set_pose
 from fusion.fused.abundances import fuse, spectrum, window
 from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
@@ -35,6 +35,7 @@ __all__ = [
     "ConventionError",
     "DataError",
     "FileReadError",
+    "Frame",
     "FrameError",
     "Registration",
     "RegistrationError",

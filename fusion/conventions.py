@@ -41,7 +41,9 @@ Labelled = TypeVar("Labelled", bound=xr.Dataset | xr.DataTree)
 
 
 def check(ds: Labelled) -> Labelled:
-    """Judge a dataset, or every node of a tree, by the conventions; change nothing.
+    """Judge a dataset, or every node of a tree, by what of the conventions changes a result; change nothing.
+
+    A missing ``long_name`` is no fault, nor is a missing pose: the dataset then lies in a frame of its own.
 
     Parameters
     ----------
@@ -62,8 +64,7 @@ def check(ds: Labelled) -> Labelled:
     >>> check(xr.Dataset({"image": (("row", "column"), np.zeros((2, 2)))}))
     Traceback (most recent call last):
         ...
-    fusion.errors.ConventionError: 3 faults: image: unknown dim 'row'; image: unknown dim 'column'; pose: the dataset \
-has no pose; build it with fusion.dataset or place it with fusion.set_pose
+    fusion.errors.ConventionError: 2 faults: image: unknown dim 'row'; image: unknown dim 'column'
     """
     received: object = ds
     if isinstance(received, xr.DataTree):
@@ -184,9 +185,13 @@ def _variable_faults(name: str, variable: xr.DataArray, ds: xr.Dataset) -> Itera
     yield from (f"{name}: unknown dim {dim!r}" for dim in variable.dims if dim not in known)
     spatial = spatial_dims(variable)
     if tuple(variable.dims[: len(spatial)]) != spatial:
-        yield f"{name}: dims {variable.dims} are not in the order z, y, x, then the signal axis"
-    if spatial and kind(variable) == "none":
-        yield f"{name}: nothing says what a value is; cell_methods 'sum', 'mean' or 'point', or flag_values are needed"
+        order = "in the order z, y, x, then the signal axis; fusion.dataset(ds) turns them"
+        yield f"{name}: dims {variable.dims} are not {order}"
+    if spatial and kind(variable) == "none" and _needs_kind(variable):
+        yield (
+            f"{name}: nothing says whether its values are counts; say so, e.g. fusion.dataset(ds, cell_methods='sum'), "
+            "or 'mean' or 'point' for intensities, or flag_values for labels"
+        )
     if variable.dtype.kind not in "iufcbSU" or (variable.dtype.kind == "O"):
         yield f"{name}: dtype {variable.dtype} is neither number nor text"
     if "units" in variable.attrs:
@@ -194,8 +199,18 @@ def _variable_faults(name: str, variable: xr.DataArray, ds: xr.Dataset) -> Itera
     for other in linked(variable):
         if other not in ds.variables:
             yield f"{name}.attrs[{LINKS!r}]: {other!r} is not in the dataset"
-    if "grid_mapping" in variable.attrs and variable.attrs["grid_mapping"] not in ds.variables:
+    if variable.attrs.get("grid_mapping", POSE) not in (*ds.variables, POSE):
         yield f"{name}.attrs['grid_mapping']: {variable.attrs['grid_mapping']!r} is not in the dataset"
+
+
+def _needs_kind(variable: xr.DataArray) -> bool:
+    """Whether values may be counts, which are conserved and weighted otherwise than intensities, or say an unknown."""
+    spectral = any(dim in SIGNAL and dim != "channel" for dim in variable.dims)
+    return (
+        CELL_METHODS in variable.attrs
+        or spectral
+        or str(variable.attrs.get("units", "")).casefold() in ("count", "counts")
+    )
 
 
 def _dim_faults(dim: str, ds: xr.Dataset) -> Iterator[str]:
@@ -207,13 +222,13 @@ def _dim_faults(dim: str, ds: xr.Dataset) -> Iterator[str]:
     values = coordinate.values
     if dim in (*LABELS, "component", "channel"):
         return
-    if values.dtype != np.float64:
-        yield f"{dim}: coordinates are float64; received {values.dtype}"
+    if values.dtype.kind not in "iuf":
+        yield f"{dim}: coordinates are numbers; received {values.dtype}"
         return
     if not np.isfinite(values).all():
         yield f"{dim}: coordinates are not all finite"
     elif values.size > 1 and not (np.diff(values) > 0).all():
-        yield f"{dim}: coordinates do not ascend"
+        yield f"{dim}: coordinates do not ascend; fusion.dataset(ds) turns those that descend"
     yield from _axis_attr_faults(dim, coordinate)
 
 
@@ -229,12 +244,10 @@ def _plane_faults(ds: xr.Dataset) -> Iterator[str]:
 def _axis_attr_faults(dim: str, coordinate: xr.DataArray) -> Iterator[str]:
     expected = (units.LENGTH, units.PIXEL) if dim in SPATIAL else (SIGNAL.get(dim, "1"),)
     if coordinate.attrs.get("units") not in expected:
-        accepted = " or ".join(map(repr, expected))
-        yield f"{dim}.attrs['units']: {coordinate.attrs.get('units')!r} where {accepted} is expected"
-    if dim in SPATIAL and coordinate.attrs.get("axis") != dim.upper():
+        needed = f"{' or '.join(map(repr, expected))} is expected; fusion.dataset(ds) converts"
+        yield f"{dim}.attrs['units']: {coordinate.attrs.get('units')!r} where {needed}"
+    if dim in SPATIAL and coordinate.attrs.get("axis", dim.upper()) != dim.upper():
         yield f"{dim}.attrs['axis']: {coordinate.attrs.get('axis')!r} where {dim.upper()!r} is expected"
-    if not coordinate.attrs.get("long_name"):
-        yield f"{dim}.attrs['long_name']: missing"
 
 
 def _mixed_faults(ds: xr.Dataset) -> Iterator[str]:

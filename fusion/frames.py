@@ -1,4 +1,4 @@
-"""Where a dataset sits: affine transforms between physical frames, with their error, and the pose a dataset carries.
+"""Where a dataset sits: its pose, the frame that the pose leads to, and the way between two datasets.
 
 Points are (..., 3) arrays in the order z, y, x and in micrometres; matrices act on column vectors (z, y, x, 1).
 A transform maps the moving dataset onto the fixed one.
@@ -6,7 +6,9 @@ A transform maps the moving dataset onto the fixed one.
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -15,6 +17,39 @@ from fusion.affine import Affine
 from fusion.errors import FrameError
 
 POSE: Final = "pose"
+_OLD_STAGE: Final = re.compile(r"stage( of .+ [0-9a-f]{8})?")
+
+
+class Frame(str):
+    """The name of a frame, and whether the frame is fixed to the stage of a microscope.
+
+    Parameters
+    ----------
+    name : str
+    on_stage : bool
+        Whether its axes are those of a stage (`fusion.reading.stage`): x to the right, y up, z towards the source.
+
+    Examples
+    --------
+    >>> Frame("stage", on_stage=True).of("map.h5").on_stage, Frame("stage").on_stage
+    (True, False)
+    """
+
+    on_stage: bool
+
+    def __new__(cls, name: str, *, on_stage: bool = False) -> Frame:
+        """Return the name, which is a text like any other."""
+        frame = super().__new__(cls, name)
+        frame.on_stage = on_stage
+        return frame
+
+    def of(self, file: str) -> Frame:
+        """Return the frame of this name in one file."""
+        return Frame(f"{self} of {file}", on_stage=self.on_stage)
+
+
+OWN: Final = Frame("")
+"""The frame of a dataset without a pose: its own coordinates, which no other dataset shares."""
 
 
 def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
@@ -26,8 +61,9 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
         Any labelled dataset; its values are shared, not copied.
     pose : Affine
         Maps the dataset's own coordinates into `frame`.
-    frame : str
-        Name of the frame: a stage, a specimen, or another node of the same tree.
+    frame : str or Frame
+        Name of the frame: a stage, a specimen, or another node of the same tree. A `Frame` also says whether it is
+        that of a stage.
 
     Returns
     -------
@@ -39,11 +75,17 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
     >>> placed["pose"].attrs["frame"]
     'stage'
     """
+    if isinstance(frame, Frame) and not frame and np.array_equal(pose.matrix, np.eye(4)):
+        placed = ds.drop_vars(POSE, errors="ignore").copy()
+        for variable in placed.data_vars.values():
+            variable.attrs.pop("grid_mapping", None)
+        return placed
     if not frame or not isinstance(frame, str):
         raise FrameError(f"a frame needs a name; received {frame!r}")
     attrs: dict[str, object] = {
         "long_name": "matrix maps (z, y, x, 1) in um to frame; covariance is of its upper 12 entries, row by row",
-        "frame": frame,
+        "frame": str(frame),
+        "on_stage": int(isinstance(frame, Frame) and frame.on_stage),
         "matrix": pose.matrix.ravel().copy(),
     }
     if pose.covariance is not None:
@@ -54,8 +96,8 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
     return placed
 
 
-def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, str]:
-    """Return the pose of a dataset and the name of the frame it leads to.
+def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, Frame]:
+    """Return the pose of a dataset and the frame it leads to.
 
     Parameters
     ----------
@@ -63,23 +105,31 @@ def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, str]:
 
     Returns
     -------
-    Affine, str
+    Affine, Frame
+        The identity and the frame without a name where the dataset has no pose: it lies in a frame of its own.
 
     Raises
     ------
     FrameError
-        If the dataset carries no pose or a damaged one.
+        If the pose is damaged.
     """
     if POSE not in ds.coords:
-        raise FrameError("the dataset has no pose; build it with fusion.dataset or place it with fusion.set_pose")
+        return Affine.identity(), OWN
     attrs = ds.coords[POSE].attrs
     try:
         matrix = np.asarray(attrs["matrix"], dtype=float).reshape(4, 4)
         covariance = attrs.get("covariance")
         spread = None if covariance is None else np.asarray(covariance, dtype=float).reshape(12, 12)
-        return Affine(matrix, covariance=spread), str(attrs["frame"])
+        return Affine(matrix, covariance=spread), Frame(attrs["frame"], on_stage=_on_stage(attrs))
     except (KeyError, ValueError, TypeError) as error:
         raise FrameError(f"damaged ({error}); a pose has frame, matrix (16) and perhaps covariance (144)") from error
+
+
+def _on_stage(attrs: Mapping[Any, Any]) -> bool:
+    """Whether a pose leads to the frame of a stage; files of version 0.1 said so by its name alone."""
+    if "on_stage" in attrs:
+        return bool(attrs["on_stage"])
+    return _OLD_STAGE.fullmatch(str(attrs["frame"])) is not None
 
 
 def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
@@ -97,7 +147,7 @@ def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
     Raises
     ------
     FrameError
-        If the two poses lead to different frames.
+        If the two poses lead to different frames, or a dataset has no pose.
 
     Examples
     --------
@@ -107,6 +157,10 @@ def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
     array([0., 0., 2.])
     """
     (from_moving, frame), (from_fixed, other) = get_pose(moving), get_pose(fixed)
+    if OWN in (frame, other):
+        raise FrameError(
+            "a dataset has no pose and lies in a frame of its own; pass transform=, or place it with fusion.set_pose"
+        )
     if frame != other:
         raise FrameError(
             f"the datasets share no frame ({frame!r} and {other!r}); register one on the other, or pass transform="
@@ -114,7 +168,7 @@ def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
     return from_fixed.inverse() @ from_moving
 
 
-def locate(tree: xr.DataTree, node: str) -> tuple[Affine, str]:
+def locate(tree: xr.DataTree, node: str) -> tuple[Affine, Frame]:
     """Follow the poses of a tree from `node` as far as they lead (lamella -> overview -> stage).
 
     Parameters
@@ -125,8 +179,9 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, str]:
 
     Returns
     -------
-    Affine, str
-        The transform from the coordinates of `node` and the frame that is no node of the tree.
+    Affine, Frame
+        The transform from the coordinates of `node` and the frame that is no node of the tree; the last node where
+        that one has no pose.
 
     Raises
     ------
@@ -144,7 +199,7 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, str]:
         visited.append(frame)
         step, frame = get_pose(_only(tree, frame))
         pose = step @ pose
-    return pose, frame
+    return pose, frame or Frame(visited[-1])
 
 
 def _only(tree: xr.DataTree, name: str) -> xr.Dataset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,10 +11,11 @@ import xarray as xr
 
 from fusion import units
 from fusion.affine import Affine
+from fusion.axes import Axis as Axis
+from fusion.axes import coordinate
+from fusion.axes import length as length
 from fusion.conventions import (
     CELL_METHODS,
-    LONG_NAMES,
-    SIGNAL,
     SPATIAL,
     cell_methods,
     check,
@@ -26,79 +26,41 @@ from fusion.conventions import (
     with_links,
 )
 from fusion.errors import ConventionError, DataError, UnitError
-from fusion.frames import POSE, set_pose
+from fusion.frames import OWN, POSE, get_pose, set_pose
+from fusion.plain import Plain, taken_apart
 
 Array = npt.NDArray[np.float64]
 VariableLike: TypeAlias = tuple[Any, ...] | xr.DataArray | xr.Variable
 
 
-@dataclass(frozen=True)
-class Axis:
-    """An axis as a file gives it: a unit with a step and an offset, or with the positions themselves.
-
-    Parameters
-    ----------
-    units : str
-        Any spelling that `fusion.units.parse` reads; ``"px"`` where the pixel size is not known.
-    step : float, optional
-        Distance between neighbouring pixel centres. A negative step is turned, data and all.
-    offset : float, optional
-        Position of the centre of pixel 0.
-    values : array_like, optional
-        The positions of all centres, for an axis that is not uniform; or a single number, the position of the
-        plane in which a dataset without this dimension lies.
-    long_name : str, optional
-        What the axis measures; a standard name is used if left out.
-
-    Examples
-    --------
-    >>> Axis("nm", step=500.0).centres(3, "um")
-    array([0. , 0.5, 1. ])
-    """
-
-    units: str
-    step: float | None = None
-    offset: float = 0.0
-    values: npt.ArrayLike | None = None
-    long_name: str = ""
-
-    def __post_init__(self) -> None:
-        if (self.step is None) == (self.values is None):
-            raise ConventionError([f"Axis({self.units!r}): give either step (with offset) or values"])
-
-    def centres(self, size: int, to: str) -> Array:
-        """Return the `size` pixel centres in the unit `to`."""
-        factor = units.convert_factor(self.units, to)
-        if self.step is not None:
-            return self.offset * factor + self.step * factor * np.arange(size, dtype=np.float64)
-        return np.asarray(self.values, dtype=np.float64) * factor
-
-
 def dataset(
-    variables: Mapping[str, VariableLike],
-    axes: Mapping[str, Axis | npt.ArrayLike],
+    variables: Mapping[str, VariableLike] | xr.Dataset | xr.DataArray,
+    axes: Mapping[str, Axis | npt.ArrayLike] | None = None,
     *,
-    name: str,
+    name: str | None = None,
     cell_methods: str | Mapping[str, str] | None = None,
     pose: Affine | None = None,
     frame: str | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Build a labelled dataset; the only place where one is made.
+    """Build a labelled dataset, from arrays and axes or from a plain xarray object; the only place where one is made.
 
     Parameters
     ----------
-    variables : mapping
+    variables : mapping, Dataset or DataArray
         Name to ``(dims, array)`` or ``(dims, array, attrs)`` as in xarray, or to a DataArray. Any order of the
-        dims is accepted and turned into z, y, x, then the signal axes. Dask arrays stay lazy.
+        dims is accepted and turned into z, y, x, then the signal axes. Dask arrays stay lazy. A Dataset or DataArray
+        has ``units`` on its coordinates; it keeps its pose, its attributes and its further coordinates.
     axes : mapping
         One `Axis` for each dim; a plain sequence for the dims that have no unit (component, channel, point, axis).
-        Lengths become um and signal axes their standard unit.
+        Lengths become um and signal axes their standard unit. Beside a Dataset, for the dims that it does not
+        describe itself.
     name : str
-        Name of the modality, and of its frame where `frame` is left out.
+        Name of the modality, and of its frame where `frame` is left out. A Dataset may go without: it then lies in
+        a frame of its own until it is placed.
     cell_methods : str or mapping, optional
         What a value is: ``"sum"`` for counts that are conserved, ``"mean"`` or ``"point"`` for intensities.
-        Needed for each spatial variable that carries neither ``cell_methods`` nor ``flag_values``.
+        Needed for spectra and counts that carry neither ``cell_methods`` nor ``flag_values``; it is never guessed.
     pose : Affine, optional
         Maps the dataset's coordinates into `frame`. Identity if left out.
     frame : str, optional
@@ -129,21 +91,25 @@ def dataset(
     ... )
     >>> ds["x"].values, ds["x"].attrs["units"], ds["energy"].attrs["units"]
     (array([0.  , 0.05, 0.1 ]), 'um', 'keV')
+
+    >>> plain = xr.DataArray(np.ones((3, 2)), {"x": ("x", [0, 50, 100], {"units": "nm"})}, ("x", "Energy"), name="map")
+    >>> dataset(plain, {"energy": Axis("eV", step=10.0)}, cell_methods="sum")["map"].dims
+    ('x', 'energy')
     """
-    arrays = {key: _as_variable(key, value) for key, value in variables.items()}
-    sizes = _sizes(arrays)
-    misfits = [fault for key, axis in axes.items() for fault in _misfits(key, axis, sizes)]
-    if misfits:
+    plain = _plain(variables, axes or {}, name)
+    axes = {**plain.axes, **(axes or {})}
+    sizes = _sizes(plain.variables)
+    if misfits := [fault for key, axis in axes.items() for fault in _misfits(key, axis, sizes)]:
         raise ConventionError(misfits)
     built = xr.Dataset(
-        {key: _ordered(variable) for key, variable in arrays.items()},
-        coords=dict(_coordinate(key, axis, sizes) for key, axis in axes.items()),
-        attrs={"Conventions": "CF-1.11", "title": name, **(attrs or {})},
+        {key: _ordered(variable) for key, variable in plain.variables.items()},
+        coords={**plain.coords, **dict(coordinate(key, axis, sizes) for key, axis in axes.items())},
+        attrs={"Conventions": "CF-1.11", **plain.attrs, **({"title": name} if name else {}), **(attrs or {})},
     )
     for key, variable in built.data_vars.items():
         _describe(str(key), variable, cell_methods)
     built = built.assign({key: _with_error_linked(variable, built) for key, variable in built.data_vars.items()})
-    return check(_ascending(set_pose(built, pose or Affine.identity(), frame or name)))
+    return check(_ascending(_placed(built, variables, pose, frame or name)))
 
 
 def with_error(ds: xr.Dataset, name: str, error: xr.DataArray | None, *, long_name: str = "") -> xr.Dataset:
@@ -275,21 +241,6 @@ def set_pixel_size(ds: xr.Dataset, **sizes: str | float) -> xr.Dataset:
     return check(ds.assign_coords(coords))
 
 
-def length(size: str | float) -> float:
-    """Return a positive length in um from a text such as ``"62 nm"``; a bare number means um.
-
-    Examples
-    --------
-    >>> length("62 nm"), length(0.5)
-    (0.062, 0.5)
-    """
-    number, unit = _split(size) if isinstance(size, str) else (size, units.LENGTH)
-    value = float(number) * units.convert_factor(unit, units.LENGTH)
-    if not (np.isfinite(value) and value > 0):
-        raise UnitError(f"a size is a positive length such as '62 nm'; received {size!r}")
-    return value
-
-
 def require_data(array: xr.DataArray, *, smallest: int = 2) -> None:
     """Refuse an eager array without any finite value, or with fewer than `smallest` pixels along a spatial axis.
 
@@ -305,13 +256,25 @@ def require_data(array: xr.DataArray, *, smallest: int = 2) -> None:
         raise DataError(f"{array.name}: no finite value in {array.sizes}; the map is empty")
 
 
-def _split(text: str) -> tuple[float, str]:
-    head = text.strip()
-    digits = len(head) - len(head.lstrip("+-.0123456789eE"))
-    try:
-        return float(head[:digits]), head[digits:].strip() or units.LENGTH
-    except ValueError as error:
-        raise UnitError(f"a size is a number and a unit such as '62 nm'; received {text!r}") from error
+def _plain(
+    variables: Mapping[str, VariableLike] | xr.Dataset | xr.DataArray,
+    axes: Mapping[str, Axis | npt.ArrayLike],
+    name: str | None,
+) -> Plain:
+    if isinstance(variables, xr.Dataset | xr.DataArray):
+        plain = taken_apart(variables, axes)
+        return plain._replace(variables={key: value.copy(deep=False) for key, value in plain.variables.items()})
+    if not name:
+        raise ConventionError(["name: what the dataset is called is needed, e.g. name='map'"])
+    return Plain({key: _as_variable(key, value) for key, value in variables.items()}, {}, {}, {})
+
+
+def _placed(built: xr.Dataset, source: object, pose: Affine | None, frame: str | None) -> xr.Dataset:
+    """Return the dataset with the pose that the caller or the source says; else its name alone is its frame."""
+    if pose is None and isinstance(source, xr.Dataset | xr.DataArray):
+        known, own = get_pose(source)
+        return set_pose(built, known, frame if frame and own == OWN else own)
+    return set_pose(built, pose or Affine.identity(), frame or "")
 
 
 def _as_variable(name: str, value: VariableLike) -> xr.Variable:
@@ -350,26 +313,6 @@ def _misfits(name: str, axis: Axis | npt.ArrayLike, sizes: Mapping[Hashable, int
 def _ordered(variable: xr.Variable) -> xr.Variable:
     spatial = spatial_dims(variable)
     return variable.transpose(*spatial, *(dim for dim in variable.dims if dim not in spatial))
-
-
-def _coordinate(name: str, axis: Axis | npt.ArrayLike, sizes: Mapping[Hashable, int]) -> tuple[str, xr.Variable]:
-    if not isinstance(axis, Axis):
-        values = np.asarray(axis)
-        return name, xr.Variable(name, values, {"long_name": LONG_NAMES.get(name, name)})
-    unit = _standard_unit(name, axis.units)
-    values = axis.centres(sizes.get(name, 0), unit)
-    dims = () if values.ndim == 0 else (name if name in sizes else "point",)
-    attrs = {"units": unit, "long_name": axis.long_name or LONG_NAMES.get(name, name)}
-    if name in SPATIAL:
-        attrs["axis"] = name.upper()
-    return name, xr.Variable(dims, values, attrs)
-
-
-def _standard_unit(name: str, unit: str) -> str:
-    parsed = units.parse(unit)
-    if name in SPATIAL:
-        return units.PIXEL if parsed == units.PIXEL else units.LENGTH
-    return SIGNAL.get(name, parsed)
 
 
 def _describe(name: str, variable: xr.DataArray, methods: str | Mapping[str, str] | None) -> None:

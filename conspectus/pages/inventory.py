@@ -176,10 +176,9 @@ def _range(dim: str, coordinate: xr.DataArray) -> str:
 def _position(ds: xr.Dataset) -> list[str]:
     """Say where the centre lies in the frame of the pose, and how it is turned there."""
     pose, frame = fusion.get_pose(ds)
-    on_stage = frame.startswith("stage")
-    if not on_stage and np.array_equal(pose.matrix, np.eye(4)):
+    if not frame.on_stage and np.array_equal(pose.matrix, np.eye(4)):
         return [UNKNOWN]
-    lines = ["on the stage" if on_stage else f"in {frame}"]
+    lines = ["on the stage" if frame.on_stage else f"in {frame}"]
     spatial = [dim for dim in SPATIAL if dim in ds.coords and ds[dim].size]
     if all(ds[dim].attrs.get("units") != units.PIXEL for dim in spatial):
         middle = [(float(ds[d].min()) + float(ds[d].max())) / 2 if d in spatial else 0.0 for d in SPATIAL]

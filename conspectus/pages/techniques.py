@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fusion.errors import DataError
-from fusion.techniques.catalogue import HARM, NEEDS, Quantity, Technique, references, table
+from fusion.techniques.catalogue import HARM, NEEDS, Quantity, Technique, find, references, table
 from fusion.techniques.chart import chart
 from fusion.techniques.compatibility import CAVEATS, OBSTACLES, compatible
 
@@ -50,6 +51,8 @@ _PRACTICE = ("ando2018", "fonta2015", "heiligenstein2022", "cardell2016")
 def show(names: Sequence[str] = (), *, page: Path | None = None, console: Console | None = None) -> None:
     """Print all techniques, or how two of them go together; or write the page.
 
+    A word such as AFM that means several techniques is answered for each of them.
+
     Raises
     ------
     DataError
@@ -61,9 +64,17 @@ def show(names: Sequence[str] = (), *, page: Path | None = None, console: Consol
     elif not names:
         console.print(_screen())
     elif len(names) == 2:
-        console.print(str(compatible(*names)))
+        console.print("\n\n".join(_answers(*names)))
     else:
         raise DataError(f"name two techniques, or none to list them all; received {len(names)}: {', '.join(names)}")
+
+
+def _answers(first: str, second: str) -> Iterator[str]:
+    """Return the answer for each pair of techniques that two words can mean; of several, under the names of the pair."""
+    pairs = list(product(find(first), find(second)))
+    for a, b in pairs:
+        head = "" if len(pairs) == 1 else f"{a.name} and {b.name}: "
+        yield f"{head}{compatible(a, b)}"
 
 
 def write(page: Path) -> None:

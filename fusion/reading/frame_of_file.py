@@ -11,7 +11,7 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.files.store import wrote
-from fusion.frames import get_pose, set_pose
+from fusion.frames import Frame, get_pose, set_pose
 
 
 def from_file(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: str | PathLike[str]) -> xr.Dataset:
@@ -41,4 +41,5 @@ def from_file(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: 
         return recorded
     pose, frame = get_pose(ds)
     mark = f"{Path(path).name} {provenance.read(recorded)['inputs'][-1]['sha256'][:8]}"
-    return set_pose(recorded, pose, mark if frame == Path(path).stem else f"{frame} of {mark}")
+    named_by_file = frame == Path(path).stem and not frame.on_stage
+    return set_pose(recorded, pose, Frame(mark) if named_by_file else frame.of(mark))

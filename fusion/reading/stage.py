@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from fusion.affine import Affine
+from fusion.frames import Frame
 
-STAGE: Final = "stage"
+STAGE: Final = Frame("stage", on_stage=True)
 _ABOUT_X: Final = (0.0, 0.0, 1.0)
 _ABOUT_Y: Final = (0.0, 1.0, 0.0)
 # half a turn about x, without the rounding of a sine

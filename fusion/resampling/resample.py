@@ -118,7 +118,7 @@ def _source(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float | 
     axes: list[npt.NDArray[np.float64] | None] = [None, None, None]
     half = [0.5, 0.5, 0.5]
     for row, dim in enumerate(SPATIAL):
-        values = np.atleast_1d(ds[dim].values) if dim in ds.coords else np.zeros(1)
+        values = np.atleast_1d(ds[dim].values).astype(np.float64) if dim in ds.coords else np.zeros(1)
         if values.size == 1:
             matrix[row, 3] -= values[0]
             half[row] = _half_depth(dim, ds, matrix[row], grid, depth)
@@ -213,7 +213,7 @@ def _moved_attrs(variable: xr.DataArray, label: bool, spatial: tuple[str, ...]) 
             attrs["flag_values"] = np.append(values, values.dtype.type(OUTSIDE))
             attrs["flag_meanings"] = f"{attrs.get('flag_meanings', '')} outside".strip()
     else:
-        attrs.update(cell_methods(spatial, kind(variable)))
+        attrs |= {} if kind(variable) == "none" else cell_methods(spatial, kind(variable))
     return {**attrs, LINKS: " ".join(dict.fromkeys([*linked(variable), COVERAGE]))}
 
 

@@ -252,7 +252,7 @@ def _map_width(values: xr.DataArray) -> float:
 def _upwards(result: xr.Dataset) -> bool:
     """Whether y points up: in the frame of a stage, whose images are turned over, and in that of a Raman microscope."""
     pose, frame = fusion.get_pose(result)
-    return bool(pose.matrix[1, 1] > 0 and (frame.startswith("stage") or "raman_shift" in result.dims))
+    return bool(pose.matrix[1, 1] > 0 and (frame.on_stage or "raman_shift" in result.dims))
 
 
 def _with_unit(name: str, values: xr.DataArray) -> str:

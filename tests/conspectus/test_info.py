@@ -19,6 +19,7 @@ from conspectus.pages import formats, info
 from conspectus.pages.inventory import MANY, item_of, opened
 from fusion import Affine, Axis, FileReadError
 from fusion.reading.advice import EXPORTS, OPENERS
+from fusion.reading.stage import STAGE
 from spectra.readers.formats import extensions
 from volumes.readers.backend import _SUFFIXES
 
@@ -55,7 +56,7 @@ def test_size_step_and_extent_of_each_axis() -> None:
 
 def test_place_and_tilt() -> None:
     assert item_of(image()).position == ("unknown",)
-    upright = image(pose=Affine.identity(), frame="stage")
+    upright = image(pose=Affine.identity(), frame=STAGE)
     assert item_of(upright).position == ("on the stage", "x 3 nm, y 5 nm, z 0")
     pose = Affine.translation(x=-5000.0, y=20.0) @ Affine.rotation(30.0) @ Affine.rotation(52.0, axis=(0, 0, 1))
     frame, position, angles = item_of(image(pose=pose, frame="lamella")).position

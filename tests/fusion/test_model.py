@@ -55,8 +55,8 @@ FAULTS: list[tuple[Spoil, str]] = [
     (lambda ds: ds.__setitem__("image", (("row",), np.ones(7))), "image: unknown dim 'row'"),
     (lambda ds: ds.__setitem__("volume", ds["volume"].transpose("x", "y", "z")), "volume: dims .* not in the order"),
     (lambda ds: ds.__setitem__("counts", ds["counts"].transpose("energy", ...)), "counts: dims .* not in the order"),
-    (drop_attr("volume", "cell_methods"), "volume: nothing says what a value is"),
-    (put_attr("volume", "cell_methods", "z: y: x: maximum"), "volume: nothing says what a value is"),
+    (drop_attr("counts", "cell_methods"), "counts: nothing says whether its values are counts"),
+    (put_attr("volume", "cell_methods", "z: y: x: maximum"), "volume: nothing says whether its values are counts"),
     (lambda ds: ds.__setitem__("thing", ((), np.array({}, dtype=object))), "thing: dtype object is neither"),
     (lambda ds: ds.__setitem__("day", ((), np.datetime64("2024-01-01", "ns"))), r"day: dtype datetime64\[ns\]"),
     (put_attr("counts", "units", "furlongs per what"), r"counts.attrs\['units'\]: unknown unit 'furlongs per what'"),
@@ -64,8 +64,7 @@ FAULTS: list[tuple[Spoil, str]] = [
     (put_attr("volume", "grid_mapping", "crs"), r"volume.attrs\['grid_mapping'\]: 'crs' is not in"),
     (lambda ds: ds.__delitem__("x"), "x: no coordinate"),
     (lambda ds: ds.__delitem__("energy"), "energy: no coordinate"),
-    (put_coord("y", np.arange(3, dtype=np.float32)), "y: coordinates are float64; received float32"),
-    (put_coord("z", [0, 1]), "z: coordinates are float64; received int64"),
+    (put_coord("z", [False, True]), "z: coordinates are numbers; received bool"),
     (put_coord("x", [0.0, 1.0, np.nan, 3.0]), "x: coordinates are not all finite"),
     (put_coord("energy", np.arange(5.0)[::-1]), "energy: coordinates do not ascend"),
     (put_coord("y", [0.0, 1.0, 1.0]), "y: coordinates do not ascend"),
@@ -73,9 +72,7 @@ FAULTS: list[tuple[Spoil, str]] = [
     (drop_attr("z", "units"), r"z.attrs\['units'\]: None where"),
     (put_attr("energy", "units", "eV"), r"energy.attrs\['units'\]: 'eV' where 'keV' is expected"),
     (put_attr("y", "axis", "X"), r"y.attrs\['axis'\]: 'X' where 'Y' is expected"),
-    (drop_attr("energy", "long_name"), r"energy.attrs\['long_name'\]: missing"),
     (put_attr("x", "units", "px"), "spatial axes mix um and px"),
-    (lambda ds: ds.__delitem__("pose"), "pose: the dataset has no pose"),
     (drop_attr("pose", "frame"), "pose: damaged"),
     (drop_attr("pose", "matrix"), "pose: damaged"),
     (put_attr("pose", "matrix", np.zeros(16)), "pose: .*last row"),
@@ -110,7 +107,7 @@ def test_each_fault_is_found_with_its_place(spoil: Spoil, fault: str) -> None:
 def test_all_faults_are_listed_at_once() -> None:
     ds = good()
     put_attr("x", "units", "nm")(ds)
-    drop_attr("volume", "cell_methods")(ds)
+    put_attr("volume", "cell_methods", "maximum")(ds)
     put_attr("counts", "note", None)(ds)
     put_coord("energy", np.arange(5.0)[::-1])(ds)
     drop_attr("pose", "frame")(ds)
@@ -123,9 +120,9 @@ def test_all_faults_are_listed_at_once() -> None:
 
 def test_faults_of_a_tree_name_the_node() -> None:
     spoiled = good()
-    drop_attr("volume", "cell_methods")(spoiled)
+    drop_attr("counts", "cell_methods")(spoiled)
     tree = xr.DataTree.from_dict({"sem": good(), "lamella/edx": spoiled})
-    with pytest.raises(fusion.ConventionError, match=r"1 fault: /lamella/edx/volume: nothing says"):
+    with pytest.raises(fusion.ConventionError, match=r"1 fault: /lamella/edx/counts: nothing says"):
         fusion.check(tree)
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 import fusion
 from fusion import provenance, units
-from fusion.conventions import CELL_METHODS, cell_methods, describing, error_of
+from fusion.conventions import cell_methods, describing, error_of, kind
 from fusion.errors import ConventionError, DataError
 from fusion.model import length, like, with_error
 
@@ -119,7 +119,7 @@ def _intensity(ds: xr.Dataset, variable: str | None) -> xr.DataArray:
     if len(chosen) != 1 or chosen[0] not in images:
         raise ConventionError([f"variable={variable!r}: one image (y, x) is needed; the dataset has {images}"])
     image = ds[chosen[0]]
-    if CELL_METHODS not in image.attrs:
+    if kind(image) == "label":
         raise ConventionError([f"{image.name}: labels have no height; intensities are needed"])
     return image.astype(np.float64)
 

@@ -482,10 +482,10 @@ def test_other_misuse_is_refused() -> None:
         fusion.resample(ds, grid, method="cubic")  # type: ignore[arg-type]
     with pytest.raises(fusion.DataError, match="no variable has a spatial dim"):
         fusion.resample(ds.assign(v=(("component",), np.ones(2)), component=[0, 1]), grid)
-    with pytest.raises(fusion.ConventionError):
+    with pytest.raises(fusion.FrameError, match="no pose"):
         fusion.resample(ds.drop_vars("pose"), grid)
     with pytest.raises(fusion.ConventionError):
-        fusion.resample(ds, grid.assign_coords(x=grid["x"].astype(np.float32)))
+        fusion.resample(ds, grid.assign_coords(x=grid["x"].astype(str)))
 
 
 def test_points_are_no_grid() -> None:

@@ -273,6 +273,12 @@ def test_the_command_prints_the_table_and_pairs(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("possible: SECM, then SEM\n- ")
 
 
+def test_a_word_of_several_techniques_is_answered_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["techniques", "SEM", "AFM"]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if "possible" in line]
+    assert heads == [f"SEM and {name}: possible: {name}, then SEM" for name in ("AFM contact", "AFM tapping")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["SEM"], "name two techniques"), (["SEM", "confocl"], "'confocal'"), (["--page", "page.txt"], "ends in .md")],

@@ -13,6 +13,7 @@ import fusion
 import spectra
 from fusion import Axis
 from fusion.errors import ConventionError, DataError
+from fusion.reading.stage import STAGE
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 
@@ -52,7 +53,7 @@ def test_numbers_drawn_are_those_found(found):
 
 
 def test_y_runs_up_on_a_stage(found):
-    placed = fusion.set_pose(found, fusion.Affine(np.eye(4)), "stage of a file")
+    placed = fusion.set_pose(found, fusion.Affine(np.eye(4)), STAGE.of("a file"))
     assert spectra.plot(placed).axes[1].get_ylim() == (-1.0, 5.0)
 
 
