@@ -89,12 +89,15 @@ class Affine:
         """Return the transform that applies `other` first; independent errors add to first order."""
         if not isinstance(other, Affine):
             return NotImplemented
+        # d(A B) = dA B + A dB. With matrices read row by row, vec(dA B) = (I ⊗ Bᵀ) vec(dA) and vec(A dB) = (A ⊗ I)
+        # vec(dB); the last row of an affine matrix is fixed, which leaves the upper 3 × 3 of A.
         outer = _carry(self.covariance, np.kron(np.eye(3), other.matrix.T))
         inner = _carry(other.covariance, np.kron(self.matrix[:3, :3], np.eye(4)))
         return Affine(self.matrix @ other.matrix, covariance=_sum(outer, inner))
 
     def inverse(self) -> Affine:
         """Return the inverse; its covariance follows from d(A⁻¹) = -A⁻¹ dA A⁻¹."""
+        # Row by row, vec(-A⁻¹ dA A⁻¹) = -(A⁻¹ ⊗ A⁻ᵀ) vec(dA).
         inverse: Array = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         inverse[3] = 0.0, 0.0, 0.0, 1.0
         jacobian = -np.kron(inverse[:3, :3], inverse.T)
@@ -112,6 +115,7 @@ class Affine:
             raise FrameError("this transform carries no covariance; register with more landmarks or give sigma")
         positions = _as_points(points)
         homogeneous = np.concatenate([positions, np.ones_like(positions[..., :1])], axis=-1)
+        # A point p lands at M (p, 1), linear in M: cov_ik = Σ_jl p_j cov(M_ij, M_kl) p_l, exact and not first order.
         blocks = self.covariance.reshape(3, 4, 3, 4)
         spread: Array = np.einsum("...j,ijkl,...l->...ik", homogeneous, blocks, homogeneous, optimize=True)
         return spread
@@ -125,6 +129,8 @@ class Affine:
     @property
     def angle(self) -> float:
         """Rotation angle in degrees of the nearest rotation (polar decomposition)."""
+        # The rotation nearest to U S Vᵀ is U Vᵀ (Higham, SIAM J. Sci. Stat. Comput. 7, 1160 (1986)). Its angle is taken
+        # from sine and cosine together: the arccosine of the trace alone loses half the digits near 0.
         left, _, right = np.linalg.svd(self.matrix[:3, :3])
         rotation = left @ right
         sine = np.linalg.norm(rotation - rotation.T) / np.sqrt(8.0)

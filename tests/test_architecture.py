@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,8 +167,22 @@ def test_no_import_within_a_function_hides_a_circle() -> None:
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_file_is_longer_than_500_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 450
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert [node.name for node in functions if length_of(node) > 50] == []
+
+
+def length_of(function: ast.FunctionDef) -> int:
+    """Return the lines of a function without its docstring."""
+    text = ast.get_docstring(function, clean=False)
+    return function.end_lineno - function.lineno + 1 - (0 if text is None else len(text.splitlines()))
+
+
+def test_most_files_fit_on_a_screen_or_two() -> None:
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in sources() if path.stem != "__init__"]
+    assert statistics.median(lengths) <= 150
 
 
 def rooms(package: str) -> dict[str, set[str]]:

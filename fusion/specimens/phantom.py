@@ -56,7 +56,7 @@ def phantom(
     landmarks: int = 24,
     seed: int = 0,
 ) -> xr.DataTree:
-    """Make a specimen of four phases as two instruments see it, and tell the truth.
+    """Make a specimen of four phases as two instruments see it, together with the truth.
 
     Parameters
     ----------
@@ -128,29 +128,32 @@ def phantom(
         ),
         "landmarks": _landmarks(landmarks, map_shape, pixel, voxel, pose, rng),
     }  # fmt: skip
-    call = {"shape": shape, "voxel": voxel, "map_shape": map_shape, "pixel": pixel, "channels": channels}
-    call |= {"counts": counts, "angle": angle, "shift": shift, "landmarks": landmarks, "seed": seed}
-    made = {name: provenance.record(ds, "fusion.phantom", call) for name, ds in nodes.items()}
-    return check(xr.DataTree.from_dict(made))
+    call = {"shape": shape, "voxel": voxel, "map_shape": map_shape, "pixel": pixel, "channels": channels,
+            "counts": counts, "angle": angle, "shift": shift, "landmarks": landmarks, "seed": seed}  # fmt: skip
+    return check(xr.DataTree.from_dict({k: provenance.record(ds, "fusion.phantom", call) for k, ds in nodes.items()}))
 
 
 def _phases(shape: tuple[int, int, int], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Return smooth domains of all phases but the last, which forms balls within them."""
     from scipy.ndimage import gaussian_filter
 
+    # Each phase has a smooth random field; a voxel belongs to the phase whose field is largest there, which gives
+    # domains with curved, sharp borders and triple lines.
     smooth = np.array(shape) / [4.0, 12.0, 12.0]
     fields = [gaussian_filter(rng.normal(size=shape), smooth, mode="wrap") for _ in range(len(PHASES) - 1)]
     labels: npt.NDArray[np.uint8] = np.argmax(fields, axis=0).astype(np.uint8)
-    place = np.stack(np.meshgrid(*(np.arange(size, dtype=np.float32) for size in shape), indexing="ij"))
+    positions = np.stack(np.meshgrid(*(np.arange(size, dtype=np.float32) for size in shape), indexing="ij"))
     for _ in range(24):
         radius = rng.uniform(0.035, 0.07) * shape[1]
         centre = rng.uniform(0.0, 1.0, 3) * shape
         # a slice is twice as thick as a voxel is wide
-        away = (place - centre[:, None, None, None]) * np.array([2.0, 1.0, 1.0])[:, None, None, None]
+        away = (positions - centre[:, None, None, None]) * np.array([2.0, 1.0, 1.0])[:, None, None, None]
         labels[(away**2).sum(axis=0) < radius**2] = len(PHASES) - 1
     return labels
 
 
+# The X-rays of a pixel come from its area and from a depth of two slices. The area is sampled at the centres of 7 × 7
+# subpixels, so that a share is exact to 1/98 and does not depend on how the pixel grid meets the voxel grid.
 def _abundance(
     labels: npt.NDArray[np.uint8], voxel: tuple[float, ...], map_shape: tuple[int, int], pixel: float, pose: Affine
 ) -> Vector:
@@ -172,6 +175,8 @@ def _abundance(
 
 def _endmembers(energy: Vector) -> Vector:
     """Return one spectrum of unit sum for each phase: its lines on a bremsstrahlung background."""
+    # Continuum after Kramers (Phil. Mag. 46, 836 (1923)): intensity ~ (E0 - E) / E, E0 the beam energy in keV, times
+    # the transmission of the detector's window, 1 - exp(-E / 0.4 keV); one fifth of the counts.
     spectra = []
     for phase in PHASES.values():
         lines = sum(share * _element(energy, LINES[element]) for element, share in phase.items())
@@ -217,14 +222,14 @@ def _landmarks(
     count: int, map_shape: tuple[int, int], pixel: float, voxel: tuple[float, float, float], pose: Affine,
     rng: np.random.Generator,
 ) -> xr.Dataset:  # fmt: skip
-    """Return pairs of places spread over the face, with the error of a careful click."""
+    """Return pairs of landmarks spread over the face, with the error of a careful click."""
     reach = np.array([0.0, *(size - 1 for size in map_shape)]) * pixel
-    places = rng.uniform(0.05, 0.95, size=(count, 3)) * reach
+    positions = rng.uniform(0.05, 0.95, size=(count, 3)) * reach
     errors = {"map": np.array([1e-3, 0.1 * pixel, 0.1 * pixel]), "volume": 0.3 * np.array(voxel)}
-    exact = {"map": places, "volume": pose(places)}
+    exact = {"map": positions, "volume": pose(positions)}
     um = {"units": "um"}
     picked = {
-        name: (("point", "axis"), exact[name] + rng.normal(size=places.shape) * errors[name], um) for name in exact
+        name: (("point", "axis"), exact[name] + rng.normal(size=positions.shape) * errors[name], um) for name in exact
     }
     sigma = {f"{name}_sigma": (("axis",), errors[name], um) for name in exact}
     return set_pose(dataset({**picked, **sigma}, {"axis": list("zyx")}, name="landmarks"), Affine.identity(), "none")
