@@ -52,12 +52,12 @@ def check(ds: Labelled) -> Labelled:
     Returns
     -------
     Dataset or DataTree
-        What was given, so that a function can begin with ``ds = check(ds)``.
+        The argument itself, so that a function can begin with ``ds = check(ds)``.
 
     Raises
     ------
     ConventionError
-        Listing every fault with its place.
+        Listing every fault and the variable or attribute that it is in.
 
     Examples
     --------
@@ -174,8 +174,8 @@ def _faults(ds: xr.Dataset) -> Iterator[str]:
     yield from (f"{key}: the name of a variable is text without '/'" for key in ds.variables if not _is_name(key))
     yield from _plane_faults(ds)
     yield from _mixed_faults(ds)
-    for place, attrs in [("attrs", ds.attrs), *((f"{key}.attrs", ds[key].attrs) for key in ds.variables)]:
-        yield from _attribute_faults(place, attrs)
+    for owner, attrs in [("attrs", ds.attrs), *((f"{key}.attrs", ds[key].attrs) for key in ds.variables)]:
+        yield from _attribute_faults(owner, attrs)
     if ds.data_vars:
         yield from (f"{POSE}: {fault}" for fault in pose_faults(ds))
 
@@ -251,19 +251,19 @@ def _axis_attr_faults(dim: str, coordinate: xr.DataArray) -> Iterator[str]:
 
 
 def _mixed_faults(ds: xr.Dataset) -> Iterator[str]:
-    found = {dim: ds[dim].attrs.get("units") for dim in SPATIAL if dim in ds.dims}
-    if len(set(found.values()) & {units.LENGTH, units.PIXEL}) > 1:
-        yield f"spatial axes mix um and px ({found}); a pixel size is known for all axes or for none"
+    axes = {dim: ds[dim].attrs.get("units") for dim in SPATIAL if dim in ds.dims}
+    if len(set(axes.values()) & {units.LENGTH, units.PIXEL}) > 1:
+        yield f"spatial axes mix um and px ({axes}); a pixel size is known for all axes or for none"
 
 
-def _attribute_faults(place: str, attrs: Mapping[Any, Any]) -> Iterator[str]:
+def _attribute_faults(owner: str, attrs: Mapping[Any, Any]) -> Iterator[str]:
     for key, value in attrs.items():
         if not isinstance(key, str) or not key:
-            yield f"{place}[{key!r}]: the name of an attribute is text"
+            yield f"{owner}[{key!r}]: the name of an attribute is text"
         if key in RESERVED:
-            yield f"{place}[{key!r}]: this name changes the values when a file is read"
+            yield f"{owner}[{key!r}]: this name changes the values when a file is read"
         if isinstance(value, (bool, np.bool_, dict)) or value is None or not _is_flat(value):
-            yield f"{place}[{key!r}]: {type(value).__name__} cannot be stored; use text, numbers or a flat sequence"
+            yield f"{owner}[{key!r}]: {type(value).__name__} cannot be stored; use text, numbers or a flat sequence"
 
 
 def _is_flat(value: Any) -> bool:
@@ -283,8 +283,8 @@ def _is_name(key: Any) -> bool:
     return isinstance(key, str) and bool(key) and "/" not in key
 
 
-def _unit_faults(place: str, unit: Any) -> Iterator[str]:
+def _unit_faults(owner: str, unit: Any) -> Iterator[str]:
     try:
         units.parse(unit)
     except UnitError as error:
-        yield f"{place}: {error}"
+        yield f"{owner}: {error}"

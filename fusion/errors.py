@@ -43,11 +43,11 @@ class FrameError(ConspectusError, ValueError):
 
 
 class RegistrationError(ConspectusError, ValueError):
-    """Landmarks or images do not determine the transform that was asked for."""
+    """Landmarks or images do not determine the transform."""
 
 
 class DataError(ConspectusError, ValueError):
-    """The values themselves do not allow what was asked: all NaN, one pixel, no overlap."""
+    """The values themselves do not allow the computation: all NaN, one pixel, no overlap."""
 
 
 class FileReadError(ConspectusError, OSError):
@@ -70,7 +70,7 @@ class FileReadError(ConspectusError, OSError):
 
     def __init__(self, path: str | PathLike[str], reason: str, *, hint: str = "") -> None:
         self.path, self.reason, self.hint = path, reason, hint
-        super().__init__("; ".join(part for part in (f"{path}: {reason}", hint) if part))
+        super().__init__("; ".join(text for text in (f"{path}: {reason}", hint) if text))
 
     def __reduce__(self) -> tuple[Callable[..., FileReadError], tuple[()]]:
         # Exception's own would call with the text alone: an error of a file could not leave a process pool

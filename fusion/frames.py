@@ -203,10 +203,10 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, Frame]:
 
 
 def _only(tree: xr.DataTree, name: str) -> xr.Dataset:
-    found = [child for child in tree.subtree if child.name == name]
-    if len(found) > 1:
-        raise FrameError(f"{name!r} may be any of {[child.path for child in found]}; give the nodes different names")
-    return found[0].to_dataset()
+    nodes = [child for child in tree.subtree if child.name == name]
+    if len(nodes) > 1:
+        raise FrameError(f"{name!r} may be any of {[child.path for child in nodes]}; give the nodes different names")
+    return nodes[0].to_dataset()
 
 
 def pose_faults(ds: xr.Dataset) -> list[str]:

@@ -147,7 +147,7 @@ def with_error(ds: xr.Dataset, name: str, error: xr.DataArray | None, *, long_na
 
 
 def like(ds: xr.Dataset, variables: Mapping[str, VariableLike]) -> xr.Dataset:
-    """Return a dataset of other variables in the place, the frame and with the attributes of `ds`.
+    """Return a dataset of other variables with the positions, the pose and the attributes of `ds`.
 
     Parameters
     ----------

@@ -72,8 +72,8 @@ def record(
     # JSON has no infinity: parse_constant keeps it as text
     kept = json.loads(json.dumps(dict(parameters or {}), default=_plain), parse_constant=str)
     entry = {"name": step, "parameters": kept}
-    found = [{"path": Path(path).name, "sha256": sha256(path)} for path in inputs]
-    new = Provenance(inputs=found, steps=[entry], versions=_versions())
+    files = [{"path": Path(path).name, "sha256": sha256(path)} for path in inputs]
+    new = Provenance(inputs=files, steps=[entry], versions=_versions())
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({_summary(entry['parameters'])})"
     history = [*filter(None, [str(ds.attrs.get("history", ""))]), line]
     return ds.assign_attrs(history="\n".join(history), provenance=json.dumps(_merged(known, new)))
@@ -87,11 +87,11 @@ def prepare() -> None:
 
 def sha256(path: str | PathLike[str]) -> str:
     """Return the sha256 of a file; of a folder, that of the names and hashes of its files in order."""
-    place = Path(path)
-    if place.is_dir():
-        files = sorted((item.relative_to(place).as_posix(), item) for item in place.rglob("*") if item.is_file())
+    source = Path(path)
+    if source.is_dir():
+        files = sorted((item.relative_to(source).as_posix(), item) for item in source.rglob("*") if item.is_file())
         return hashlib.sha256("\n".join(f"{name} {sha256(item)}" for name, item in files).encode()).hexdigest()
-    with place.open("rb") as stream:
+    with source.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -112,10 +112,10 @@ def _summary(parameters: Mapping[str, Any]) -> str:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""Units: every spelling found in real files, brought to one.
+"""Units: every spelling that real files have, brought to one.
 
 Lengths are kept in micrometres (``um``). A pixel (``px``) is a unit of its own and never a length.
 """
@@ -51,7 +51,7 @@ def parse(text: str | None) -> str:
     Raises
     ------
     UnitError
-        If the unit is None or unknown. An empty text is a pure number; None means that nobody said.
+        If the unit is None or unknown. An empty text is a pure number; None means that no unit is known.
 
     Examples
     --------

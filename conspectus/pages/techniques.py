@@ -70,7 +70,7 @@ def show(names: Sequence[str] = (), *, page: Path | None = None, console: Consol
 
 
 def _answers(first: str, second: str) -> Iterator[str]:
-    """Return the answer for each pair of techniques that two words can mean; of several, under the names of the pair."""
+    """Return the answer for each pair of techniques that two words can mean, under their names if there are several."""
     pairs = list(product(find(first), find(second)))
     for a, b in pairs:
         head = "" if len(pairs) == 1 else f"{a.name} and {b.name}: "

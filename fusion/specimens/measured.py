@@ -29,8 +29,8 @@ class Entry(NamedTuple):
     @property
     def address(self) -> str:
         """Return the address of the file at its fixed commit."""
-        place, _, path = self.source.partition(":")
-        return f"https://raw.githubusercontent.com/{place.replace('@', '/')}/{path}"
+        repository, _, path = self.source.partition(":")
+        return f"https://raw.githubusercontent.com/{repository.replace('@', '/')}/{path}"
 
 
 @cache
@@ -47,7 +47,7 @@ def entries() -> dict[str, Entry]:
 
 
 def locate(name: str, *, download: bool = True) -> Path:
-    """Return the place of a measured file, or of a folder of them, on this machine.
+    """Return the path of a measured file, or of a folder of them, on this machine.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def _download(name: str, wanted: list[Entry]) -> Path:
         if not entry.source:
             hint = f"set {VARIABLE} to the folder that holds it"
             raise FileReadError(entry.name, "not at hand, and it has no address of its own", hint=hint)
-        place = cache_folder / entry.name
+        target = cache_folder / entry.name
         try:
-            pooch.retrieve(entry.address, f"sha256:{entry.sha256}", fname=place.name, path=place.parent)
+            pooch.retrieve(entry.address, f"sha256:{entry.sha256}", fname=target.name, path=target.parent)
         except (OSError, ValueError) as error:
             hint = f"set {VARIABLE} to the folder that holds it, or try again with a network"
             raise FileReadError(

@@ -1,6 +1,6 @@
 """What each technique sees: resolution, field, surroundings and harm, every figure with the paper that it comes from.
 
-The table is ``techniques.toml`` beside this file and is read when it is first asked for. Lengths are in um.
+The table is ``techniques.toml`` beside this file and is read when it is first needed. Lengths are in um.
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ def table() -> Mapping[str, Technique]:
     >>> str(table()["confocal"].lateral), table()["confocal"].environment
     ('200 nm – 300 nm', ('ambient', 'liquid'))
     """
-    found = [_technique(row) for row in _content()["technique"]]
-    found.sort(key=lambda technique: PROBES.index(technique.probe))
-    return MappingProxyType({technique.name: technique for technique in found})
+    techniques = [_technique(row) for row in _content()["technique"]]
+    techniques.sort(key=lambda technique: PROBES.index(technique.probe))
+    return MappingProxyType({technique.name: technique for technique in techniques})
 
 
 @cache
@@ -212,10 +212,10 @@ def one(word: str) -> Technique:
     >>> one("STORM").name
     'SMLM'
     """
-    found = find(word)
-    if len(found) > 1:
-        raise DataError(f"{word!r} can mean {_listed(technique.name for technique in found)}; say which")
-    return found[0]
+    meant = find(word)
+    if len(meant) > 1:
+        raise DataError(f"{word!r} can mean {_listed(technique.name for technique in meant)}; say which")
+    return meant[0]
 
 
 def _technique(row: Mapping[str, Any]) -> Technique:

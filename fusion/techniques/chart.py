@@ -40,27 +40,27 @@ def chart(path: str | PathLike[str] | None = None) -> Figure:
     figure = Figure(figsize=(9.6, 8.2), layout="constrained")
     ax = figure.subplots()
     rows = list(table().values())
-    places = [index + 0.9 * PROBES.index(technique.probe) for index, technique in enumerate(rows)]
-    for place, technique in zip(places, rows, strict=True):
-        _bar(ax, place, technique)
-    ax.set_yticks(places, [technique.name for technique in rows])
-    ax.set_ylim(places[-1] + 0.8, -1.1)
-    _furnish(ax, {technique.probe: place for place, technique in reversed(list(zip(places, rows, strict=True)))})
+    heights = [index + 0.9 * PROBES.index(technique.probe) for index, technique in enumerate(rows)]
+    for height, technique in zip(heights, rows, strict=True):
+        _bar(ax, height, technique)
+    ax.set_yticks(heights, [technique.name for technique in rows])
+    ax.set_ylim(heights[-1] + 0.8, -1.1)
+    _furnish(ax, {technique.probe: height for height, technique in reversed(list(zip(heights, rows, strict=True)))})
     if path is not None:
         figure.savefig(path, dpi=130, facecolor="white")
     return figure
 
 
-def _bar(ax: Axes, place: float, technique: Technique) -> None:
+def _bar(ax: Axes, height: float, technique: Technique) -> None:
     """Draw one row: dark where it resolves, light up to its field."""
     if technique.lateral is None:
         return
     shade, low, high = _color(technique.probe), technique.lateral.low, technique.lateral.high
     if technique.field:
-        ax.barh(place, technique.field.high - low, left=low, height=0.62, color=shade, alpha=_PALE, linewidth=0)
+        ax.barh(height, technique.field.high - low, left=low, height=0.62, color=shade, alpha=_PALE, linewidth=0)
     else:
-        ax.plot([high, 30 * high], [place, place], ":", color=shade, linewidth=2)
-    ax.barh(place, max(high, low * 1.18) - low, left=low, height=0.62, color=shade, linewidth=0)
+        ax.plot([high, 30 * high], [height, height], ":", color=shade, linewidth=2)
+    ax.barh(height, max(high, low * 1.18) - low, left=low, height=0.62, color=shade, linewidth=0)
 
 
 def _color(probe: str) -> str:
@@ -83,8 +83,8 @@ def _furnish(ax: Axes, headings: Mapping[str, float]) -> None:
     ax.set_axisbelow(True)
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
-    for probe, place in headings.items():
-        ax.text(3.4e-5, place - 0.75, probe, color=_GREY, fontweight="bold", va="center")
+    for probe, height in headings.items():
+        ax.text(3.4e-5, height - 0.75, probe, color=_GREY, fontweight="bold", va="center")
     keys = [
         Patch(color=_GREY, label="lateral resolution"),
         Patch(color=_GREY, alpha=_PALE, linewidth=0, label="up to the field of view"),

@@ -1,7 +1,7 @@
 """Whether two techniques can see one region of one specimen, in which order, and why not.
 
 Each rule is a function of two techniques that returns what it has to say, or nothing. `OBSTACLES` forbid; `CAVEATS`
-only warn. The rules know no specimen: they speak of what the techniques ask of any.
+only warn. The rules know no specimen: they compare what two techniques need of any specimen.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Compatibility:
     order : tuple of str
         The names, the least harmful first; empty if it is not possible.
     reasons : tuple of str
-        Why not; or, if it is possible, what to heed.
+        Why not; or, if it is possible, what to watch for.
     """
 
     possible: bool
@@ -78,10 +78,10 @@ def compatible(first: str | Technique, second: str | Technique) -> Compatibility
     """
     pair = [name if isinstance(name, Technique) else one(name) for name in (first, second)]
     a, b = sorted(pair, key=rank)
-    obstacles = _said(OBSTACLES, a, b)
+    obstacles = _reasons(OBSTACLES, a, b)
     if obstacles:
         return Compatibility(False, (), obstacles)
-    return Compatibility(True, (a.name, b.name), _said(CAVEATS, a, b))
+    return Compatibility(True, (a.name, b.name), _reasons(CAVEATS, a, b))
 
 
 def rank(technique: Technique) -> tuple[bool, bool, int, bool, float, str]:
@@ -108,7 +108,7 @@ def rank(technique: Technique) -> tuple[bool, bool, int, bool, float, str]:
     return technique.destroys, "thin" in technique.needs, technique.harm, dry, -finest, technique.name
 
 
-def _said(rules: tuple[Rule, ...], a: Technique, b: Technique) -> tuple[str, ...]:
+def _reasons(rules: tuple[Rule, ...], a: Technique, b: Technique) -> tuple[str, ...]:
     return tuple(reason for rule in rules if (reason := rule.applies(a, b)))
 
 
@@ -133,7 +133,7 @@ def _no_common_length(a: Technique, b: Technique) -> str:
     for fine, coarse in ((a, b), (b, a)):
         if fine.field and coarse.lateral and fine.field.high < coarse.lateral.low:
             return (
-                f"the whole field of {fine.name} ({length(fine.field.high)}) is smaller than the finest that "
+                f"the field of {fine.name} ({length(fine.field.high)}) is smaller than the finest that "
                 f"{coarse.name} resolves ({length(coarse.lateral.low)})"
             )
     return ""
@@ -151,7 +151,7 @@ def _medium(a: Technique, b: Technique) -> str:
 def _section(a: Technique, b: Technique) -> str:
     if "thin" not in b.needs or "thin" in a.needs:
         return ""
-    return f"{b.name} sees only the thin section or film that is made after {a.name}; mark the place"
+    return f"{b.name} sees only the thin section or film that is made after {a.name}; mark the region"
 
 
 def _last(a: Technique, b: Technique) -> str:
@@ -215,4 +215,4 @@ CAVEATS: Final = (
     Rule("few points", f"The field of one is less than {_FEW} resolved points of the other.", _few_points),
     Rule("surface", "One sees the surface, the other a volume or a projection.", _surface),
 )
-"""What to heed with a pair that is possible; the first technique is the one that comes first."""
+"""What to watch for with a pair that is possible; the first technique is the one that comes first."""
