@@ -103,7 +103,8 @@ def _work(requests: Connection) -> NoReturn:
         spool = Path(limits["spool"])
         _limit(limits["memory"], limits["output"])
         # a link that the user names is meant; what else it stands beside is not
-        sys.addaudithook(_guard([file.resolve(), file if file.is_dir() else file.parent], spool))
+        readable = [file.resolve(), file if file.is_dir() else file.parent]
+        sys.addaudithook(_guard(readable, spool, _linked(file, limits["links"]) if file.is_dir() else frozenset()))
         lazy: dict[str, Any] = {}
         _answer(requests, partial(function, *arguments), spool, lazy, limits["seconds"])
         while True:
@@ -155,8 +156,23 @@ def _limit(memory: int, output: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _guard(readable: list[Path], spool: Path) -> Callable[[str, Any], None]:
-    """Return an audit hook that lets a reader see its file's folder and the libraries, and write to `spool`."""
+def _linked(folder: Path, every: bool) -> frozenset[str]:
+    """Return the files to which links of a folder lead, as far as they may be followed.
+
+    A stranger's folder could show any file of this machine as pixels. What lies in the store of git-annex, in the
+    repository that holds the folder, came with it; links to other files are followed if the user says so.
+    """
+    roots = [folder.resolve(), *folder.resolve().parents]
+    store = next((f"{root}/.git/annex/objects/" for root in roots if (root / ".git").is_dir()), None)
+    targets = [os.path.realpath(entry) for entry in folder.iterdir() if entry.is_symlink()]
+    return frozenset(target for target in targets if every or (store is not None and target.startswith(store)))
+
+
+def _guard(readable: list[Path], spool: Path, linked: frozenset[str]) -> Callable[[str, Any], None]:
+    """Return an audit hook that lets a reader see its file's folder and the libraries, and write to `spool`.
+
+    The files in `linked` may be read, too.
+    """
     inside = os.path.realpath(spool)
     own = [f"/proc/{os.getpid()}/{name}" for name in _OWN]
     open_to = (*map(os.path.realpath, readable), inside, *_libraries(len(sys.modules)), *own)
@@ -168,7 +184,8 @@ def _guard(readable: list[Path], spool: Path) -> Callable[[str, Any], None]:
             place = os.path.realpath(os.fsdecode(arguments[0]))
             writes = bool((arguments[2] or 0) & _WRITING) and place != os.devnull
             allowed = (inside,) if writes else open_to
-            if not any(place == root or place.startswith(f"{root}{os.sep}") for root in allowed) and not _trusted():
+            inside_one = any(place == root or place.startswith(f"{root}{os.sep}") for root in allowed)
+            if not (inside_one or (place in linked and not writes) or _trusted()):
                 raise PermissionError(f"{place} may not be {'written' if writes else 'read'} while a file is read")
 
     return hook

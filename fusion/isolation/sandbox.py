@@ -53,23 +53,29 @@ class Limits:
         For a file, and again for each block of a lazy one; left out, two minutes and a second for each 10 MB.
     direct : bool
         Read in this very process: no protection, for finding faults in readers.
+    links : bool
+        Follow the links in a folder of slices wherever they lead, for a folder that you linked together yourself.
+        Links into the store of git-annex (DataLad) of the folder's own repository are followed anyway.
     """
 
     memory: int = 0
     seconds: float = 0.0
     direct: bool = False
+    links: bool = False
 
 
 _LIMITS: ContextVar[Limits] = ContextVar("limits", default=Limits())  # noqa: B039 (frozen)
 
 
 @contextmanager
-def limits(*, memory: int | None = None, seconds: float | None = None, direct: bool | None = None) -> Iterator[None]:
+def limits(
+    *, memory: int | None = None, seconds: float | None = None, direct: bool | None = None, links: bool | None = None
+) -> Iterator[None]:
     """Read files under other limits than usual.
 
     Parameters
     ----------
-    memory, seconds, direct : optional
+    memory, seconds, direct, links : optional
         See `Limits`; what is left out stays as it is.
 
     Returns
@@ -82,7 +88,7 @@ def limits(*, memory: int | None = None, seconds: float | None = None, direct: b
     ...     _LIMITS.get().seconds
     600
     """
-    given: dict[str, Any] = {"memory": memory, "seconds": seconds, "direct": direct}
+    given: dict[str, Any] = {"memory": memory, "seconds": seconds, "direct": direct, "links": links}
     mark = _LIMITS.set(replace(_LIMITS.get(), **{key: value for key, value in given.items() if value is not None}))
     try:
         yield
@@ -301,7 +307,7 @@ def _allowed(given: Limits, file: Path) -> dict[str, Any]:
     """Return the limits for one file as numbers."""
     memory = given.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     size = file.stat().st_size if file.is_file() else 0
-    return {"memory": memory, "seconds": given.seconds or 120.0 + size / 1e7}
+    return {"memory": memory, "seconds": given.seconds or 120.0 + size / 1e7, "links": given.links}
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -12,6 +12,22 @@ import volumes
 from fusion.errors import FileReadError
 from tests.makers.images import quiet_mrcfile, ramp, steps
 
+IMOD = 1146047817
+
+
+def swap(path, dtype):
+    """Turn the bytes of a file around: its numbers one by one, but not its texts."""
+    content = bytearray(path.read_bytes())
+    words = np.frombuffer(bytes(content[:224]), "<u4").astype(">u4").tobytes()
+    content[:96], content[104:108], content[196:208], content[216:224] = (
+        words[:96], words[104:108], words[196:208], words[216:224]
+    )  # fmt: skip
+    content[108:112], content[152:160] = words[108:112], words[152:160]
+    content[212:216] = b"\x11\x11\0\0"
+    width = np.dtype(dtype).newbyteorder("<")
+    content[1024:] = np.frombuffer(bytes(content[1024:]), width).astype(width.newbyteorder(">")).tobytes()
+    path.write_bytes(content)
+
 
 class TestMrc:
     def write(self, path, data, voxel=(1.0, 2.0, 3.0), order=(1, 2, 3), origin=(0.0, 0.0, 0.0), **header):
@@ -65,6 +81,14 @@ class TestMrc:
         with pytest.raises(FileReadError, match="cut short"):
             volumes.open(path)
 
+    @pytest.mark.parametrize(
+        ("mode", "reason"), [(101, "values of 4 bits"), (16, "in colour"), (77, "mode 77 .* not known")]
+    )
+    def test_a_mode_that_is_not_read_is_named(self, tmp_path, mode, reason):
+        self.write(tmp_path / "a.mrc", ramp(3, 4, 5), mode=mode)
+        with pytest.raises(FileReadError, match=reason):
+            volumes.open(tmp_path / "a.mrc")
+
     def test_a_fourier_transform_is_refused(self, tmp_path):
         self.write(tmp_path / "a.mrc", ramp(3, 4, 5).astype(np.complex64))
         with pytest.raises(FileReadError, match="Fourier transform"):
@@ -99,6 +123,42 @@ class TestHeaders:
         assert image.dtype == dtype
         values = image.transpose("tilt", "y", "x")[::-1] if angles else image
         np.testing.assert_array_equal(values, stored.view(dtype))
+
+    # IMOD's mark, its flags and the version of the standard; whether the header holds the negative of the origin
+    @pytest.mark.parametrize(
+        ("mark", "flags", "version", "inverted"),
+        [(IMOD, 0, 0, True), (IMOD, 3, 0, True), (IMOD, 4, 0, False), (IMOD, 6, 20140, False), (IMOD, 1, 20140, False),
+         (0, 0, 0, False), (0, 0, 20140, False)],
+    )  # fmt: skip
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_the_sign_of_an_origin_is_that_of_its_program(self, tmp_path, mark, flags, version, inverted, order):
+        origin = np.array([-30.0, 80.0, -7.0])
+        path = self.write(tmp_path / "a.mrc", ramp(3, 4, 5), origin=tuple(origin), nversion=version)
+        with quiet_mrcfile(), mrcfile.open(path, mode="r+") as mrc:
+            mrc.header.extra2 = mrc.header.extra2.tobytes()[:40] + struct.pack("<ii", mark, flags) + bytes(84 - 48)
+        if order == ">":
+            swap(path, np.uint16)
+        ds = volumes.open(path)
+        first = [float(ds[dim][0]) * 1e4 for dim in "xyz"]
+        np.testing.assert_allclose(first, -origin if inverted else origin, rtol=1e-12)
+
+    @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.float32])
+    @pytest.mark.parametrize("stamp", ["00000000", "44000000", "17170000", "ffffffff", "44440000", "11110000"])
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_an_unusual_machine_stamp_hides_no_values(self, tmp_path, dtype, stamp, order):
+        data = ramp(3, 4, 5).astype(dtype)
+        path = self.write(tmp_path / "a.mrc", data, nxstart=7)
+        if order == ">":
+            swap(path, dtype)
+        content = bytearray(path.read_bytes())
+        content[212:216] = bytes.fromhex(stamp)
+        path.write_bytes(content)
+        ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["image"].values, data)
+        assert steps(ds) == {
+            dim: (pytest.approx(size * 1e-4), "um") for dim, size in zip("zyx", (3, 2, 1), strict=True)
+        }
+        assert float(ds["x"][0]) == pytest.approx(7e-4)
 
     def test_a_single_image_has_no_thickness(self, tmp_path):
         with quiet_mrcfile(), mrcfile.new(tmp_path / "a.mrc") as mrc:

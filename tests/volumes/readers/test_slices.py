@@ -1,5 +1,7 @@
 """Folders with one slice per file: their order, their pixel sizes, and the z that the stage gives."""
 
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -38,6 +40,43 @@ class TestFolders:
         tifffile.imwrite(tmp_path / "extra.tif", np.zeros((4, 5), np.uint8))
         with pytest.raises(FileReadError, match=r"it holds \.png, \.tif"):
             volumes.open(tmp_path)
+
+    def links(self, folder, store, suffix=""):
+        """Make a folder of links to slices in `store`; git-annex gives these names without an ending."""
+        folder.mkdir()
+        store.mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((4, 5), i, np.uint8)).save(store / f"key-{i}{suffix}", format="png")
+            (folder / f"slice_{i}.png").symlink_to(store / f"key-{i}{suffix}")
+        return folder
+
+    @pytest.mark.parametrize("suffix", ["", ".png"])
+    @pytest.mark.parametrize("deep", [False, True])
+    def test_links_into_the_store_of_git_annex_are_followed(self, tmp_path, suffix, deep):
+        (tmp_path / "raw").mkdir()
+        folder = tmp_path / "raw" / "stack" if deep else tmp_path / "stack"
+        ds = volumes.open(self.links(folder, tmp_path / ".git" / "annex" / "objects" / "f87", suffix))
+        assert ds["image"][:, 0, 0].values.tolist() == [0, 1, 2]
+
+    @pytest.mark.parametrize("store", ["elsewhere", ".git/annex", ".git/annex/objects.old"])
+    def test_other_links_out_of_a_folder_are_followed_where_the_user_allows_it(self, tmp_path, store):
+        folder = self.links(tmp_path / "stack", tmp_path / store)
+        with pytest.raises(FileReadError, match=r"slice_0.png: the slice is a link .* fusion\.limits\(links=True\)"):
+            volumes.open(folder)
+        with fusion.limits(links=True):
+            ds = volumes.open(folder)
+        assert ds["image"][:, 0, 0].values.tolist() == [0, 1, 2]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+    def test_a_store_that_is_itself_a_link_is_not_followed(self, tmp_path):
+        folder = self.links(tmp_path / "stack", tmp_path / "secret")
+        (tmp_path / ".git" / "annex").mkdir(parents=True)
+        (tmp_path / ".git" / "annex" / "objects").symlink_to(tmp_path / "secret")
+        for i in range(3):
+            (folder / f"slice_{i}.png").unlink()
+            (folder / f"slice_{i}.png").symlink_to(tmp_path / ".git" / "annex" / "objects" / f"key-{i}")
+        with pytest.raises(FileReadError, match="links are not followed"):
+            volumes.open(folder)
 
     def test_an_empty_folder_is_refused(self, tmp_path):
         with pytest.raises(FileReadError, match="holds no image"):

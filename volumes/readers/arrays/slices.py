@@ -162,7 +162,20 @@ def _named(path: Path) -> Iterator[None]:
     except FileReadError:
         raise
     except (OSError, ValueError) as error:
-        raise FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FileReadError:
+    """Return the error of a slice that is damaged, or a link that leads nowhere or out of the folder."""
+    if path.is_symlink() and isinstance(error, PermissionError):
+        reason = "the slice is a link to a file outside the folder, and such links are not followed"
+        return FileReadError(path, reason, hint="if you made the links, allow them: with fusion.limits(links=True)")
+    if path.is_symlink() and isinstance(error, FileNotFoundError):
+        reason = "the slice cannot be read: it is a link to a file that is not there"
+        return FileReadError(path, reason, hint="fetch that file, e.g. with 'git annex get' or 'datalad get'")
+    if isinstance(error, IsADirectoryError):
+        return FileReadError(path, "the slice cannot be read: it is a folder", hint="move it away")
+    return FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again")
 
 
 def _checked(path: Path, part: StoredArray, stamp: tuple[int, int]) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,11 @@ from fusion.model import Axis
 from fusion.reading.lazy import by_rows
 from fusion.reading.stored_array import StoredArray
 from volumes.readers import planes
+from volumes.readers.electrons import mrc_header
+from volumes.readers.electrons.mrc_header import Header
 from volumes.readers.electrons.tilts import angles
 
 _AXES = {1: "x", 2: "y", 3: "z"}
-_IMOD = 1146047817
 
 
 def arrays(path: Path) -> list[StoredArray]:
@@ -34,50 +32,39 @@ def arrays(path: Path) -> list[StoredArray]:
     FileReadError
         If the cell is oblique or skewed (CCP4), the axis order is none, or tilt angles contradict each other.
     """
-    import mrcfile
-
-    with _opened(path, header_only=True) as mrc:
-        header = mrc.header
-        shape, dtype = mrcfile.utils.data_shape_from_header(header), _dtype(header)
-        if dtype.kind == "c":
-            reason = "the file holds a Fourier transform"
-            raise FileReadError(path, reason, hint="store the image or volume itself")
-        _require_upright(path, header)
-        voxel = {dim: _step(header, dim) for dim in "xyz"}
-        dims = _dims(path, header, len(shape))
-        axes = _axes(header, voxel)
-        tilts = angles(path, mrc, shape[0]) if len(shape) == 3 else None
-        load = partial(_load, path, tuple(shape), dtype)
-        if tilts is not None:
-            order = np.argsort(tilts)
-            dims, load = ("tilt", "y", "x"), partial(_load, path, tuple(shape), dtype, order)
-            axes = {**axes, "tilt": Axis("degree", values=tilts[order])}
-        metadata = {key: header[key].tolist() for key in header.dtype.names if header[key].dtype.kind in "iuf"}
-        metadata["label"] = [text.decode("latin-1").strip() for text in header.label[: int(header.nlabl)].tolist()]
-    return [StoredArray("", dims, tuple(shape), dtype, load, axes=_along(axes, dims), metadata=metadata)]
+    header = mrc_header.read(path)
+    _require_upright(path, header.fields)
+    voxel = {dim: _step(header, dim) for dim in "xyz"}
+    dims, axes, order = _dims(path, header), _axes(header, voxel), None
+    tilts = angles(path, header.mrc, header.shape[0]) if len(header.shape) == 3 else None
+    if tilts is not None:
+        order = np.argsort(tilts)
+        dims, axes = ("tilt", "y", "x"), {**axes, "tilt": Axis("degree", values=tilts[order])}
+    load = partial(_load, path, order)
+    return [
+        StoredArray("", dims, header.shape, header.dtype, load, axes=_along(axes, dims), metadata=_metadata(header))
+    ]
 
 
-def _load(path: Path, shape: tuple[int, ...], dtype: Any, order: Any = None) -> Any:
-    if planes.is_large(shape, dtype) and len(shape) > 2:
-        values = by_rows(partial(_section, path, dtype), shape[0], shape[1:], dtype)
+def _metadata(header: Header) -> dict[str, Any]:
+    fields = header.fields
+    numbers = {key: fields[key].tolist() for key in fields.dtype.names if fields[key].dtype.kind in "iuf"}
+    labels = [text.decode("latin-1").strip() for text in fields.label[: int(fields.nlabl)].tolist()]
+    return {**numbers, "label": labels}
+
+
+def _load(path: Path, order: Any) -> Any:
+    """Return the sections, in another order than that of the file if one is given."""
+    header = mrc_header.read(path)
+    if planes.is_large(header.shape, header.dtype) and len(header.shape) > 2:
+        values = by_rows(partial(_section, path), header.shape[0], header.shape[1:], header.dtype)
         return values if order is None else values[order]
-    with _opened(path) as mrc:
-        values = mrc.data.view(dtype)
-        return values.copy() if order is None else values[order]
+    values = mrc_header.stored_values(path, header)
+    return np.array(values if order is None else values[order])
 
 
-def _section(path: Path, dtype: Any, index: int) -> Any:
-    with _opened(path, mapped=True) as mrc:
-        return np.array(mrc.data[index]).view(dtype)
-
-
-def _dtype(header: Any) -> Any:
-    """Return the type of the values: bytes of IMOD (words 39 and 40 of its header) may be unsigned."""
-    from mrcfile.utils import data_dtype_from_header
-
-    dtype = data_dtype_from_header(header)
-    stamp, flags = np.frombuffer(header.extra2.tobytes()[40:48], header.nx.dtype.str[0] + "i4")
-    return np.dtype(np.uint8) if dtype == np.int8 and stamp == _IMOD and not flags & 1 else dtype
+def _section(path: Path, index: int) -> Any:
+    return np.array(mrc_header.stored_values(path, mrc_header.read(path))[index])
 
 
 def _along(axes: dict[str, Axis], dims: tuple[str, ...] | None) -> dict[str, Axis]:
@@ -96,48 +83,38 @@ def _require_upright(path: Path, header: Any) -> None:
         raise FileReadError(path, "a CCP4 map with a skew transformation", hint="apply it, e.g. with CCP4's mapmask")
 
 
-@contextmanager
-def _opened(path: Path, *, header_only: bool = False, mapped: bool = False) -> Iterator[Any]:
-    import mrcfile
-
-    with warnings.catch_warnings():
-        # mrcfile turns the byte order of its header in a way that NumPy 2.5 deprecates
-        warnings.filterwarnings("ignore", "Setting the dtype", DeprecationWarning)
-        with mrcfile.mmap(path) if mapped else mrcfile.open(path, header_only=header_only) as mrc:
-            yield mrc
-
-
-def _dims(path: Path, header: Any, ndim: int) -> tuple[str, ...] | None:
-    order = (int(header.maps), int(header.mapr), int(header.mapc))
+def _dims(path: Path, header: Header) -> tuple[str, ...] | None:
+    ndim = len(header.shape)
+    order = tuple(int(header.fields[key]) for key in ("maps", "mapr", "mapc"))
     if sorted(order) == [0, 0, 0]:
         order = (3, 2, 1)
     if sorted(order) != [1, 2, 3]:
         reason = f"maps, mapr, mapc are {order} where a permutation of 3, 2, 1 is expected"
         raise FileReadError(path, reason, hint="correct the header, e.g. with mrcfile")
-    if ndim == 4 or (ndim == 3 and int(header.ispg) == 0 and int(header.mz) == 1):
+    if ndim == 4 or (ndim == 3 and int(header.fields["ispg"]) == 0 and int(header.fields["mz"]) == 1):
         return None
     return tuple(_AXES[number] for number in order)[-ndim:]
 
 
-def _step(header: Any, dim: str) -> float:
+def _step(header: Header, dim: str) -> float:
     """Return the cell length over the number of samples, in float64: the header keeps float32."""
-    samples = int(header[f"m{dim}"])
-    return float(header.cella[dim]) / samples if samples else 0.0
+    samples = int(header.fields[f"m{dim}"])
+    return float(header.fields["cella"][dim]) / samples if samples else 0.0
 
 
-def _axes(header: Any, voxel: dict[str, float]) -> dict[str, Axis]:
+def _axes(header: Header, voxel: dict[str, float]) -> dict[str, Axis]:
     """Offsets are the header's origin, or its start indices where the origin is zero."""
     start = dict(
         zip(
-            (_AXES.get(int(header[key]), key) for key in ("mapc", "mapr", "maps")),
-            (int(header[key]) for key in ("nxstart", "nystart", "nzstart")),
+            (_AXES.get(int(header.fields[key]), key) for key in ("mapc", "mapr", "maps")),
+            (int(header.fields[key]) for key in ("nxstart", "nystart", "nzstart")),
             strict=True,
         )
     )
-    placed = any(float(header.origin[dim]) for dim in "xyz")
+    origin = mrc_header.origin(header.fields)
     axes = {}
     for dim, step in voxel.items():
         if step:
-            offset = float(header.origin[dim]) if placed else start.get(dim, 0) * step
+            offset = origin[dim] if any(origin.values()) else start.get(dim, 0) * step
             axes[dim] = Axis("angstrom", step=step, offset=offset)
     return axes
