@@ -12,13 +12,14 @@ from spectra.cleaning.smoothing import smooth
 from spectra.cleaning.spikes import despike
 from spectra.decomposition.bootstrap import bootstrap
 from spectra.decomposition.cluster import cluster
-from spectra.decomposition.decompose import Method, decompose
+from spectra.decomposition.decompose import decompose
 from spectra.decomposition.joint import decompose_jointly
 from spectra.decomposition.rank import count_components
 from spectra.decomposition.stability import stability
 from spectra.decomposition.unmix import unmix
 from spectra.drawing.decompositions import plot
 from spectra.drawing.diagnostics import scree, similarities
+from spectra.factorisation.engines import Method
 from spectra.lines.candidates import Candidate, identify
 from spectra.lines.elements import Element, find_elements
 from spectra.lines.fit import fit_lines

@@ -15,7 +15,7 @@ from fusion.model import Axis
 from spectra.axes import as_axis, dim_name
 
 NODE: Final = "conspectus"
-"""Where in its metadata a signal keeps the labels that HyperSpy has no place for."""
+"""Where in its metadata a signal keeps the labels that HyperSpy cannot hold."""
 
 Array = npt.NDArray[Any]
 
@@ -42,15 +42,15 @@ def record(axis: Any) -> dict[str, Any]:
     return {**plain, "size": axis.size, "axis": axis.axis.tolist()}
 
 
-def axis_out(array: xr.DataArray, dim: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return an axis for HyperSpy: as it gave it if the coordinate still says so, else in standard units."""
+def axis_out(array: xr.DataArray, dim: str, original: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return an axis for HyperSpy: its own original if the coordinate still agrees with it, else in standard units."""
     size = array.sizes[dim]
     values = array[dim].values if dim in array.coords else np.arange(size)
     unit = str(array[dim].attrs.get("units", "")) if dim in array.coords else ""
-    if given and _untouched(dim, given, values, unit):
-        return {**given, "name": given["name"] or dim}
-    plain = {"is_binned": given["is_binned"]} if given else {}
-    axis = {**plain, "name": (given or {}).get("name") or dim, "size": size, "units": unit}
+    if original and _untouched(dim, original, values, unit):
+        return {**original, "name": original["name"] or dim}
+    plain = {"is_binned": original["is_binned"]} if original else {}
+    axis = {**plain, "name": (original or {}).get("name") or dim, "size": size, "units": unit}
     if values.dtype.kind not in "iuf":
         return {**axis, "scale": 1.0, "offset": 0.0}
     step = float(values[-1] - values[0]) / (size - 1) if size > 1 else 1.0
@@ -59,9 +59,9 @@ def axis_out(array: xr.DataArray, dim: str, given: Mapping[str, Any] | None) -> 
     return uniform if drift <= 1e-9 * abs(step) else {**axis, "axis": values.astype(np.float64).tolist()}
 
 
-def _untouched(dim: str, given: Mapping[str, Any], values: Array, unit: str) -> bool:
-    axis = as_axis(dim, given)
-    known = isinstance(axis, Axis) and unit != units.PIXEL and given["size"] == values.size
+def _untouched(dim: str, original: Mapping[str, Any], values: Array, unit: str) -> bool:
+    axis = as_axis(dim, original)
+    known = isinstance(axis, Axis) and unit != units.PIXEL and original["size"] == values.size
     return known and bool(np.array_equal(axis.centres(values.size, unit), values))  # type: ignore[union-attr]
 
 
@@ -73,9 +73,9 @@ def positions(axis: Mapping[str, Any]) -> Array:
 
 
 def coordinate(dim: str, axis: Any, stored: Mapping[str, Any]) -> xr.Variable:
-    """Return the stored coordinate if the axis is as it was given out, else the axis as it is now."""
-    now, given = record(axis), stored["axis"]
-    same = now["units"] == given["units"] and np.array_equal(positions(now), positions(given))
+    """Return the stored coordinate if the axis is unchanged, else the axis as it is now."""
+    now, original = record(axis), stored["axis"]
+    same = now["units"] == original["units"] and np.array_equal(positions(now), positions(original))
     if same and stored["data"] is not None:
         return xr.Variable((dim,), stored["data"], stored["attrs"])
     return xr.Variable((dim,), converted(now, stored), stored["attrs"])
@@ -83,6 +83,6 @@ def coordinate(dim: str, axis: Any, stored: Mapping[str, Any]) -> xr.Variable:
 
 def converted(axis: Mapping[str, Any], stored: Mapping[str, Any]) -> Array:
     """Return the positions of an axis in the unit of its coordinate."""
-    unit, found = stored["attrs"].get("units", "1"), str(axis["units"] or "")
-    factor = 1.0 if units.parse(found) in (unit, "1") else units.convert_factor(found, unit)
+    unit, own = stored["attrs"].get("units", "1"), str(axis["units"] or "")
+    factor = 1.0 if units.parse(own) in (unit, "1") else units.convert_factor(own, unit)
     return positions(axis) * factor

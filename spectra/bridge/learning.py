@@ -15,14 +15,14 @@ from fusion.errors import DataError
 from fusion.variables import main_variable
 
 Array = npt.NDArray[Any]
-_PARTS: Final = ("abundance", "endmember")
+_VARIABLES: Final = ("abundance", "endmember")
 _ALGORITHMS: Final = {"nmf": "NMF", "pca": "SVD"}
 _BY_ALGORITHM: Final = {"NMF": "NMF", "SVD": "pca"}
 
 
 def is_decomposition(ds: xr.Dataset) -> bool:
     """Whether a dataset is one that `spectra.decompose` returned."""
-    return all(part in ds.data_vars for part in _PARTS)
+    return all(name in ds.data_vars for name in _VARIABLES)
 
 
 def model(found: xr.Dataset) -> xr.Dataset:
@@ -47,8 +47,8 @@ def model(found: xr.Dataset) -> xr.Dataset:
     product = xr.dot(abundance, found["endmember"], dim="component", optimize=True).drop_attrs(deep=False)
     attrs = with_links(abundance, []).attrs
     shell = found.drop_vars([*found.data_vars, "component"], errors="ignore")
-    whole = shell.assign(model=product.drop_vars("component", errors="ignore").assign_attrs(attrs, long_name="model"))
-    return fusion.set_pose(whole, *fusion.get_pose(found))
+    product = product.drop_vars("component", errors="ignore").assign_attrs(attrs, long_name="model")
+    return fusion.set_pose(shell.assign(model=product), *fusion.get_pose(found))
 
 
 def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
@@ -88,7 +88,7 @@ def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
     results.navigation_mask, results.signal_mask = _masked(results.loadings), _masked(results.factors)
 
 
-def taken(signal: Any, ds: xr.Dataset, axes: Sequence[tuple[str, Any]], *, unmixed: bool) -> xr.Dataset:
+def results_of(signal: Any, ds: xr.Dataset, axes: Sequence[tuple[str, Any]], *, unmixed: bool) -> xr.Dataset:
     """Return the learning results of a signal as a decomposition.
 
     Parameters
@@ -119,30 +119,31 @@ def taken(signal: Any, ds: xr.Dataset, axes: Sequence[tuple[str, Any]], *, unmix
         loadings, factors = _unit_sum(loadings, factors)
     navigation = [pair for pair in axes if pair[1].navigate]
     spectral = [pair for pair in axes if not pair[1].navigate]
-    parts = {
+    variables = {
         "abundance": _laid(loadings, navigation),
         "endmember": _laid(factors, spectral).transpose("component", ...),
     }
     if results.explained_variance_ratio is not None and not unmixed:
         shares = np.asarray(results.explained_variance_ratio)[: factors.shape[1]]
-        parts["explained_variance"] = xr.DataArray(shares, dims="component")
+        variables["explained_variance"] = xr.DataArray(shares, dims="component")
     how = {"decomposition": f"{algorithm}, unmixed" if unmixed else _BY_ALGORITHM.get(algorithm, algorithm)}
     how["weighting"] = "poisson" if results.poissonian_noise_normalized else "none"
-    return _decomposition(ds, parts, how)
+    return _decomposition(ds, variables, how)
 
 
-def _decomposition(ds: xr.Dataset, parts: dict[str, xr.DataArray], how: dict[str, str]) -> xr.Dataset:
+def _decomposition(ds: xr.Dataset, variables: dict[str, xr.DataArray], how: dict[str, str]) -> xr.Dataset:
     array = main_variable(ds) if len(ds.data_vars) > 1 else next(iter(ds.data_vars.values()))
-    spatial = spatial_dims(parts["abundance"])
+    spatial = spatial_dims(variables["abundance"])
     labels = {"units": array.attrs.get("units", "1"), "long_name": "abundance", **cell_methods(spatial, "mean")}
-    parts["abundance"] = parts["abundance"].transpose(*spatial, ...).assign_attrs(labels)
-    parts["endmember"] = parts["endmember"].transpose("component", ...)
-    for name in (part for part in parts if part != "abundance"):
-        parts[name] = parts[name].assign_attrs(units="1", long_name=name.replace("_", " "))
-    component = xr.Variable("component", np.arange(parts["endmember"].sizes["component"]), {"long_name": "component"})
+    variables["abundance"] = variables["abundance"].transpose(*spatial, ...).assign_attrs(labels)
+    variables["endmember"] = variables["endmember"].transpose("component", ...)
+    for name in variables.keys() - {"abundance"}:
+        variables[name] = variables[name].assign_attrs(units="1", long_name=name.replace("_", " "))
+    numbers = np.arange(variables["endmember"].sizes["component"])
+    component = xr.Variable("component", numbers, {"long_name": "component"})
     shell = ds.drop_vars(list(ds.data_vars)).assign_coords(component=component)
-    whole = shell.assign(parts).assign_attrs(how)
-    return fusion.check(fusion.set_pose(whole, *fusion.get_pose(ds)))
+    placed = fusion.set_pose(shell.assign(variables).assign_attrs(how), *fusion.get_pose(ds))
+    return fusion.check(placed)
 
 
 def _require_same_axes(array: xr.DataArray, found: xr.Dataset, dims: tuple[str, ...]) -> None:
@@ -166,7 +167,7 @@ def _masked(table: Array) -> Array | None:
 
 
 def _laid(table: Array, axes: Sequence[tuple[str, Any]]) -> xr.DataArray:
-    """Return (position, component) on the axes of the signal, turned where one descends."""
+    """Return (position, component) on the axes of the signal, reversed where one descends."""
     shape = [axis.size for _, axis in axes]
     array = xr.DataArray(table.reshape(*shape, -1), dims=[*(dim for dim, _ in axes), "component"])
     falling = [dim for dim, axis in axes if axis.size > 1 and axis.axis[0] > axis.axis[-1]]

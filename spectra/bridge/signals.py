@@ -22,7 +22,7 @@ from spectra.bridge.axes import NODE, axes_of, axis_out, converted, coordinate, 
 from spectra.quiet import quiet, register_exspy
 from spectra.readers.rosettasciio.adapter import labelled
 
-_GIVEN: Final = "hyperspy"
+_ORIGINAL: Final = "hyperspy"
 """Attribute of a dataset that came from HyperSpy: its axes as they were."""
 _TEM_KEV: Final = 60.0
 _OWN_KEYS: Final = (NODE, "_HyperSpy", "Markers")
@@ -49,7 +49,7 @@ def to_hyperspy(ds: xr.Dataset, *, variable: str | None = None, decomposition: x
         variable is. The array is shared and keeps its order (z, y, x, signal), while HyperSpy *lists* navigation axes
         as x, y, z; one that came transposed goes back transposed. Axes that are not uniform become a DataAxis; one that
         came from HyperSpy and was not touched goes back with its own name, unit, scale and offset. A standard error
-        becomes the noise variance in ``metadata.Signal.Noise_properties``. Labels that HyperSpy has no place for (pose,
+        becomes the noise variance in ``metadata.Signal.Noise_properties``. Labels that HyperSpy cannot hold (pose,
         attributes) are kept in ``metadata.conspectus`` for the way back; other variables are left out. In the learning
         results ``explained_variance`` and its ratio are both the share of the total that `spectra.decompose` gives.
 
@@ -96,19 +96,19 @@ def from_hyperspy(signal: Any, *, name: str | None = None) -> xr.Dataset:
     Returns
     -------
     Dataset
-        What `to_hyperspy` was given, with the values, axes, metadata and title of the signal as they are now; or, for
-        a signal from elsewhere, a dataset like those of `spectra.open`. An axis that descends is turned, data and
-        all; a scale without a unit says nothing and becomes ``px``; an RGB image becomes three channels. A noise
-        variance that is a signal becomes the standard error. Both metadata trees are kept as JSON: arrays and
-        tuples become lists. Stored models, markers and other signals within the metadata are left out, which the
-        provenance notes; `learning_results` gives a decomposition.
+        The dataset that `to_hyperspy` took, with the values, axes, metadata and title of the signal as they are now;
+        or, for any other signal, a dataset like those of `spectra.open`. An axis that descends is reversed, data and
+        all; a scale without a unit becomes ``px``; an RGB image becomes three channels. A noise variance that is a
+        signal becomes the standard error. Both metadata trees are kept as JSON: arrays and tuples become lists. Stored
+        models, markers and other signals within the metadata are left out, which the provenance notes;
+        `learning_results` gives a decomposition.
 
     Raises
     ------
     UnitError
         If an axis has a name and a unit that say nothing.
     ConventionError
-        If the whole cannot be labelled.
+        If the signal cannot be labelled.
     DataError
         If the signal is ragged: its pixels have no common axis.
 
@@ -168,21 +168,21 @@ def learning_results(signal: Any, *, unmixed: bool = False) -> xr.Dataset:
     """
     ds = from_hyperspy(signal)
     axes = [(dim, axis) for dim, axis in zip(dims_of(signal), axes_of(signal), strict=True)]
-    found = learning.taken(signal, ds, axes, unmixed=unmixed)
-    return provenance.record(found, "spectra.learning_results", {"unmixed": unmixed})
+    results = learning.results_of(signal, ds, axes, unmixed=unmixed)
+    return provenance.record(results, "spectra.learning_results", {"unmixed": unmixed})
 
 
 def _signal(ds: xr.Dataset, array: xr.DataArray) -> Any:
     register_exspy()
     from hyperspy.signals import BaseSignal
 
-    given = json.loads(ds.attrs.get(_GIVEN, "{}"))
-    signal_dims = _signal_dims(array, given)
+    axes = json.loads(ds.attrs.get(_ORIGINAL, "{}"))
+    signal_dims = _signal_dims(array, axes)
     array = array.transpose(..., *signal_dims)  # HyperSpy takes the navigation axes for the first of the array
     signal = BaseSignal(
         array.variable.data,
         axes=[
-            {**axis_out(array, dim, given.get(dim)), "navigate": dim not in signal_dims} for dim in map(str, array.dims)
+            {**axis_out(array, dim, axes.get(dim)), "navigate": dim not in signal_dims} for dim in map(str, array.dims)
         ],
         metadata=_tree(ds.attrs),
         original_metadata=json.loads(ds.attrs.get("original_metadata", "{}")),
@@ -191,7 +191,7 @@ def _signal(ds: xr.Dataset, array: xr.DataArray) -> Any:
     with quiet("hyperspy"):
         signal.set_signal_type(_signal_type(ds, array))
     # the class adds entries of its own to the tree: what it is now tells later what the user changed
-    labels = {**_labels(ds, array, given), "tree": _now(signal)}
+    labels = {**_labels(ds, array, axes), "tree": _now(signal)}
     signal.metadata.set_item(NODE, json.dumps(labels, ensure_ascii=False))
     return signal
 
@@ -204,9 +204,9 @@ def _dataset(signal: Any, data: Any, title: str) -> xr.Dataset:
     records = [record(axis) for axis in axes_of(signal)]
     raw = {"data": data, "axes": records, "metadata": tree, "original_metadata": original}
     ds = labelled(raw, title, frame=title)
-    whole = {"metadata": as_json(tree, longest=None), "original_metadata": as_json(original, longest=None)}
-    given = json.dumps(dict(zip(dims_of(signal), records, strict=True)))
-    return ds.assign_attrs({key: text for key, text in whole.items() if text != "{}"}).assign_attrs({_GIVEN: given})
+    texts = {"metadata": as_json(tree, longest=None), "original_metadata": as_json(original, longest=None)}
+    axes = json.dumps(dict(zip(dims_of(signal), records, strict=True)))
+    return ds.assign_attrs({key: text for key, text in texts.items() if text != "{}"}).assign_attrs({_ORIGINAL: axes})
 
 
 def _with_error(ds: xr.Dataset, error: xr.Dataset) -> xr.Dataset:
@@ -218,19 +218,19 @@ def _models(signal: Any) -> list[str]:
     return [str(key) for key in signal.models._models.as_dictionary()]
 
 
-def _signals_within(tree: Any, place: str = "") -> list[str]:
+def _signals_within(tree: Any, path: str = "") -> list[str]:
     """Return where a metadata tree holds signals, the noise variance apart."""
     if not isinstance(tree, Mapping):
         return []
     found = []
     for key, entry in tree.items():
-        here = f"{place}.{key}".lstrip(".")
+        here = f"{path}.{key}".lstrip(".")
         found += [here] if str(key).startswith(SIGNAL_MARK) else _signals_within(entry, here)
     return [here for here in found if here != f"Signal.Noise_properties.{SIGNAL_MARK}variance"]
 
 
 def _now(signal: Any) -> dict[str, Any]:
-    """Return the metadata tree of a signal without what is kept elsewhere, or belongs to HyperSpy's own files."""
+    """Return the metadata tree of a signal without the labels, and without what belongs to HyperSpy's own files."""
     tree: dict[str, Any] = json.loads(as_json(signal.metadata.as_dictionary(), longest=None))
     tree.get("General", {}).pop("FileIO", None)
     return {key: entry for key, entry in tree.items() if key not in _OWN_KEYS}
@@ -242,18 +242,19 @@ def _variable(ds: xr.Dataset, name: str | None) -> xr.DataArray:
     return main_variable(ds, name)
 
 
-def _signal_dims(array: xr.DataArray, given: Mapping[str, Any]) -> tuple[str, ...]:
+def _signal_dims(array: xr.DataArray, original: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the dims of the signal space: as HyperSpy had them, else signal axes, or the last two of an image."""
     spectral = tuple(str(dim) for dim in array.dims if dim not in SPATIAL)
     colours = spectral == ("channel",) and array["channel"].dtype.kind in "US"
     usual = spectral if spectral and not colours else spatial_dims(array)[-2:]
-    return tuple(dim for dim in map(str, array.dims) if (not given[dim]["navigate"] if dim in given else dim in usual))
+    kept = {dim: not axis["navigate"] for dim, axis in original.items()}
+    return tuple(dim for dim in map(str, array.dims) if kept.get(dim, dim in usual))
 
 
 def _signal_type(ds: xr.Dataset, array: xr.DataArray) -> str:
     if "signal_type" in ds.attrs:
         return str(ds.attrs["signal_type"])
-    if _GIVEN in ds.attrs or array.dtype.kind == "c":
+    if _ORIGINAL in ds.attrs or array.dtype.kind == "c":
         return ""
     if "energy" in array.dims:
         return "EDS_TEM" if ds.attrs.get("beam_energy", 0.0) >= _TEM_KEV else "EDS_SEM"
@@ -271,14 +272,14 @@ def _tree(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _labels(ds: xr.Dataset, array: xr.DataArray, given: Mapping[str, Any]) -> dict[str, Any]:
+def _labels(ds: xr.Dataset, array: xr.DataArray, original: Mapping[str, Any]) -> dict[str, Any]:
     """Return name, attributes and coordinates; of a coordinate that its HyperSpy axis gives back, only attributes."""
     attrs = {key: value for key, value in ds.attrs.items() if key != "original_metadata"}
     labels: dict[str, Any] = array.coords.to_dataset().assign_attrs(attrs).to_dict()
     names = {}
     for dim in map(str, array.dims):
         stored = labels["coords"].setdefault(dim, {"dims": [dim], "attrs": {}, "data": None})
-        axis = axis_out(array, dim, given.get(dim))
+        axis = axis_out(array, dim, original.get(dim))
         if dim not in array.coords or np.array_equal(converted(axis, stored), array[dim].values):
             stored["data"] = None
         stored["axis"], names[axis["name"]] = axis, dim

@@ -1,4 +1,4 @@
-"""Baselines, by pybaselines."""
+"""Smooth baselines under every spectrum, by the algorithms of pybaselines."""
 
 from __future__ import annotations
 
@@ -69,6 +69,9 @@ def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.D
 def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[str, Any]) -> Array:
     from pybaselines import Baseline
 
+    # "asls", the usual one, minimises Σ w (y − b)² + λ Σ (Δ²b)², with the weight p ≪ 1 where the spectrum lies above
+    # the baseline and 1 − p below: asymmetry, and no list of peaks, keeps it under the bands (Eilers 2003). Spectra
+    # are fitted one by one, since the weights are iterated for each.
     fitter = getattr(Baseline(positions, check_finite=False), method)
     flat = spectra.reshape(-1, spectra.shape[-1])
     result = np.full(flat.shape, np.nan, dtype=float_type(spectra))
@@ -82,7 +85,7 @@ def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[s
 
 
 def _accepted(positions: Array, method: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options as the method takes them: tried on made spectra, so that even lazy data fail at once."""
+    """Return the options as the method takes them: tried on synthetic spectra, so that even lazy data fail at once."""
     from pybaselines import Baseline
 
     if method.startswith("_") or not callable(getattr(Baseline, method, None)):
@@ -90,9 +93,9 @@ def _accepted(positions: Array, method: str, options: dict[str, Any]) -> dict[st
     refusal = _refusal(positions, method, options)
     if refusal is None:
         return options
-    whole = {key: _whole(value) for key, value in options.items()}
-    if _refusal(positions, method, whole) is None:
-        return whole
+    integers = {key: _as_integer(value) for key, value in options.items()}
+    if _refusal(positions, method, integers) is None:
+        return integers
     raise DataError(f"pybaselines refuses method {method!r} with {options}: {refusal}") from refusal
 
 
@@ -100,10 +103,10 @@ def _refusal(positions: Array, method: str, options: dict[str, Any]) -> Exceptio
     """Return why a method takes neither a ramp nor a noisy peak on one; some need the one, some the other."""
     from pybaselines import Baseline
 
-    place = np.linspace(-1.0, 1.0, positions.size)
-    peak = 9.0 * np.exp(-50.0 * place**2) + np.random.default_rng(0).normal(0.0, 0.1, place.size)
+    ramp = np.linspace(-1.0, 1.0, positions.size)
+    peak = 9.0 * np.exp(-50.0 * ramp**2) + np.random.default_rng(0).normal(0.0, 0.1, ramp.size)
     refusal: Exception | None = None
-    for spectrum in (2.0 + place, 2.0 + place + peak):
+    for spectrum in (2.0 + ramp, 2.0 + ramp + peak):
         try:
             with warnings.catch_warnings(action="ignore"):
                 getattr(Baseline(positions), method)(spectrum, **options)
@@ -113,5 +116,5 @@ def _refusal(positions: Array, method: str, options: dict[str, Any]) -> Exceptio
     return refusal
 
 
-def _whole(value: Any) -> Any:
+def _as_integer(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value

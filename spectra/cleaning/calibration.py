@@ -83,10 +83,10 @@ def calibrate(
 
 def _axis(ds: xr.Dataset, dim: str | None) -> str:
     array = fusion.check(ds) if dim is not None else main_variable(fusion.check(ds))
-    found = [str(key) for key in array.dims if key in SIGNAL and key != "component"]
-    chosen = [dim] if dim in found else found if dim is None else []
+    axes = [str(key) for key in array.dims if key in SIGNAL and key != "component"]
+    chosen = [dim] if dim in axes else axes if dim is None else []
     if len(chosen) != 1 or ds[chosen[0]].dtype.kind not in "iuf":
-        raise DataError(f"one signal axis with numbers is needed, dim={dim!r}; the dataset has {found or 'none'}")
+        raise DataError(f"one signal axis with numbers is needed, dim={dim!r}; the dataset has {axes or 'none'}")
     return str(chosen[0])
 
 
@@ -105,6 +105,7 @@ def _pairs(lines: Pairs) -> tuple[Array, Array]:
 def _fit(measured: Array, true: Array) -> tuple[float, float]:
     if measured.size == 1:
         return 1.0, float(true[0] - measured[0])
+    # least squares about the means, where gain and offset are independent of each other
     centre = measured.mean()
     gain = float(((measured - centre) @ (true - true.mean())) / ((measured - centre) @ (measured - centre)))
     if not gain > 0:

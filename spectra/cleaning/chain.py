@@ -1,4 +1,4 @@
-"""A chain of cleaning steps, by name: carried out, read back from the record of a dataset, and repeated."""
+"""A chain of cleaning steps, by name: run, read back from the provenance of a dataset, and repeated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STEPS: Final[Mapping[str, Callable[..., xr.Dataset]]] = {
 
 
 def clean(ds: xr.Dataset, steps: Steps) -> xr.Dataset:
-    """Carry out cleaning steps in their order; each one is recorded in the provenance.
+    """Run cleaning steps in their order; each one is recorded in the provenance.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def clean(ds: xr.Dataset, steps: Steps) -> xr.Dataset:
 
 
 def cleaning_steps(ds: xr.Dataset) -> list[tuple[str, dict[str, Any]]]:
-    """Return the cleaning steps on the record of a dataset, as `clean` takes them.
+    """Return the cleaning steps in the provenance of a dataset, as `clean` takes them.
 
     Parameters
     ----------

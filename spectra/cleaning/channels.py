@@ -1,4 +1,4 @@
-"""Dead and hot channels of a detector: found, masked, filled."""
+"""Dead and hot channels of a detector: detected, masked, filled."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def faulty_channels(ds: xr.Dataset, *, threshold: float = 8.0) -> xr.DataArray:
         raise DataError(f"threshold is positive; received {threshold!r}")
     array = real_variable(fusion.check(ds))
     total = array.sum(spatial_dims(array), dtype=np.float64)
-    found = each_spectrum(total, partial(_faulty, threshold=threshold, counts=kind(array) == "sum"))
-    return found.astype(bool).drop_attrs(deep=False).rename("faulty")
+    faulty = each_spectrum(total, partial(_faulty, threshold=threshold, counts=kind(array) == "sum"))
+    return faulty.astype(bool).drop_attrs(deep=False).rename("faulty")
 
 
 def mask_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold: float = 8.0) -> xr.Dataset:
@@ -96,7 +96,7 @@ def mask_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold
     faulty = _chosen(ds, array, channels, threshold)
     masked = array.astype(float_type(array)).where(~faulty).assign_attrs(array.attrs)
     return finished(
-        ds, masked, "spectra.mask_channels", _said(channels, threshold), error=where_kept(ds, array, masked)
+        ds, masked, "spectra.mask_channels", _parameters(channels, threshold), error=where_kept(ds, array, masked)
     )
 
 
@@ -139,7 +139,7 @@ def fill_channels(ds: xr.Dataset, channels: Channels | None = None, *, threshold
     filled = each_spectrum(array, partial(_filled, positions=array[dim].values), faulty)
     error = where_kept(ds, array, filled)
     error = None if error is None else error.where(~faulty.astype(bool))
-    return finished(ds, filled, "spectra.fill_channels", _said(channels, threshold), error=error)
+    return finished(ds, filled, "spectra.fill_channels", _parameters(channels, threshold), error=error)
 
 
 def _chosen(ds: xr.Dataset, array: xr.DataArray, channels: Channels | None, threshold: float) -> xr.DataArray:
@@ -147,47 +147,50 @@ def _chosen(ds: xr.Dataset, array: xr.DataArray, channels: Channels | None, thre
         return faulty_channels(ds, threshold=threshold)
     axis = array[signal_dim(array)]
     marked = np.zeros(axis.size, dtype=bool)
-    for place in channels:
-        marked |= _at(axis, place)
+    for position in channels:
+        marked |= _at(axis, position)
     return xr.DataArray(marked, dims=axis.dims, coords={str(axis.name): axis})
 
 
-def _at(axis: xr.DataArray, place: float | Sequence[float]) -> Array:
+def _at(axis: xr.DataArray, position: float | Sequence[float]) -> Array:
+    """Return which channels lie in a range, or which one is nearest to a position."""
     values = axis.values.astype(np.float64)
-    if np.shape(place) not in ((), (2,)) or np.asarray(place).dtype.kind not in "iuf":
-        raise DataError(f"channels are positions along {axis.name}, or ranges (low, high); received {place!r}")
-    if np.ndim(place):
-        low, high = np.asarray(place)
-        found = (values >= low) & (values <= high)
+    if np.shape(position) not in ((), (2,)) or np.asarray(position).dtype.kind not in "iuf":
+        raise DataError(f"channels are positions along {axis.name}, or ranges (low, high); received {position!r}")
+    if np.ndim(position):
+        low, high = np.asarray(position)
+        inside = (values >= low) & (values <= high)
     else:
-        nearest = int(np.abs(values - place).argmin())
+        nearest = int(np.abs(values - position).argmin())
         gaps = np.abs(values[max(nearest - 1, 0) : nearest + 2] - values[nearest])
-        found = (np.arange(values.size) == nearest) & (abs(values[nearest] - place) <= gaps.max() / 2.0 + 1e-12)
-    if not found.any():
+        inside = (np.arange(values.size) == nearest) & (abs(values[nearest] - position) <= gaps.max() / 2.0 + 1e-12)
+    if not inside.any():
         unit = axis.attrs.get("units", "")
         raise DataError(
-            f"no channel along {axis.name} at {place!r}; it runs from {values[0]:g} to {values[-1]:g} {unit}"
+            f"no channel along {axis.name} at {position!r}; it runs from {values[0]:g} to {values[-1]:g} {unit}"
         )
-    return np.asarray(found)
+    return np.asarray(inside)
 
 
-def _said(channels: Channels | None, threshold: float) -> dict[str, Any]:
+def _parameters(channels: Channels | None, threshold: float) -> dict[str, Any]:
     if channels is None:
         return {"threshold": threshold}
-    return {"channels": [np.asarray(place).tolist() for place in channels]}
+    return {"channels": [np.asarray(position).tolist() for position in channels]}
 
 
 def _faulty(total: Array, *, threshold: float, counts: bool) -> Array:
     if total.size < 5:
         return np.zeros(total.shape)
     dead = _dead(total, threshold, counts)
-    places = np.arange(total.size)
-    bridged = np.interp(places, places[~dead], total[~dead])
+    channels = np.arange(total.size)
+    bridged = np.interp(channels, channels[~dead], total[~dead])
     return np.asarray(dead | _hot(bridged, threshold, counts), dtype=np.float64)
 
 
 def _hot(total: Array, threshold: float, counts: bool) -> Array:
     """Return which channels stand alone above both neighbours and the flanks beside these."""
+    # The difference of two Poisson sums of the mean m has the variance 2 m. A resolved line rises over several
+    # steps of like size; one channel that rises five times as steeply as both flanks is none.
     beside = np.pad(total, 2, mode="edge")
     left, right = beside[1:-3], beside[3:-1]
     higher = np.maximum(left, right)
@@ -201,14 +204,15 @@ def _hot(total: Array, threshold: float, counts: bool) -> Array:
 
 def _dead(total: Array, threshold: float, counts: bool) -> Array:
     """Return which channels are zero between live ones that leave no doubt."""
+    # With m counts expected, none is seen with the probability exp(−m): threshold² = 64 leaves no doubt.
     live = np.flatnonzero(total)
     if live.size < 2:
         return np.zeros(total.shape, dtype=bool)
-    places = np.arange(total.size)
-    after = np.clip(np.searchsorted(live, places), 1, live.size - 1)
+    channels = np.arange(total.size)
+    after = np.clip(np.searchsorted(live, channels), 1, live.size - 1)
     lower = np.minimum(total[live[after - 1]], total[live[after]])
     limit = threshold**2 if counts else threshold * _spread(np.diff(total))
-    return np.asarray((total == 0) & (places > live[0]) & (places < live[-1]) & (lower > limit))
+    return np.asarray((total == 0) & (channels > live[0]) & (channels < live[-1]) & (lower > limit))
 
 
 def _spread(differences: Array) -> float:

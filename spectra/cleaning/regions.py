@@ -1,4 +1,4 @@
-"""Parts of a map: ranges of its axes, and regions that a label image marks."""
+"""Cutting a map: ranges of its axes, and regions that a label image marks."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def region(ds: xr.Dataset, labels: xr.DataArray, value: int | str) -> xr.Dataset
     mean = chosen.mean(spatial).assign_attrs(units, long_name=f"mean {array.name}")
     error = (chosen.std(spatial, ddof=1) / np.sqrt(chosen.count(spatial))).where(chosen.count(spatial) > 1)
     shell = ds.drop_vars([*ds.data_vars, *spatial]).assign_attrs(pixels=pixels)
-    found = with_error(like(shell, {str(array.name): mean}), str(array.name), error)
-    return provenance.record(fusion.check(found), "spectra.region", {"labels": str(labels.name), "value": value})
+    result = with_error(like(shell, {str(array.name): mean}), str(array.name), error)
+    return provenance.record(fusion.check(result), "spectra.region", {"labels": str(labels.name), "value": value})
 
 
 def _inside(array: xr.DataArray, labels: xr.DataArray, value: int | str) -> xr.DataArray:

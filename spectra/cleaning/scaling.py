@@ -118,12 +118,12 @@ def _inverse(unit: str) -> str:
 def _divisor(spectra: Array, by: object, weights: Array) -> Array:
     used = spectra[..., weights > 0]
     if by == "max":
-        found = used.max(axis=-1, keepdims=True)
+        divisor = used.max(axis=-1, keepdims=True)
     elif by == "norm":
-        found = np.linalg.norm(used, axis=-1, keepdims=True)
+        divisor = np.linalg.norm(used, axis=-1, keepdims=True)
     else:
-        found = (used * weights[weights > 0]).sum(axis=-1, keepdims=True)
-    return np.where((found > 0) & np.isfinite(found), found, np.nan)
+        divisor = (used * weights[weights > 0]).sum(axis=-1, keepdims=True)
+    return np.where((divisor > 0) & np.isfinite(divisor), divisor, np.nan)
 
 
 def _scaled(spectra: Array, *, by: object, weights: Array) -> Array:
@@ -132,6 +132,8 @@ def _scaled(spectra: Array, *, by: object, weights: Array) -> Array:
 
 
 def _error(spectra: Array, squares: Array, *, by: object, weights: Array) -> Array:
+    # Propagation through a_i / S: S depends on all channels with the slopes g, so that σ_i appears twice, once of its
+    # own and once in S; the cross term −2 r_i g_i σ_i² is their covariance.
     values = spectra.astype(np.float64)
     divisor = _divisor(values, by, weights)
     ratio = values / divisor

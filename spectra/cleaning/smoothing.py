@@ -84,6 +84,8 @@ def _gaussian(positions: Array, sigma: float) -> Any:
 
     if not (isinstance(sigma, (int, float, np.number)) and sigma > 0):
         raise DataError(f"sigma is positive; received {sigma!r}")
+    # w_ij ∝ exp(−(x_i − x_j)² / 2σ²) Δx_j, each row with sum one: the integral of the spectrum against a Gaussian, so
+    # that a dense stretch of an uneven axis does not outweigh a coarse one. A convolution would need even channels.
     values = positions.astype(np.float64)
     widths = np.gradient(values) if values.size > 1 else np.ones(1)
     reach = _REACH * sigma * (1.0 + 1e-9)  # so that rounding takes no channel on one side only
@@ -102,13 +104,15 @@ def _savitzky_golay(positions: xr.DataArray, window: Any, order: int) -> Any:
     from scipy.sparse import csr_array
 
     size = positions.size
-    whole = all(isinstance(number, (int, np.integer)) for number in (window, order))
-    if not (whole and window % 2 == 1 and 0 <= order < window <= size):
+    integers = all(isinstance(number, (int, np.integer)) for number in (window, order))
+    if not (integers and window % 2 == 1 and 0 <= order < window <= size):
         raise DataError(
             f"window is an odd number of channels above the order ({order!r}) and at most {size}; received {window!r}"
         )
     if size > 1 and spacing(positions) is None:
         raise DataError(f"the axis {positions.name} is not uniform, as window needs; give sigma in its unit instead")
+    # A least-squares polynomial is linear in the values: its value at each channel of the window is a row of weights,
+    # the response to unit vectors. As a sparse matrix, the same weights squared carry the variance.
     rules, half = savgol_filter(np.eye(int(window)), window, order, axis=0), window // 2
     middle = np.arange(size)
     start = np.clip(middle - half, 0, size - window)
@@ -123,5 +127,5 @@ def _applied(spectra: Array, *, weights: Any) -> Array:
 
 
 def _error(spectra: Array, squares: Array, *, weights: Any) -> Array:
-    found = _applied(np.broadcast_to(squares, spectra.shape), weights=weights.power(2))
-    return np.asarray(np.sqrt(found).astype(float_type(spectra)))
+    variances = _applied(np.broadcast_to(squares, spectra.shape), weights=weights.power(2))
+    return np.asarray(np.sqrt(variances).astype(float_type(spectra)))

@@ -1,4 +1,4 @@
-"""What the steps of cleaning share: a function for every spectrum, and a result without stale errors."""
+"""What cleaning steps share: one function for every spectrum, and a result whose errors are not stale."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ _ERRORS = (stderr_name("abundance"), stderr_name("endmember"))
 
 
 def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Dataset:
-    """Find the standard errors of a decomposition of counts by drawing the noise anew and refitting.
+    """Estimate the standard errors of a decomposition of counts by drawing the noise anew and refitting.
 
     Each draw takes Poisson counts from the model, abundance · endmember, and refits it by alternating non-negative
-    least squares that begin at the endmembers. The error is the root of the mean square of what the refits are
-    off; so the pull of the bounds counts in it as well as the noise.
+    least squares that begin at the endmembers. The error is the root mean square deviation of the refits; so
+    the bias from the bounds counts in it as well as the noise.
 
     Parameters
     ----------
@@ -63,6 +63,9 @@ def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Datas
     signal = signal_dim(found["endmember"].isel(component=0, drop=True))
     abundance = found["abundance"].values.reshape(-1, found.sizes["component"])
     endmember = found["endmember"].transpose("component", signal).values
+    # The parametric bootstrap: deviations of refits from the model that they were drawn from stand for those of the
+    # model from the truth. The mean square is taken about the model and not about the mean of the refits, so that the
+    # bias is part of it. Refits begin at the endmembers, which keeps the order of the components.
     random = np.random.default_rng(seed)
     squares = np.zeros(abundance.shape), np.zeros(endmember.shape)
     for _ in range(draws):
@@ -83,9 +86,9 @@ def _refit(abundance: Array, endmember: Array, random: np.random.Generator) -> t
     pixels, channels = counts.any(axis=1), counts.any(axis=0)
     live = counts[np.ix_(pixels, channels)]
     by_pixel, by_channel = np.sqrt(live.sum(axis=1)), np.sqrt(live.sum(axis=0))
-    found = alternating(divided(live, by_pixel, by_channel), endmember[:, channels] / by_channel)
+    factors = alternating(divided(live, by_pixel, by_channel), endmember[:, channels] / by_channel)
     scores, spectra = np.zeros(abundance.shape), np.zeros(endmember.shape)
-    scores[pixels], spectra[:, channels] = found.scores * by_pixel[:, None], found.factors * by_channel
+    scores[pixels], spectra[:, channels] = factors.scores * by_pixel[:, None], factors.factors * by_channel
     sums = spectra.sum(axis=1)
     return scores * sums, spectra / np.where(sums > 0, sums, 1.0)[:, None]
 

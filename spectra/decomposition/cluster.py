@@ -16,8 +16,9 @@ from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.decomposition.unfolding import labelled, problem, require_components, restored
 from spectra.factorisation.factors import singular
-from spectra.factorisation.problem import Problem, Weighting
+from spectra.factorisation.problem import Problem
 from spectra.factorisation.sparse import Array
+from spectra.factorisation.weighting import Weighting
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 Clustering: TypeAlias = Literal["kmeans", "mixture"]
@@ -89,16 +90,19 @@ def cluster(
         raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}")
     matrix = problem(array, weighting, stream=True)
     scores = _scores(matrix, clusters, components, seed)
-    found, converged = (_kmeans if method == "kmeans" else _mixture)(scores, int(clusters), seed)
-    result = labelled(_variables(_by_size(found), matrix, array, int(clusters)), ds, array, clusters, {
-        "clustering": method, "weighting": weighting or "none", "converged": "yes" if converged else "no"
-    })  # fmt: skip
+    labels, converged = (_kmeans if method == "kmeans" else _mixture)(scores, int(clusters), seed)
+    variables = _variables(_by_size(labels), matrix, array, int(clusters))
+    how = {"clustering": method, "weighting": matrix.weights.name, "converged": "yes" if converged else "no"}
+    result = labelled(variables, ds, array, clusters, how)
     parameters = {
         "clusters": clusters, "method": method, "components": components, "weighting": weighting, "seed": seed
     }  # fmt: skip
     return provenance.record(result, "spectra.cluster", parameters)
 
 
+# Distances between pixels are those between their scores: singular vectors keep them (an orthogonal rotation) and leave
+# out the noise of all further components. The subspace of K cluster means has at most K dimensions (C. Ding and
+# X. He, Proc. ICML 2004, 29).
 def _scores(matrix: Problem, clusters: int, components: int | None, seed: int) -> Array:
     """Return what the pixels are sorted by, once the numbers are known to fit the map."""
     pixels = matrix.matrix.shape[0]
@@ -111,14 +115,15 @@ def _scores(matrix: Problem, clusters: int, components: int | None, seed: int) -
     return singular(matrix.matrix, axes, seed).scores
 
 
-def _variables(found: Labels, matrix: Problem, array: xr.DataArray, clusters: int) -> dict[str, Any]:
+def _variables(members: Labels, matrix: Problem, array: xr.DataArray, clusters: int) -> dict[str, Any]:
     """Return the labels with their names, and the mean spectrum and the size of each cluster."""
-    sizes = np.bincount(found, minlength=clusters)
-    member = (found[:, None] == np.arange(clusters)) / np.maximum(sizes, 1)
-    means = restored(matrix.turned(member * matrix.by_pixel[:, None]).T * matrix.by_channel, matrix.channels, axis=1)
+    sizes = np.bincount(members, minlength=clusters)
+    averaging = (members[:, None] == np.arange(clusters)) / np.maximum(sizes, 1)
+    means = matrix.transposed_times(averaging * matrix.by_pixel[:, None]).T * matrix.by_channel
+    means = restored(means, matrix.channels, axis=1)
     # the number of an empty pixel is not −1, which means outside where a map of labels is resampled
     labels = np.full(matrix.pixels.size, clusters)
-    labels[matrix.pixels] = found
+    labels[matrix.pixels] = members
     names = [*(f"cluster_{index}" for index in range(clusters)), "empty"]
     flags = {"flag_values": np.arange(clusters + 1), "flag_meanings": " ".join(names)}
     return {

@@ -1,14 +1,14 @@
 """A spectral map as a few endmembers and their abundances: Poisson-weighted NMF, principal components, pure pixels.
 
-The engines are ARPACK and coordinate descent, on a sparse matrix where most counts are zero. What is added: labels,
-a fixed order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard
+The engines are in `spectra/factorisation`, on a sparse matrix where most counts are zero. What is added: labels, a
+fixed order and sign, physical scaling, shares of the total, exact treatment of dead pixels and channels, standard
 errors.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -18,37 +18,16 @@ from fusion import provenance
 from fusion.conventions import kind, signal_dim, spatial_dims, stderr_name
 from fusion.errors import DataError, StrayCountsWarning
 from fusion.variables import real_variable
-from spectra.decomposition.unfolding import labelled, negative, problem, require_components, restored
-from spectra.factorisation.factors import Factors, independent, singular
-from spectra.factorisation.hyperspy_algorithms import HYPERSPY, by_hyperspy
-from spectra.factorisation.least_squares import alternating, nnls
-from spectra.factorisation.nmf import nonnegative
-from spectra.factorisation.problem import Problem, Weighting
-from spectra.factorisation.pure_pixels import Indices, corners
+from spectra.decomposition.unfolding import labelled, negative, on_axis, problem, require_components, restored
+from spectra.factorisation.engines import ENGINES, Engine, Method, Request, Solution
+from spectra.factorisation.problem import Problem
+from spectra.factorisation.pure_pixels import Indices
 from spectra.factorisation.sparse import Array
-from spectra.factorisation.uncertainty import Errors, joint_errors, pixel_errors
+from spectra.factorisation.uncertainty import Errors
+from spectra.factorisation.weighting import Weighting
 
-Method: TypeAlias = Literal[
-    "nmf", "pca", "ica", "mcr", "nfindr", "vca",
-    "SVD", "NMF", "RPCA", "MLPCA", "ORPCA", "ORNMF", "sklearn_pca", "sparse_pca", "mini_batch_sparse_pca",
-    "sklearn_fastica", "orthomax",
-]  # fmt: skip
-_METHODS: Final = ("nmf", "pca", "ica", "mcr", "nfindr", "vca", *HYPERSPY)
-_CORNERS: Final = ("nfindr", "vca")
-_CLOSED: Final = ("mcr", *_CORNERS)
-_UNIT_SUM: Final = ("nmf", "NMF", "ORNMF", *_CLOSED)
-_JOINT: Final = ("nmf", "NMF", "mcr")
 _FEWEST: Final = 10
 """Counts of which the variance is known at all."""
-_POSITIVE: Final = ("nmf", "NMF", "ORNMF")
-_STREAMED: Final = ("pca", "ica", *_CORNERS)
-
-
-class _Found(NamedTuple):
-    """Scores (pixel, component) and factors (component, channel) of the divided matrix, and what else is known."""
-
-    factors: Factors
-    corners: Indices | None = None
 
 
 def decompose(
@@ -76,7 +55,7 @@ def decompose(
         ``"nmf"``: non-negative factors, endmembers with unit sum, so that abundances are in counts.
         ``"pca"``: singular vectors *without* centring (the mean spectrum is the first component, nothing is
         subtracted), endmembers with unit Euclidean norm. Both run on sparse counts and are exact.
-        ``"ica"``: the model of ``"pca"``, turned so that the abundances are as independent as can be (FastICA).
+        ``"ica"``: the model of ``"pca"``, rotated so that the abundances are as independent as can be (FastICA).
         ``"mcr"``: non-negative factors by alternating least squares (MCR-ALS), from `initial` spectra or from the
         pixels of ``"vca"``.
         ``"nfindr"``, ``"vca"``: endmembers are the spectra of pixels, those that span the largest simplex or lie
@@ -156,62 +135,64 @@ def decompose(
            [0.8, 0.2, 0. , 0. ]])
     """
     array = real_variable(fusion.check(ds))
-    _require_options(method, weighting, closure, initial)
+    engine = _engine(method, weighting, closure, initial)
     start = None if initial is None else _initial(initial, array, components)
-    matrix = problem(array, weighting, stream=method in _STREAMED)
-    require_components(components, matrix.matrix, 2 if method in _CORNERS else 1)
-    if method in _POSITIVE and matrix.lowest < 0:
+    matrix = problem(array, weighting, stream=engine.streamed)
+    require_components(components, matrix.matrix, engine.fewest)
+    if engine.nonnegative and matrix.lowest < 0:
         raise negative(array, matrix.lowest)
-    found = _found(matrix, components, method, seed, closure, start)
-    result = labelled_factors(found.factors, matrix, ds, method, weighting, closure=closure, corner=found.corners)
+    start = None if start is None else start[:, matrix.channels] / matrix.by_channel
+    solution = engine.find(matrix, Request(components, seed, closure, start))
+    result = labelled_solution(solution, engine, matrix, ds, closure=closure)
     parameters: dict[str, Any] = {"components": components, "method": method, "weighting": weighting, "seed": seed}
-    given = {"closure": closure or None, "initial": None if initial is None else initial.values.tolist()}
-    parameters |= {key: value for key, value in given.items() if value is not None}
+    options = {"closure": closure or None, "initial": None if initial is None else initial.values.tolist()}
+    parameters |= {key: value for key, value in options.items() if value is not None}
     return provenance.record(result, "spectra.decompose", parameters)
 
 
-def labelled_factors(
-    factors: Factors,
-    matrix: Problem,
-    ds: xr.Dataset,
-    method: str,
-    weighting: str | None,
-    *,
-    closure: bool = False,
-    corner: Indices | None = None,
+def labelled_solution(
+    solution: Solution, engine: Engine, matrix: Problem, ds: xr.Dataset, *, closure: bool = False
 ) -> xr.Dataset:
     """Return the factors of a divided matrix as a dataset: scaled, ordered, with their errors, on the axes of `ds`."""
     array = real_variable(ds)
-    share = shares(matrix.square, factors.scores, factors.factors)
+    factors, pixels = solution.factors, solution.pixels
+    share = matrix.shares(factors.scores, factors.factors)
     scores, spectra = factors.scores * matrix.by_pixel[:, None], factors.factors * matrix.by_channel
     if not closure:
-        scores, spectra = _scaled(scores, spectra, method)
+        scores, spectra = _scaled(scores, spectra, unit_sum=engine.unit_sum)
     order = np.argsort(-share, kind="stable")
     scores, spectra = scores[:, order], spectra[order]
-    corner = None if corner is None else corner[order]
+    pixels = None if pixels is None else pixels[order]
     errors = None
-    if weighting == "poisson" and kind(array) == "sum":
+    if matrix.weights.counts and kind(array) == "sum":
         _warn_of_stray_counts(spectra, matrix.by_channel**2, str(array.name))
-        errors = None if closure else _errors(scores, spectra, matrix, method, corner)
-    found = _variables(scores, spectra, share[order], errors, matrix, array, closure)
-    if corner is not None:
-        found["pure_pixel"] = _places(corner, matrix, array)
-    how = {"decomposition": method, "weighting": weighting or "none", "converged": _yes(factors.converged)}
-    return labelled(found, ds, array, len(spectra), how)
+        if engine.errors is not None and not closure:
+            errors = engine.errors(matrix, scores, spectra, pixels)
+    variables = _variables(scores, spectra, share[order], errors, matrix, array, closure)
+    if pixels is not None:
+        variables["pure_pixel"] = _positions(pixels, matrix, array)
+    converged = "yes" if factors.converged else "no"
+    how = {"decomposition": engine.name, "weighting": matrix.weights.name, "converged": converged}
+    return labelled(variables, ds, array, len(spectra), how)
 
 
-def _require_options(method: str, weighting: str | None, closure: bool, initial: Any) -> None:
-    if method not in _METHODS:
+def _engine(method: str, weighting: str | None, closure: bool, initial: Any) -> Engine:
+    """Return the engine of a method, once it is known to take the options."""
+    if method not in ENGINES:
         raise DataError(
-            f"unknown method {method!r}; accepted are {', '.join(map(repr, _METHODS))}; "
+            f"unknown method {method!r}; accepted are {', '.join(map(repr, ENGINES))}; "
             "what else HyperSpy offers is reached by spectra.to_hyperspy"
         )
-    if method == "MLPCA" and weighting is not None:
-        raise DataError("method 'MLPCA' weighs each count by its own variance; use weighting=None with it")
-    if closure and method not in _CLOSED:
-        raise DataError(f"method {method!r} knows no closure; those that do are {', '.join(map(repr, _CLOSED))}")
-    if initial is not None and method != "mcr":
-        raise DataError(f"method {method!r} takes no initial spectra; 'mcr' does")
+    engine = ENGINES[method]
+    if weighting is not None and not engine.weighted:
+        raise DataError(f"method {method!r} weighs each count by its own variance; use weighting=None with it")
+    if closure and not engine.closed:
+        closed = ", ".join(repr(one.name) for one in ENGINES.values() if one.closed)
+        raise DataError(f"method {method!r} takes no closure; those that do are {closed}")
+    if initial is not None and not engine.takes_initial:
+        accepted = ", ".join(repr(one.name) for one in ENGINES.values() if one.takes_initial)
+        raise DataError(f"method {method!r} takes no initial spectra; {accepted} does")
+    return engine
 
 
 def _initial(initial: xr.DataArray, array: xr.DataArray, components: int) -> Array:
@@ -222,72 +203,8 @@ def _initial(initial: xr.DataArray, array: xr.DataArray, components: int) -> Arr
     return values
 
 
-def on_axis(endmember: xr.DataArray, array: xr.DataArray) -> Array:
-    """Return endmembers as (component, channel), or refuse what is not on the signal axis of a map.
-
-    Raises
-    ------
-    DataError
-        If dims or coordinates differ, or a value is not finite, or a spectrum is negative or empty.
-    """
-    signal = signal_dim(array)
-    if not isinstance(endmember, xr.DataArray) or set(endmember.dims) != {"component", signal}:
-        dims = endmember.dims if isinstance(endmember, xr.DataArray) else f"a {type(endmember).__name__}"
-        raise DataError(f"spectra are a DataArray with dims ('component', '{signal}'); received {dims}")
-    if signal not in endmember.coords or not np.array_equal(endmember[signal].values, array[signal].values):
-        raise DataError(f"spectra are not on the {signal} axis of the map; interpolate them onto it first")
-    values = endmember.transpose("component", signal).values.astype(np.float64)
-    if not np.isfinite(values).all() or (values < 0).any() or not values.any(axis=1).all():
-        raise DataError("spectra are finite, not negative, and none of them is zero everywhere")
-    return np.asarray(values)
-
-
-def _found(matrix: Problem, components: int, method: str, seed: int, closure: bool, start: Array | None) -> _Found:
-    if method in HYPERSPY:
-        return _Found(by_hyperspy(matrix.matrix, components, method, seed))
-    if method == "nmf":
-        return _Found(nonnegative(matrix.matrix, components, seed))
-    if method == "pca":
-        return _Found(singular(matrix.matrix, components, seed))
-    if method == "ica":
-        return _Found(_independent(matrix, components, seed))
-    total = 1.0 / matrix.by_pixel if closure else None
-    if method == "mcr":
-        given = None if start is None else start[:, matrix.channels] / matrix.by_channel
-        first = _first(matrix, components, seed, closure) if given is None else given
-        return _Found(alternating(matrix.matrix, first, total))
-    chosen = corners(matrix, components, method, seed, closure)
-    spectra = _of_pixels(matrix, chosen)
-    scores = nnls(spectra @ spectra.T, matrix.matrix @ spectra.T, total)
-    return _Found(Factors(scores, spectra), chosen)
-
-
-def _independent(matrix: Problem, components: int, seed: int) -> Factors:
-    """Turn the principal components so that the abundances, in the units of the map, are independent."""
-    found = singular(matrix.matrix, components, seed)
-    turned = independent(found.scores * matrix.by_pixel[:, None], found.factors, seed)
-    return turned._replace(scores=turned.scores / matrix.by_pixel[:, None])
-
-
-def _first(matrix: Problem, components: int, seed: int, closure: bool) -> Array:
-    """Return spectra to begin with: those of extreme pixels, or the mean where there is one component."""
-    if components == 1:
-        return np.abs(singular(matrix.matrix, 1, seed).factors)
-    return np.maximum(_of_pixels(matrix, corners(matrix, components, "vca", seed, closure)), 0.0)
-
-
-def _of_pixels(matrix: Problem, chosen: Indices) -> Array:
-    """Return the spectra of pixels in the scale of the map, divided by the weights of the channels only."""
-    return matrix.spectra(chosen) * matrix.by_pixel[chosen][:, None]
-
-
-def _errors(scores: Array, spectra: Array, matrix: Problem, method: str, corner: Indices | None) -> Errors | None:
-    pixel, channel = matrix.by_pixel**2, matrix.by_channel**2
-    if method in _JOINT:
-        return joint_errors(scores, spectra, pixel, channel)
-    return None if corner is None else pixel_errors(scores, spectra, channel, pixel[corner])
-
-
+# The errors of a component rest on the variance of the counts that it was fitted to. Its mean count per channel,
+# weighted by the squares of its own spectrum, says how many these are.
 def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
     """Warn of components that lie in channels with few counts of the whole map."""
     squares = spectra**2
@@ -302,14 +219,9 @@ def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
         warnings.warn(StrayCountsWarning(message), stacklevel=4)
 
 
-def shares(square: float, scores: Array, factors: Array) -> Array:
-    """Return the weighted sum of squares of each component over that of the data."""
-    return np.asarray((scores**2).sum(axis=0) * (factors**2).sum(axis=1) / square)
-
-
-def _scaled(scores: Array, factors: Array, method: str) -> tuple[Array, Array]:
-    """Give the endmembers unit sum (not negative) or unit norm, and a positive largest entry; scores take the scale."""
-    if method in _UNIT_SUM:
+def _scaled(scores: Array, factors: Array, *, unit_sum: bool) -> tuple[Array, Array]:
+    """Give the endmembers unit sum, or unit norm and a positive largest entry; scores take the scale."""
+    if unit_sum:
         scale = factors.sum(axis=1)
     else:
         largest = np.take_along_axis(factors, np.abs(factors).argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -325,25 +237,21 @@ def _variables(
     unit = {"units": array.attrs.get("units", "1")}
     units = ({}, unit) if closure else (unit, {})
     signal = signal_dim(array)
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "abundance": (("pixel", "component"), restored(scores, matrix.pixels, axis=0), units[0]),
         "endmember": (("component", signal), restored(spectra, matrix.channels, axis=1), units[1]),
         "explained_variance": (("component",), share, {}),
     }
     if errors:
         abundance, endmember = restored(errors[0], matrix.pixels, axis=0), restored(errors[1], matrix.channels, axis=1)
-        found[stderr_name("abundance")] = (("pixel", "component"), abundance, unit)
-        found[stderr_name("endmember")] = (("component", signal), endmember, {})
-    return found
+        variables[stderr_name("abundance")] = (("pixel", "component"), abundance, unit)
+        variables[stderr_name("endmember")] = (("component", signal), endmember, {})
+    return variables
 
 
-def _places(corner: Indices, matrix: Problem, array: xr.DataArray) -> tuple[tuple[str, ...], Array, dict[str, Any]]:
+def _positions(pixels: Indices, matrix: Problem, array: xr.DataArray) -> tuple[tuple[str, ...], Array, dict[str, Any]]:
     """Return where the pixels are that became endmembers."""
     spatial = spatial_dims(array)
-    numbers = np.unravel_index(np.flatnonzero(matrix.pixels)[corner], [array.sizes[dim] for dim in spatial])
+    numbers = np.unravel_index(np.flatnonzero(matrix.pixels)[pixels], [array.sizes[dim] for dim in spatial])
     positions = [array[dim].values[index] for dim, index in zip(spatial, numbers, strict=True)]
     return ("component", "axis"), np.stack(positions, axis=1), {"units": array[spatial[0]].attrs["units"]}
-
-
-def _yes(converged: bool) -> str:
-    return "yes" if converged else "no"

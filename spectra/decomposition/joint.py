@@ -39,10 +39,10 @@ class _Block(NamedTuple):
     poisson: bool
 
 
-class _Part(NamedTuple):
-    """The same block, weighted: what it was divided by, and its norm then."""
+class _Scaled(NamedTuple):
+    """The matrix of a block divided by its weights: what its channels were divided by, and its norm afterwards."""
 
-    scaled: Matrix
+    matrix: Matrix
     by_channel: Array
     norm: float
 
@@ -119,8 +119,8 @@ def decompose_jointly(
     ...     return fusion.dataset(values, axes, name=name, cell_methods="mean", frame="stage")
     >>> edx = as_map("edx", "energy", "keV", np.array([[9.0, 1.0, 0.0], [0.0, 2.0, 8.0]]))
     >>> raman = as_map("raman", "raman_shift", "1/cm", np.array([[1.0, 0.0], [1.0, 3.0]]))
-    >>> found = decompose_jointly([edx, raman], 2)
-    >>> sorted(found.children), found["shared/abundance"].dims, found["raman/endmember"].sizes["raman_shift"]
+    >>> tree = decompose_jointly([edx, raman], 2)
+    >>> sorted(tree.children), tree["shared/abundance"].dims, tree["raman/endmember"].sizes["raman_shift"]
     (['edx', 'raman', 'shared'], ('y', 'x', 'component'), 2)
     """
     named = _named(modalities)
@@ -129,16 +129,17 @@ def decompose_jointly(
     blocks, pixels, finite = _blocks(named)
     _require_sizes(blocks, components, method)
     by_pixel = _pixel_roots(blocks)
-    parts = [_weighted(block, by_pixel, scaling) for block in blocks]
-    factors = _ENGINES[method](_beside([part.scaled / part.norm for part in parts]), components, seed)
-    shares = np.array(_shares(parts, factors))
-    scores, endmembers = _unscaled(blocks, parts, factors, by_pixel, method)
+    scaled_blocks = [_weighted(block, by_pixel, scaling) for block in blocks]
+    factors = _ENGINES[method](_beside([scaled.matrix / scaled.norm for scaled in scaled_blocks]), components, seed)
+    shares = np.array(_shares(scaled_blocks, factors))
+    scores, endmembers = _unscaled(blocks, scaled_blocks, factors, by_pixel, method)
     order = np.argsort(-shares.mean(axis=0), kind="stable")
     scores, shares = scores[:, order], shares[:, order]
     endmembers = [rows[order] for rows in endmembers]
-    found: dict[str, Any] = {"abundance": _restored(scores, pixels, finite)}
+    variables: dict[str, Any] = {"abundance": _restored(scores, pixels, finite)}
     if method == "nmf":
-        found[stderr_name("abundance")] = _restored(_error(blocks, parts, scores, endmembers), pixels, finite)
+        error = _error(blocks, scaled_blocks, scores, endmembers)
+        variables[stderr_name("abundance")] = _restored(error, pixels, finite)
     how: dict[str, Any] = {"decomposition": method, "converged": "yes" if factors.converged else "no"}
     how["pixels_left_out"] = int((~finite).sum())
     parameters = {
@@ -148,7 +149,7 @@ def decompose_jointly(
         "scaling": scaling,
         "seed": seed,
     }
-    nodes = {SHARED: _shared(blocks, found, shares.mean(axis=0), how, parameters)}
+    nodes = {SHARED: _shared(blocks, variables, shares.mean(axis=0), how, parameters)}
     for block, rows, share in zip(blocks, endmembers, shares, strict=True):
         nodes[block.name] = _own(block, rows, share, how, parameters)
     return fusion.check(xr.DataTree.from_dict(nodes))
@@ -160,18 +161,18 @@ def _named(modalities: xr.DataTree | Mapping[str, xr.Dataset] | Sequence[xr.Data
         nodes = {
             node.name or title(node.to_dataset()): node.to_dataset() for node in modalities.subtree if node.has_data
         }
-        found = {name: ds for name, ds in nodes.items() if _is_map(ds)}
+        maps = {name: ds for name, ds in nodes.items() if _is_map(ds)}
     elif isinstance(modalities, Mapping):
-        found = dict(cast("Mapping[str, xr.Dataset]", modalities))
+        maps = dict(cast("Mapping[str, xr.Dataset]", modalities))
     else:
-        found = {title(ds): ds for ds in modalities}
-        if len(found) < len(modalities):
+        maps = {title(ds): ds for ds in modalities}
+        if len(maps) < len(modalities):
             raise DataError("two datasets have one title; give them as a mapping of name to dataset")
-    if not all(isinstance(ds, xr.Dataset) for ds in found.values()):
+    if not all(isinstance(ds, xr.Dataset) for ds in maps.values()):
         raise DataError("give the maps as [first, second], a mapping of name to dataset, or a tree; received one map")
-    if not found or SHARED in found:
-        raise DataError(f"maps with names other than {SHARED!r} are needed; received {list(found) or 'none'}")
-    return {name: fusion.check(ds) for name, ds in found.items()}
+    if not maps or SHARED in maps:
+        raise DataError(f"maps with names other than {SHARED!r} are needed; received {list(maps) or 'none'}")
+    return {name: fusion.check(ds) for name, ds in maps.items()}
 
 
 def _is_map(ds: xr.Dataset) -> bool:
@@ -245,11 +246,11 @@ def _pixel_roots(blocks: list[_Block]) -> Array:
     return np.asarray(np.sqrt(np.where(mean > 0, mean, 1.0)))
 
 
-def _weighted(block: _Block, by_pixel: Array, scaling: str | None) -> _Part:
+def _weighted(block: _Block, by_pixel: Array, scaling: str | None) -> _Scaled:
     by_channel = np.sqrt(block.matrix.sum(axis=0)) if block.poisson else np.ones(block.matrix.shape[1])
     scaled = divided(block.matrix, by_pixel, np.asarray(by_channel))
     norm = float(np.sqrt((entries(scaled) ** 2).sum())) if scaling == "block" else 1.0
-    return _Part(scaled, np.asarray(by_channel), norm)
+    return _Scaled(scaled, np.asarray(by_channel), norm)
 
 
 def _beside(matrices: list[Matrix]) -> Matrix:
@@ -267,22 +268,22 @@ def _split(factors: Array, sizes: list[int]) -> list[Array]:
     return np.split(factors, np.cumsum(sizes)[:-1], axis=1)
 
 
-def _shares(parts: list[_Part], factors: Factors) -> list[Array]:
+def _shares(scaled_blocks: list[_Scaled], factors: Factors) -> list[Array]:
     """Return for each modality the weighted sum of squares of each component over that of the data."""
-    rows = _split(factors.factors, [part.by_channel.size for part in parts])
+    rows = _split(factors.factors, [scaled.by_channel.size for scaled in scaled_blocks])
     score = (factors.scores**2).sum(axis=0)
     return [
-        score * (own**2).sum(axis=1) * part.norm**2 / (entries(part.scaled) ** 2).sum()
-        for own, part in zip(rows, parts, strict=True)
+        score * (own**2).sum(axis=1) * scaled.norm**2 / (entries(scaled.matrix) ** 2).sum()
+        for own, scaled in zip(rows, scaled_blocks, strict=True)
     ]
 
 
 def _unscaled(
-    blocks: list[_Block], parts: list[_Part], factors: Factors, by_pixel: Array, method: str
+    blocks: list[_Block], scaled_blocks: list[_Scaled], factors: Factors, by_pixel: Array, method: str
 ) -> tuple[Array, list[Array]]:
-    """Return abundances and the endmembers of each modality in its unit; what scale is free goes to the abundances."""
-    rows = _split(factors.factors, [part.by_channel.size for part in parts])
-    rows = [own * part.by_channel * part.norm for own, part in zip(rows, parts, strict=True)]
+    """Return abundances and the endmembers of each modality in its unit, for a mean total abundance of one."""
+    rows = _split(factors.factors, [scaled.by_channel.size for scaled in scaled_blocks])
+    rows = [own * scaled.by_channel * scaled.norm for own, scaled in zip(rows, scaled_blocks, strict=True)]
     if method == "nmf":
         sizes = [own.sum(axis=1) / block.matrix.sum() for own, block in zip(rows, blocks, strict=True)]
         scale = np.mean(sizes, axis=0) * by_pixel.size
@@ -297,9 +298,11 @@ def _unscaled(
     return factors.scores * by_pixel[:, None] * scale, [own / scale[:, None] for own in rows]
 
 
-def _error(blocks: list[_Block], parts: list[_Part], scores: Array, endmembers: list[Array]) -> Array:
+def _error(blocks: list[_Block], scaled_blocks: list[_Scaled], scores: Array, endmembers: list[Array]) -> Array:
     """Return the standard error of the abundances, with the endmembers held fixed."""
-    weights = [1.0 / (part.by_channel * part.norm) ** 2 for part in parts]
+    # The weighted fit of a pixel is linear in its values d_b of all blocks: a = G⁻¹ Σ_b E_b W_b d_b with
+    # G = Σ_b E_b W_b E_bᵀ, so that var(a) = Σ_b (G⁻¹ E_b W_b)² var(d_b), squares taken element by element.
+    weights = [1.0 / (scaled.by_channel * scaled.norm) ** 2 for scaled in scaled_blocks]
     weighted = [rows * weight for rows, weight in zip(endmembers, weights, strict=True)]
     gram = sum(left @ rows.T for left, rows in zip(weighted, endmembers, strict=True))
     inverse = np.linalg.pinv(gram)
@@ -326,13 +329,13 @@ def _restored(values: Array, pixels: npt.NDArray[np.bool_], finite: npt.NDArray[
 
 
 def _shared(
-    blocks: list[_Block], found: Mapping[str, Array], share: Array, how: dict[str, Any], parameters: dict[str, Any]
+    blocks: list[_Block], arrays: Mapping[str, Array], share: Array, how: dict[str, Any], parameters: dict[str, Any]
 ) -> xr.Dataset:
     ds, array = blocks[0].ds, blocks[0].array
     spatial = spatial_dims(array)
     shape = tuple(array.sizes[dim] for dim in spatial)
     variables: dict[str, Any] = {
-        name: ((*spatial, "component"), values.reshape(*shape, -1), {"units": "1"}) for name, values in found.items()
+        name: ((*spatial, "component"), values.reshape(*shape, -1), {"units": "1"}) for name, values in arrays.items()
     }
     variables["explained_variance"] = (("component",), share)
     pose, frame = get_pose(ds)

@@ -35,9 +35,9 @@ class _Weighted(NamedTuple):
 def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Dataset:
     """Count the components of a map of X-ray or other counts by cross-validation.
 
-    Each count goes by chance into one of five parts; parts of Poisson counts have noise of their own. The singular
-    vectors of four parts under Poisson weights are held against the fifth, five times in turn: what is a component
-    of the specimen shows there again, what is a pattern of noise averages to zero, however uneven the noise is. A
+    Each count goes at random into one of five parts; parts of Poisson counts have independent noise. The singular
+    vectors of four parts under Poisson weights are compared with the fifth, five times in turn: a component of the
+    specimen is reproduced there, a pattern of noise averages to zero, however uneven the noise is. A
     component is counted while that exceeds twice its standard error, which is that of Poisson. The first
     component, the mean spectrum, is always counted. The weights are those of `decompose` for 0.3 of the mean more
     counts in each pixel and channel: else a few counts in a nearly empty channel hide real components.
@@ -47,7 +47,7 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
     ds : Dataset
         A map with one spectral variable of whole counts, in memory or lazy.
     most : int
-        How many singular values are looked at.
+        How many singular values are computed.
     seed : int
         Of the parts and the start vectors.
 
@@ -55,8 +55,8 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
     -------
     Dataset
         ``singular_value(component)``, descending, over the first; ``cross_validated(component)``, how much of it
-        the counts show that it was not found in, with ``cross_validated_stderr``; ``components``, the number to
-        give to `decompose`. All are dimensionless.
+        is reproduced in counts that it was not fitted to, with ``cross_validated_stderr``; ``components``, the number
+        to give to `decompose`. All are dimensionless.
 
     Raises
     ------
@@ -93,16 +93,16 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
     array = real_variable(fusion.check(ds))
     matrix = _counts(array, most)
     values = np.linalg.norm(_weighted(matrix, most, seed).factors.scores, axis=0)
-    kept, error = (found / values[0] for found in _cross_validated(matrix, most, seed))
+    kept, error = (one / values[0] for one in _cross_validated(matrix, most, seed))
     clear = np.append(kept[1:] > _CLEAR * error[1:], False)
-    found = {
+    variables = {
         "singular_value": (("component",), values / values[0]),
         "cross_validated": (("component",), kept),
         stderr_name("cross_validated"): (("component",), error),
         "components": ((), np.int64(1 + clear.argmin())),
     }
     title = str(ds.attrs.get("title", "map"))
-    result = fusion.dataset(found, {"component": np.arange(values.size)}, name=title, cell_methods=None)
+    result = fusion.dataset(variables, {"component": np.arange(values.size)}, name=title, cell_methods=None)
     return provenance.record(result, "spectra.count_components", {"most": most, "seed": seed})
 
 
@@ -132,12 +132,14 @@ def _weighted(matrix: Any, most: int, seed: int) -> _Weighted:
 
 def _cross_validated(matrix: Any, most: int, seed: int) -> tuple[Array, Array]:
     """Return what each part shows of the singular vectors of the others, summed, and its standard error."""
+    # With u, v of four fifths of the counts, uᵀ P v of the fifth P estimates what the true matrix has along u and v
+    # without bias, since the noise of P is independent of both. Its variance is Σ u² v² P, that of Poisson.
     kept, error = np.zeros((2, most))
     for part in _parts(matrix, np.random.default_rng(seed)):
-        found = _weighted(matrix - part, most, seed)
-        lengths = np.linalg.norm(found.factors.scores, axis=0)
-        pixel = found.factors.scores / np.where(lengths > 0, lengths, 1.0) / found.by_pixel[:, None]
-        channel = (found.factors.factors / found.by_channel).T
+        others = _weighted(matrix - part, most, seed)
+        lengths = np.linalg.norm(others.factors.scores, axis=0)
+        pixel = others.factors.scores / np.where(lengths > 0, lengths, 1.0) / others.by_pixel[:, None]
+        channel = (others.factors.factors / others.by_channel).T
         kept += ((part.T @ pixel) * channel).sum(axis=0)
         error += np.sqrt(((part.T @ pixel**2) * channel**2).sum(axis=0))
     # the weights are those of four parts, so that the sum is too small
@@ -146,7 +148,8 @@ def _cross_validated(matrix: Any, most: int, seed: int) -> tuple[Array, Array]:
 
 
 def _parts(matrix: Any, random: np.random.Generator) -> Iterator[Any]:
-    """Yield matrices that add up to the whole one, each count in one of them by chance."""
+    """Yield matrices that add up to the given one, each count in one of them at random."""
+    # thinning: a binomial share of a Poisson count is Poisson, and independent of what remains
     left: npt.NDArray[np.int64] = matrix.data.astype(np.int64)
     for others in range(_FOLDS, 0, -1):
         taken = random.binomial(left, 1 / others)

@@ -1,4 +1,4 @@
-"""Whether a decomposition finds the same components again from other starts."""
+"""Whether a decomposition finds the same components from other starts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fusion import provenance
 from fusion.conventions import with_links
 from fusion.errors import DataError
 from fusion.variables import real_variable
-from spectra.decomposition.decompose import Method, decompose, labelled_factors
+from spectra.decomposition.decompose import decompose, labelled_solution
 from spectra.decomposition.unfolding import problem
-from spectra.factorisation.nmf import nonnegative
-from spectra.factorisation.problem import Weighting
+from spectra.factorisation.engines import ENGINES, Method, Request
 from spectra.factorisation.sparse import Array
+from spectra.factorisation.weighting import Weighting
 
 
 def stability(
@@ -46,8 +46,8 @@ def stability(
     Dataset
         ``similarity(component)``: the mean cosine between an endmember of the first start and its match in each
         other one, matched so that the sum of the cosines is largest; ``lowest_similarity(component)``, the worst of
-        them; ``endmember(component, signal)`` of the first start. A component with less than about 0.95 was
-        not found again: ask for fewer, or do not interpret it.
+        them; ``endmember(component, signal)`` of the first start. A component with less than about 0.95 is
+        not reproducible: ask for fewer, or do not interpret it.
 
     Raises
     ------
@@ -96,7 +96,9 @@ def similarity(first: Array, second: Array) -> Array:
 
 
 def _run(ds: xr.Dataset, components: int, method: Method, weighting: Weighting | None, seed: int) -> xr.Dataset:
-    if method != "nmf" or seed == 0:
+    if seed == 0:
         return decompose(ds, components, method=method, weighting=weighting, seed=seed)
-    matrix = problem(real_variable(ds), weighting)
-    return labelled_factors(nonnegative(matrix.matrix, components, seed, "random"), matrix, ds, method, weighting)
+    engine = ENGINES[method]
+    matrix = problem(real_variable(ds), weighting, stream=engine.streamed)
+    solution = engine.find(matrix, Request(components, seed, random=True))
+    return labelled_solution(solution, engine, matrix, ds)

@@ -1,4 +1,4 @@
-"""A spectral map as the matrix that is decomposed, and what is found as a labelled dataset again."""
+"""A spectral map as the matrix that is decomposed, and its factors as a labelled dataset again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fusion.model import Axis, require_data
 from spectra.factorisation.problem import Mask, Problem
 from spectra.factorisation.sparse import Array, Matrix, divided, entries, live, matrix_of_at_most
 from spectra.factorisation.stream import MOST_VALUES, Streamed, rows_of, survey
+from spectra.factorisation.weighting import Weights, weights_of
 
 
 def problem(array: xr.DataArray, weighting: str | None, *, stream: bool = False) -> Problem:
@@ -26,7 +27,7 @@ def problem(array: xr.DataArray, weighting: str | None, *, stream: bool = False)
     array : DataArray
         Dims (z, y, x, signal), in memory or lazy.
     weighting : {"poisson", None}
-        Whether rows and columns are divided by the roots of their sums.
+        As in `spectra.factorisation.weighting`.
     stream : bool
         Whether a lazy map that is dense and has more than `MOST_VALUES` may be read block by block whenever it is
         multiplied, instead of being gathered.
@@ -37,15 +38,33 @@ def problem(array: xr.DataArray, weighting: str | None, *, stream: bool = False)
         If values are not finite, or negative under ``"poisson"``; if there are less than two live pixels or channels.
     """
     require_data(array, smallest=1)
-    if weighting not in ("poisson", None):
-        raise DataError(f"unknown weighting {weighting!r}; accepted are 'poisson' and None")
-    signal = signal_dim(array)
+    weights, signal = weights_of(weighting), signal_dim(array)
     matrix = matrix_of_at_most(MOST_VALUES if stream else np.inf, array, signal)
-    found = _streamed(array, signal, weighting) if matrix is None else _gathered(array, matrix, weighting)
-    if min(found.matrix.shape) < 2:
-        pixels, channels = found.matrix.shape
+    result = _streamed(array, signal, weights) if matrix is None else _gathered(array, matrix, weights)
+    if min(result.matrix.shape) < 2:
+        pixels, channels = result.matrix.shape
         raise DataError(f"{array.name}: {pixels} pixels and {channels} channels with signal; at least 2 are needed")
-    return found
+    return result
+
+
+def on_axis(endmember: xr.DataArray, array: xr.DataArray) -> Array:
+    """Return endmembers as (component, channel), or refuse what is not on the signal axis of a map.
+
+    Raises
+    ------
+    DataError
+        If dims or coordinates differ, or a value is not finite, or a spectrum is negative or empty.
+    """
+    signal = signal_dim(array)
+    if not isinstance(endmember, xr.DataArray) or set(endmember.dims) != {"component", signal}:
+        dims = endmember.dims if isinstance(endmember, xr.DataArray) else f"a {type(endmember).__name__}"
+        raise DataError(f"spectra are a DataArray with dims ('component', '{signal}'); received {dims}")
+    if signal not in endmember.coords or not np.array_equal(endmember[signal].values, array[signal].values):
+        raise DataError(f"spectra are not on the {signal} axis of the map; interpolate them onto it first")
+    values = endmember.transpose("component", signal).values.astype(np.float64)
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any(axis=1).all():
+        raise DataError("spectra are finite, not negative, and none of them is zero everywhere")
+    return np.asarray(values)
 
 
 def require_components(components: Any, matrix: Matrix, least: int = 1) -> None:
@@ -69,7 +88,7 @@ def restored(values: Array, live: Mask, *, axis: int) -> Array:
 
 
 def labelled(
-    found: Mapping[str, tuple[tuple[str, ...], Any, dict[str, Any]]],
+    variables: Mapping[str, tuple[tuple[str, ...], Any, dict[str, Any]]],
     ds: xr.Dataset,
     array: xr.DataArray,
     components: int,
@@ -79,7 +98,7 @@ def labelled(
 
     Parameters
     ----------
-    found : mapping
+    variables : mapping
         Name to dims, values and attributes. The dim ``"pixel"`` becomes the spatial dims of `array`.
     ds, array : Dataset, DataArray
         The map.
@@ -88,8 +107,8 @@ def labelled(
         Further attributes.
     """
     spatial = spatial_dims(array)
-    variables = {name: _unfolded(value, array, spatial) for name, value in found.items()}
-    used = {dim for dims, *_ in variables.values() for dim in dims}
+    placed = {name: _on_grid(variable, array, spatial) for name, variable in variables.items()}
+    used = {dim for dims, *_ in placed.values() for dim in dims}
     axes: dict[str, Any] = {
         dim: Axis(ds[dim].attrs["units"], values=ds[dim].values) for dim in (*spatial, signal_dim(array)) if dim in used
     }
@@ -97,7 +116,7 @@ def labelled(
         axes["axis"] = np.array(spatial)
     pose, frame = get_pose(ds)
     result = fusion.dataset(
-        variables,
+        placed,
         {**axes, "component": np.arange(components)},
         name=str(ds.attrs.get("title", "map")),
         cell_methods="mean",
@@ -109,48 +128,43 @@ def labelled(
     return fusion.check(result.assign_coords(kept))
 
 
-def _unfolded(value: tuple[tuple[str, ...], Any, dict[str, Any]], array: xr.DataArray, spatial: tuple[str, ...]) -> Any:
-    dims, values, attrs = value
+def _on_grid(
+    variable: tuple[tuple[str, ...], Any, dict[str, Any]], array: xr.DataArray, spatial: tuple[str, ...]
+) -> Any:
+    dims, values, attrs = variable
     if "pixel" not in dims:
-        return value
+        return variable
     shape = [array.sizes[dim] for dim in spatial]
     return (*spatial, *dims[1:]), np.asarray(values).reshape(*shape, *np.shape(values)[1:]), attrs
 
 
-def _gathered(array: xr.DataArray, matrix: Matrix, weighting: str | None) -> Problem:
+def _gathered(array: xr.DataArray, matrix: Matrix, weights: Weights) -> Problem:
     if not np.isfinite(entries(matrix)).all():
-        raise _broken(array, int((~np.isfinite(matrix.sum(axis=1))).sum()), matrix.shape[0])
+        raise _not_finite(array, int((~np.isfinite(matrix.sum(axis=1))).sum()), matrix.shape[0])
     pixels, channels = live(matrix)
     lowest = float(matrix.min()) if min(matrix.shape) else 0.0
-    _require_counts(array, lowest, weighting)
+    _require_counts(array, lowest, weights)
     matrix = matrix if pixels.all() else matrix[pixels]
     matrix = matrix if channels.all() else matrix[:, channels]
-    by_pixel, by_channel = _roots(matrix.sum(axis=1), matrix.sum(axis=0), weighting)
-    return Problem(divided(matrix, by_pixel, by_channel), by_pixel, by_channel, pixels, channels, lowest)
+    by_pixel, by_channel = weights.by_pixel(matrix.sum(axis=1)), weights.by_channel(matrix.sum(axis=0))
+    return Problem(divided(matrix, by_pixel, by_channel), by_pixel, by_channel, pixels, channels, lowest, weights)
 
 
-def _streamed(array: xr.DataArray, signal: str, weighting: str | None) -> Problem:
+def _streamed(array: xr.DataArray, signal: str, weights: Weights) -> Problem:
     rows = rows_of(array, signal)
-    seen = survey(rows, weighted=weighting is not None)
-    if seen.broken:
-        raise _broken(array, seen.broken, rows.shape[0])
-    _require_counts(array, seen.lowest, weighting)
-    channels = np.diag(seen.gram) > 0
-    by_pixel, by_channel = _roots(seen.pixel_sums[seen.pixel_any], seen.channel_sums[channels], weighting)
-    gram = seen.gram[np.ix_(channels, channels)] / by_channel / by_channel[:, None]
-    matrix = Streamed(rows, by_pixel, by_channel, seen.pixel_any, channels, gram)
-    return Problem(matrix, by_pixel, by_channel, seen.pixel_any, channels, seen.lowest)
+    sums = survey(rows, weights)
+    if sums.broken:
+        raise _not_finite(array, sums.broken, rows.shape[0])
+    _require_counts(array, sums.lowest, weights)
+    pixels, channels = sums.pixel_any, np.diag(sums.gram) > 0
+    by_pixel, by_channel = weights.by_pixel(sums.pixel_sums[pixels]), weights.by_channel(sums.channel_sums[channels])
+    gram = sums.gram[np.ix_(channels, channels)] / by_channel / by_channel[:, None]
+    matrix = Streamed(rows, by_pixel, by_channel, pixels, channels, gram)
+    return Problem(matrix, by_pixel, by_channel, pixels, channels, sums.lowest, weights)
 
 
-def _roots(pixel_sums: Array, channel_sums: Array, weighting: str | None) -> tuple[Array, Array]:
-    """Return what the rows and the columns are divided by before the factors are sought."""
-    if weighting is None:
-        return np.ones(pixel_sums.size), np.ones(channel_sums.size)
-    return np.sqrt(pixel_sums), np.sqrt(channel_sums)
-
-
-def _require_counts(array: xr.DataArray, lowest: float, weighting: str | None) -> None:
-    if weighting == "poisson" and lowest < 0:
+def _require_counts(array: xr.DataArray, lowest: float, weights: Weights) -> None:
+    if weights.counts and lowest < 0:
         raise negative(array, lowest)
 
 
@@ -162,7 +176,7 @@ def negative(array: xr.DataArray, lowest: float) -> DataError:
     )
 
 
-def _broken(array: xr.DataArray, broken: int, pixels: int) -> DataError:
+def _not_finite(array: xr.DataArray, broken: int, pixels: int) -> DataError:
     # what is NaN in all pixels is a masked channel, and one without counts is left out
     how = "set masked channels to zero, ds.fillna(0)" if broken == pixels else "crop the map or fill them first"
     return DataError(f"{array.name}: {broken} of {pixels} pixels have NaN or infinite values; {how}")

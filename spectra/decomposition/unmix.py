@@ -9,11 +9,10 @@ from fusion import provenance, units
 from fusion.conventions import kind, signal_dim, stderr_name
 from fusion.errors import DataError
 from fusion.variables import real_variable
-from spectra.decomposition.decompose import on_axis, shares
-from spectra.decomposition.unfolding import labelled, problem, restored
+from spectra.decomposition.unfolding import labelled, on_axis, problem, restored
 from spectra.factorisation.least_squares import nnls
-from spectra.factorisation.problem import Weighting
 from spectra.factorisation.uncertainty import fit_errors
+from spectra.factorisation.weighting import Weighting
 
 
 def unmix(
@@ -73,16 +72,16 @@ def unmix(
     scores = nnls(known @ known.T, matrix.matrix @ known.T, total)
     abundance = scores * matrix.by_pixel[:, None]
     attrs = {"units": unit}
-    found = {
+    variables = {
         "abundance": (("pixel", "component"), restored(abundance, matrix.pixels, axis=0), attrs),
         "endmember": (("component", signal_dim(array)), spectra, {"units": endmember.attrs.get("units", "1")}),
-        "explained_variance": (("component",), shares(matrix.square, scores, known), {}),
+        "explained_variance": (("component",), matrix.shares(scores, known), {}),
     }
-    if weighting == "poisson" and kind(array) == "sum" and not closure:
+    if matrix.weights.counts and kind(array) == "sum" and not closure:
         error = fit_errors(abundance, spectra[:, matrix.channels], matrix.by_channel**2)
-        found[stderr_name("abundance")] = (("pixel", "component"), restored(error, matrix.pixels, axis=0), attrs)
-    how = {"decomposition": "unmix", "weighting": weighting or "none"}
-    result = labelled(found, ds, array, len(spectra), how)
+        variables[stderr_name("abundance")] = (("pixel", "component"), restored(error, matrix.pixels, axis=0), attrs)
+    how = {"decomposition": "unmix", "weighting": matrix.weights.name}
+    result = labelled(variables, ds, array, len(spectra), how)
     return provenance.record(result, "spectra.unmix", {"weighting": weighting, "closure": closure})
 
 

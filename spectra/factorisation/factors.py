@@ -1,4 +1,4 @@
-"""The factors of a matrix, sparse or dense: leading singular vectors, and independent components."""
+"""Factors of a matrix, sparse or dense: leading singular vectors, and independent components."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class _Triplets(NamedTuple):
 def singular(matrix: Matrix, components: int, seed: int) -> Factors:
     """Return the leading singular vectors of a matrix, the left ones times their values; nothing is centred.
 
-    By Lanczos iterations to machine precision: randomised solvers are degrees off where values lie close. One Krylov
-    space holds one vector of several with equal values, as isolated counts have them under Poisson weights; what
-    it left out is looked for in the rest of the matrix.
+    By Lanczos iterations to machine precision: randomised solvers are degrees off where values lie close.
 
     Parameters
     ----------
@@ -57,24 +55,27 @@ def singular(matrix: Matrix, components: int, seed: int) -> Factors:
 
     Examples
     --------
-    >>> found = singular(np.diag([5.0, 3.0, 3.0, 3.0, 1.0, 1.0]), 2, seed=0)
-    >>> np.linalg.norm(found.scores, axis=0).round(6)
+    >>> leading = singular(np.diag([5.0, 3.0, 3.0, 3.0, 1.0, 1.0]), 2, seed=0)
+    >>> np.linalg.norm(leading.scores, axis=0).round(6)
     array([5., 3.])
     """
+    # One Krylov space holds a single vector of several with equal singular values, as isolated counts have them under
+    # Poisson weights (each such pixel is a block of its own). What one run missed is therefore sought in the rest of
+    # the matrix, A − U S Vᵀ, until that has no larger value than the smallest one kept.
     if isinstance(matrix, Streamed):
         return _from_gram(matrix, components)
     if components >= min(matrix.shape) // 2:
-        found = _full(matrix, components)
+        triplets = _full(matrix, components)
     else:
         random = np.random.default_rng(seed)
-        found = _lanczos(matrix, components, random)
-        while _left_out(matrix, found, random):
-            found = _merged(found, _lanczos(_rest(matrix, found), components, random))
-    return Factors(found.left * found.values, found.right)
+        triplets = _lanczos(matrix, components, random)
+        while _incomplete(matrix, triplets, random):
+            triplets = _merged(triplets, _lanczos(_rest(matrix, triplets), components, random))
+    return Factors(triplets.left * triplets.values, triplets.right)
 
 
 def independent(scores: Array, factors: Array, seed: int) -> Factors:
-    """Return the same model turned so that the scores are as independent of each other as can be (FastICA).
+    """Return the same model rotated so that the scores are as independent of each other as can be (FastICA).
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ def independent(scores: Array, factors: Array, seed: int) -> Factors:
     --------
     >>> sources = np.random.default_rng(0).uniform(size=(500, 2))
     >>> mixed = sources @ np.array([[2.0, 1.0], [1.0, 1.0]])
-    >>> found = independent(mixed, np.eye(2), seed=0)
-    >>> (abs(np.corrcoef(found.scores.T, sources.T)[:2, 2:]) > 0.99).sum(axis=0)
+    >>> rotated = independent(mixed, np.eye(2), seed=0)
+    >>> (abs(np.corrcoef(rotated.scores.T, sources.T)[:2, 2:]) > 0.99).sum(axis=0)
     array([1, 1])
     """
     from sklearn.decomposition import FastICA
@@ -108,6 +109,8 @@ def independent(scores: Array, factors: Array, seed: int) -> Factors:
         raise DataError(
             f"{scores.shape[1]} independent components asked of pixels that differ in {rank} ways only; ask for {rank}"
         )
+    # FastICA maximises the negentropy of each whitened score, approximated by E log cosh; the mixing matrix, applied to
+    # the factors, keeps the product. Scores are not centred afterwards: the mean stays part of the model.
     engine = FastICA(whiten="unit-variance", random_state=seed, max_iter=_ICA_ROUNDS, tol=_ICA_TOLERANCE)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="FastICA did not converge")
@@ -129,6 +132,8 @@ def _lanczos(matrix: Any, components: int, random: np.random.Generator) -> _Trip
     return _Triplets(left[:, ::-1], values[::-1], right[::-1])
 
 
+# The right singular vectors are the eigenvectors of the Gram matrix Aᵀ A of the channels, which is a few thousand
+# squared whatever the number of pixels; the scores follow by one more reading of the map.
 def _from_gram(matrix: Streamed, components: int) -> Factors:
     from scipy.linalg import eigh
 
@@ -137,22 +142,22 @@ def _from_gram(matrix: Streamed, components: int) -> Factors:
     return Factors(matrix @ factors.T, factors)
 
 
-def _left_out(matrix: Matrix, found: _Triplets, random: np.random.Generator) -> bool:
-    """Whether the rest of the matrix has a singular value above the smallest found; Lanczos errs downwards only."""
+def _incomplete(matrix: Matrix, known: _Triplets, random: np.random.Generator) -> bool:
+    """Whether the rest of the matrix has a singular value above the smallest known; Lanczos errs downwards only."""
     from scipy.sparse.linalg import svds
 
-    rest, start = _rest(matrix, found), random.standard_normal(min(matrix.shape))
+    rest, start = _rest(matrix, known), random.standard_normal(min(matrix.shape))
     if not (rest @ start if len(start) == matrix.shape[1] else rest.T @ start).any():
         return False
     largest = svds(rest, 1, v0=start, tol=_CHECK_TOLERANCE, return_singular_vectors=False)[0]
-    return bool(largest > found.values.min() + _SAME * found.values.max())
+    return bool(largest > known.values.min() + _SAME * known.values.max())
 
 
-def _rest(matrix: Matrix, found: _Triplets) -> Any:
-    """Return the matrix without what was found, as a rule that multiplies."""
+def _rest(matrix: Matrix, known: _Triplets) -> Any:
+    """Return the matrix less its known triplets, as an operator that multiplies."""
     from scipy.sparse.linalg import LinearOperator
 
-    scores, right = found.left * found.values, found.right
+    scores, right = known.left * known.values, known.right
     return LinearOperator(
         matrix.shape,
         matvec=lambda vector: matrix @ vector - scores @ (right @ vector),

@@ -12,13 +12,8 @@ from spectra.factorisation.factors import Factors
 from spectra.factorisation.sparse import Array, Matrix, entries
 from spectra.quiet import quiet
 
-HYPERSPY: Final = (
-    "SVD", "NMF", "RPCA", "MLPCA", "ORPCA", "ORNMF", "sklearn_pca", "sparse_pca", "mini_batch_sparse_pca",
-    "sklearn_fastica", "orthomax",
-)  # fmt: skip
-"""The last two separate the sources that SVD mixes. FastICA, JADE, CuBICA and TDSEP need MDP, which is not kept up."""
-
 _SOURCES: Final = ("sklearn_fastica", "orthomax")
+"""They separate the sources that SVD mixes. FastICA, JADE, CuBICA and TDSEP need MDP, which is not kept up."""
 _CENTRED: Final = ("sklearn_pca", "sparse_pca", "mini_batch_sparse_pca")
 _UNSEEDED: Final = ("SVD", "MLPCA", "orthomax")
 _SEARCHED: Final = ("SVD", "RPCA", "MLPCA", "sklearn_pca", *_SOURCES)
@@ -27,14 +22,14 @@ _ONLINE_START: Final = 10
 
 
 def by_hyperspy(matrix: Matrix, components: int, algorithm: str, seed: int) -> Factors:
-    """Return the factors that an algorithm of HyperSpy finds; the matrix is made dense for it.
+    """Return the factors of an algorithm of HyperSpy; the matrix is made dense for it.
 
     Parameters
     ----------
     matrix : array or csr_array, (row, column)
     components : int
     algorithm : str
-        One of `HYPERSPY`. Those that subtract the mean spectrum give it as a component, with the score 1 in every
+        By its name in HyperSpy. Those that subtract the mean spectrum give it as a component, with the score 1 in every
         row, so that the product of the factors is their model.
     seed : int
         Of the random numbers that some of them draw.
@@ -46,8 +41,8 @@ def by_hyperspy(matrix: Matrix, components: int, algorithm: str, seed: int) -> F
 
     Examples
     --------
-    >>> found = by_hyperspy(np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0]) + np.eye(4, 3), 2, "SVD", seed=0)
-    >>> found.scores.shape, found.factors.shape
+    >>> factors = by_hyperspy(np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0]) + np.eye(4, 3), 2, "SVD", seed=0)
+    >>> factors.scores.shape, factors.factors.shape
     ((4, 2), (2, 3))
     """
     dense = np.array(matrix if isinstance(matrix, np.ndarray) else matrix.toarray())
@@ -66,8 +61,8 @@ def by_hyperspy(matrix: Matrix, components: int, algorithm: str, seed: int) -> F
 def _run(dense: Array, components: int, algorithm: str, seed: int) -> tuple[Array, Array, Any]:
     from hyperspy.signals import Signal1D
 
-    turned = algorithm == "MLPCA" and dense.shape[0] > dense.shape[1]  # it makes a matrix of rows by rows
-    signal = Signal1D(dense.T if turned else dense)
+    transposed = algorithm == "MLPCA" and dense.shape[0] > dense.shape[1]  # it makes a matrix of rows by rows
+    signal = Signal1D(dense.T if transposed else dense)
     rank = max(components, 2) if algorithm in _SEARCHED else components
     options: dict[str, Any] = {} if algorithm in _UNSEEDED else {"random_state": seed}
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"), quiet("hyperspy"):
@@ -81,6 +76,6 @@ def _run(dense: Array, components: int, algorithm: str, seed: int) -> tuple[Arra
         if algorithm == "ORPCA":
             options["training_samples"] = max(_ONLINE_START, rank)
         signal.decomposition(algorithm=algorithm, output_dimension=rank, print_info=False, **options)
-    found = signal.learning_results
-    scores, factors = (found.factors, found.loadings.T) if turned else (found.loadings, found.factors.T)
-    return scores[:, :components], factors[:components], found.mean
+    results = signal.learning_results
+    scores, factors = (results.factors, results.loadings.T) if transposed else (results.loadings, results.factors.T)
+    return scores[:, :components], factors[:components], results.mean

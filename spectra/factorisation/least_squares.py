@@ -1,4 +1,4 @@
-"""Non-negative least squares for many right-hand sides at once, and the alternation of it that finds both factors."""
+"""Non-negative least squares for many right-hand sides at once, and its alternation between two factors (MCR-ALS)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nnls(gram: Array, right: Array, total: Array | None = None) -> Array:
 
     Minimises ½ x G x − b x over x ≥ 0 for each row b, with Σx = total where that is given (fully constrained least
     squares). An active-set method that adds and removes one variable at a time, for all rows together: those with
-    the same passive set are solved by one factorisation. The objective falls at each step, so that it ends.
+    the same passive set are solved by one factorisation. The objective falls at each step, so the iteration ends.
 
     Parameters
     ----------
@@ -59,11 +59,15 @@ def nnls(gram: Array, right: Array, total: Array | None = None) -> Array:
         size = np.sqrt(np.diag(gram))
         size = np.where(size > 0, size, 1.0)
         gram, right = gram / size / size[:, None], right / size
-    found, passive = _start(gram, right, total)
+    # Active sets: each row has a passive set of components that are free, the rest is held at zero. The held component
+    # with the largest negative gradient (gain) is freed, the free ones are solved for, those that turn negative are
+    # held again. A row is done where no held component has a gain: the Karush-Kuhn-Tucker conditions. With a fixed
+    # sum, gains are counted from the Lagrange multiplier, which is the gain of every free component.
+    solution, passive = _start(gram, right, total)
     least = _ROUNDING * np.abs(right).max(axis=1, initial=0.0)
     open_rows = np.arange(len(right))
     for _ in range(10 * len(gram)):
-        gain = right[open_rows] - found[open_rows] @ gram
+        gain = right[open_rows] - solution[open_rows] @ gram
         if total is not None:
             gain -= _passive_mean(gain, passive[open_rows])[:, None]
         gain[passive[open_rows]] = -np.inf
@@ -73,8 +77,8 @@ def nnls(gram: Array, right: Array, total: Array | None = None) -> Array:
         if not open_rows.size:
             break
         passive[open_rows, best] = True
-        _descend(gram, right, total, found, passive, open_rows)
-    return found if total is not None else found / size
+        _descend(gram, right, total, solution, passive, open_rows)
+    return solution if total is not None else solution / size
 
 
 def alternating(
@@ -99,12 +103,13 @@ def alternating(
 
     Examples
     --------
-    >>> found = alternating(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), np.array([[1.0, 0.1], [0.1, 1.0]]))
-    >>> (found.scores @ found.factors).round(6)
+    >>> result = alternating(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), np.array([[1.0, 0.1], [0.1, 1.0]]))
+    >>> (result.scores @ result.factors).round(6)
     array([[1., 0.],
            [2., 0.],
            [0., 3.]])
     """
+    # Each half of a round is an exact solution of its non-negative least squares, so that ‖D − A E‖² never rises.
     square = float((entries(matrix) ** 2).sum())
     factors, scores, last = start, np.zeros((matrix.shape[0], len(start))), np.inf
     for _ in range(rounds):
@@ -121,42 +126,45 @@ def alternating(
 
 def _start(gram: Array, right: Array, total: Array | None) -> tuple[Array, Mask]:
     """Return a feasible start: nothing, or all on the one component that alone fits best."""
-    found, passive = np.zeros(right.shape), np.zeros(right.shape, bool)
+    solution, passive = np.zeros(right.shape), np.zeros(right.shape, bool)
     if total is not None:
         cost = 0.5 * np.diag(gram) * total[:, None] ** 2 - right * total[:, None]
         rows, best = np.arange(len(right)), cost.argmin(axis=1)
-        found[rows, best], passive[rows, best] = total, True
-    return found, passive
+        solution[rows, best], passive[rows, best] = total, True
+    return solution, passive
 
 
-def _descend(gram: Array, right: Array, total: Array | None, found: Array, passive: Mask, rows: Any) -> None:
+def _descend(gram: Array, right: Array, total: Array | None, solution: Array, passive: Mask, rows: Any) -> None:
     """Move some rows to the solution on their passive sets, dropping variables that reach zero on the way."""
     while rows.size:
-        now, free = found[rows], passive[rows]
+        now, free = solution[rows], passive[rows]
         target = _solved(gram, right[rows], free, None if total is None else total[rows])
         blocked = free & (target <= 0)
+        # no further than to where the first of them reaches zero
         step = np.full(now.shape, np.inf)
         step[blocked] = now[blocked] / np.maximum(now[blocked] - target[blocked], np.finfo(float).tiny)
         length = np.minimum(step.min(axis=1), 1.0)[:, None]
         held = blocked & (step <= length)
-        found[rows] = np.where(held, 0.0, now + length * (target - now))
+        solution[rows] = np.where(held, 0.0, now + length * (target - now))
         passive[rows] = free & ~held
         rows = rows[blocked.any(axis=1)]
 
 
 def _solved(gram: Array, right: Array, passive: Mask, total: Array | None) -> Array:
     """Return the least squares solution of each row on its passive set."""
-    found = np.zeros(right.shape)
+    # The unconstrained solution is b G⁻¹; of those with a given sum it is the nearest in the metric G, a shift along
+    # G⁻¹ 1 (one Lagrange multiplier). The pseudo-inverse takes endmembers that depend on each other.
+    solution = np.zeros(right.shape)
     for pattern, rows in patterns(passive):
         if not pattern.any():
             continue
         inverse = np.linalg.pinv(gram[np.ix_(pattern, pattern)], hermitian=True)
-        part = right[np.ix_(rows, pattern)] @ inverse
+        free = right[np.ix_(rows, pattern)] @ inverse
         if total is not None:
             share = inverse.sum(axis=1) / inverse.sum()
-            part += (total[rows] - part.sum(axis=1))[:, None] * share
-        found[np.ix_(rows, pattern)] = part
-    return found
+            free += (total[rows] - free.sum(axis=1))[:, None] * share
+        solution[np.ix_(rows, pattern)] = free
+    return solution
 
 
 def patterns(mask: Mask) -> Iterator[tuple[Mask, npt.NDArray[np.int64]]]:
@@ -176,5 +184,5 @@ def patterns(mask: Mask) -> Iterator[tuple[Mask, npt.NDArray[np.int64]]]:
 
 
 def _passive_mean(gain: Array, passive: Mask) -> Array:
-    """Return the multiplier of the sum: the gain that all passive variables have in common."""
+    """Return the Lagrange multiplier of the sum: the gain that all passive variables have in common."""
     return np.asarray((gain * passive).sum(axis=1) / passive.sum(axis=1))

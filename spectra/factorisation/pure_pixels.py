@@ -35,6 +35,8 @@ def corners(matrix: Problem, components: int, method: str, seed: int, closure: b
     DataError
         If too few pixels have a positive sum.
     """
+    # Mixed spectra lie in a cone; its intersection with the plane of unit sum is a simplex whose corners are the pure
+    # spectra. The search runs on the scores of K principal components, which hold it, and not on thousands of channels.
     scores = singular(matrix.matrix, components, seed).scores * matrix.by_pixel[:, None]
     candidates = np.arange(len(scores))
     if not closure:
@@ -66,13 +68,14 @@ def affine(points: Array) -> Array:
     """
     centred = points - points.mean(axis=0)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :0:-1]
-    placed = centred @ axes
-    farthest = np.abs(placed).argmax(axis=0)
-    return np.hstack([np.ones((len(points), 1)), placed * np.sign(placed[farthest, range(placed.shape[1])])])
+    projected = centred @ axes
+    farthest = np.abs(projected).argmax(axis=0)
+    signs = np.sign(projected[farthest, range(projected.shape[1])])
+    return np.hstack([np.ones((len(points), 1)), projected * signs])
 
 
 def vca(points: Array, random: np.random.Generator) -> Indices:
-    """Return the points that are farthest along directions orthogonal to those found before.
+    """Return the points that are farthest along directions orthogonal to those chosen before.
 
     Parameters
     ----------
@@ -92,6 +95,9 @@ def vca(points: Array, random: np.random.Generator) -> Indices:
     >>> sorted(vca(affine(np.hstack([corners, 4.0 - corners.sum(axis=1, keepdims=True)])), np.random.default_rng(0)))
     [np.int64(0), np.int64(1), np.int64(3)]
     """
+    # A linear function on a simplex is largest at a corner. Each random direction is orthogonal to the corners known so
+    # far, on which it is zero, so that its extreme is a new one. The one in front is set to the largest distance, which
+    # keeps the points on a hyperplane that is far from the origin for their spread.
     count = points.shape[1]
     raised = points.copy()
     raised[:, 0] = np.linalg.norm(points[:, 1:], axis=1).max(initial=0.0) or 1.0
@@ -128,6 +134,8 @@ def nfindr(points: Array, random: np.random.Generator) -> Indices:
     >>> sorted(nfindr(points, np.random.default_rng(0)))
     [np.int64(1), np.int64(3)]
     """
+    # The volume of a simplex is |det| / (K − 1)! of its corners with a one in front. As a function of one corner it is
+    # linear, so that one product with the cofactors gives the volume for every point in its place.
     chosen = vca(points, random)
     for _ in range(_SWEEPS):
         before = chosen.copy()

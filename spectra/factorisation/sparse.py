@@ -74,8 +74,8 @@ def matrix_of_at_most(most: float, array: xr.DataArray, signal: str) -> Matrix |
     blocks = list(_lazy_blocks(ordered, keep) if ordered.chunks else _slabs(ordered.values.reshape(shape)))
     if any(values is None for *_, values in blocks):
         return None
-    found = sum(len(values.values) if isinstance(values, Rows) else np.count_nonzero(values) for *_, values in blocks)
-    matrix = _joined(blocks, shape) if found < _SPARSE_BELOW * math.prod(shape) else _filled(blocks, shape)
+    filled = sum(len(values.values) if isinstance(values, Rows) else np.count_nonzero(values) for *_, values in blocks)
+    matrix = _joined(blocks, shape) if filled < _SPARSE_BELOW * math.prod(shape) else _filled(blocks, shape)
     _require_size(matrix, str(array.name))
     return matrix
 
@@ -132,12 +132,12 @@ def _lazy_blocks(ordered: xr.DataArray, keep: bool) -> list[Block]:
     from dask.delayed import delayed
 
     pixels = np.arange(math.prod(ordered.shape[:-1])).reshape(ordered.shape[:-1])
-    packed, places = [], []
+    packed, positions = [], []
     for index, block in np.ndenumerate(ordered.data.to_delayed()):
         *space, channels = (_span(sizes, i) for sizes, i in zip(ordered.data.chunks, index, strict=True))
-        places.append((pixels[tuple(space)].ravel(), channels.start))
+        positions.append((pixels[tuple(space)].ravel(), channels.start))
         packed.append(delayed(_packed)(block, keep))
-    return [(*place, values) for place, values in zip(places, compute(*packed), strict=True)]
+    return [(*position, values) for position, values in zip(positions, compute(*packed), strict=True)]
 
 
 def _span(sizes: Sequence[int], index: int) -> slice:
@@ -148,13 +148,13 @@ def _span(sizes: Sequence[int], index: int) -> slice:
 def _packed(block: npt.NDArray[Any], keep: bool = True) -> Rows | npt.NDArray[Any] | None:
     """Return the non-zeros of a block (..., channel); if they are many, the block itself, or None."""
     matrix = np.asarray(block).reshape(-1, block.shape[-1])
-    found = np.flatnonzero(matrix != 0)
-    if found.size >= _SPARSE_BELOW * matrix.size:
+    filled = np.flatnonzero(matrix != 0)
+    if filled.size >= _SPARSE_BELOW * matrix.size:
         return matrix if keep else None
-    starts = np.searchsorted(found, np.arange(len(matrix) + 1) * matrix.shape[1])
-    values = matrix.ravel()[found]
-    found -= np.repeat(np.arange(len(matrix)) * matrix.shape[1], np.diff(starts))
-    return Rows(starts, found.astype(np.int32), values)
+    starts = np.searchsorted(filled, np.arange(len(matrix) + 1) * matrix.shape[1])
+    values = matrix.ravel()[filled]
+    filled -= np.repeat(np.arange(len(matrix)) * matrix.shape[1], np.diff(starts))
+    return Rows(starts, filled.astype(np.int32), values)
 
 
 def _rows(values: Rows | npt.NDArray[Any]) -> Rows:
@@ -170,17 +170,18 @@ def _joined(blocks: list[Block], shape: tuple[int, int]) -> Matrix:
     """Return one sparse matrix; blocks come in the order of their channels, which leaves its rows sorted."""
     from scipy.sparse import csr_array
 
-    parts = [(pixels, first, _rows(values)) for pixels, first, values in blocks]
+    sparse = [(pixels, first, _rows(values)) for pixels, first, values in blocks]
     counts = np.zeros(shape[0], np.int64)
-    for pixels, _, part in parts:
-        counts[pixels] += np.diff(part.starts)
+    for pixels, _, rows in sparse:
+        counts[pixels] += np.diff(rows.starts)
     starts = np.concatenate([[0], np.cumsum(counts)])
     kind = np.int32 if max(starts[-1], *shape) <= np.iinfo(np.int32).max else np.int64
     channels, values, cursor = np.empty(starts[-1], kind), np.empty(starts[-1]), starts[:-1].copy()
-    for pixels, first, part in parts:
-        own = np.diff(part.starts)
-        target = np.arange(part.values.size) + np.repeat(cursor[pixels] - part.starts[:-1], own)
-        channels[target], values[target] = part.channels + first, part.values
+    # each pixel has its place in the result, known from the counts; a cursor says how much of it is filled
+    for pixels, first, rows in sparse:
+        own = np.diff(rows.starts)
+        target = np.arange(rows.values.size) + np.repeat(cursor[pixels] - rows.starts[:-1], own)
+        channels[target], values[target] = rows.channels + first, rows.values
         cursor[pixels] += own
     return csr_array((values, channels, starts.astype(kind)), shape=shape)
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from fusion.conventions import spatial_dims
 from spectra.factorisation.sparse import Array
+from spectra.factorisation.weighting import Weights
 
 MOST_VALUES: Final = 1 << 27
 """Values of a lazy map, 1 GiB as float64, beyond which it is not gathered if it is dense."""
@@ -19,7 +20,7 @@ _BLOCK_VALUES: Final = 1 << 22
 
 
 class Survey(NamedTuple):
-    """What one reading of a map tells: sums, sums of squares within and between channels, and what is broken."""
+    """What is learned from one reading of a map: sums, products of channels, and how many pixels are not finite."""
 
     gram: Array
     pixel_sums: Array
@@ -61,7 +62,7 @@ class Streamed:
         """Multiply by (channel, k)."""
         return np.concatenate([block @ right for block in self._blocks()])
 
-    def turned(self, left: Array) -> Array:
+    def transposed_times(self, left: Array) -> Array:
         """Return the transpose times (pixel, k)."""
         total, start = np.zeros((self.shape[1], left.shape[1])), 0
         for block in self._blocks():
@@ -71,8 +72,8 @@ class Streamed:
 
     def spectra(self, numbers: npt.NDArray[np.int64]) -> Array:
         """Return a few rows."""
-        places = np.flatnonzero(self.pixels)[numbers]
-        values = np.stack([np.asarray(self.rows[place]) for place in places]).astype(np.float64)
+        rows = np.flatnonzero(self.pixels)[numbers]
+        values = np.stack([np.asarray(self.rows[row]) for row in rows]).astype(np.float64)
         return np.asarray(values[:, self.channels] / self.by_channel / self.by_pixel[numbers][:, None])
 
     def _blocks(self) -> Iterator[Array]:
@@ -95,19 +96,20 @@ def rows_of(array: xr.DataArray, signal: str) -> Any:
     return lazy.reshape(-1, channels).rechunk((max(1, _BLOCK_VALUES // channels), channels))
 
 
-def survey(rows: Any, *, weighted: bool) -> Survey:
-    """Read a map once; under Poisson weights the squares of each pixel count by one over its sum."""
+# The Gram matrix of the channels is all that singular vectors need, and adds up block by block. The weights of pixels
+# must go into it while their block is at hand; those of channels, known only at the end, can be divided out then.
+def survey(rows: Any, weights: Weights) -> Survey:
+    """Read a map once; the Gram matrix is that of pixels divided by their weights, channels are left as they are."""
     pixels, channels = rows.shape
     gram, pixel_sums, pixel_any = np.zeros((channels, channels)), np.zeros(pixels), np.zeros(pixels, bool)
     channel_sums, lowest, broken = np.zeros(channels), np.inf, 0
     for begin, block in _read(rows):
-        place = slice(begin, begin + len(block))
+        here = slice(begin, begin + len(block))
         broken += int((~np.isfinite(block).all(axis=1)).sum())
         lowest = min(lowest, float(block.min()))
-        pixel_sums[place], pixel_any[place] = block.sum(axis=1), block.any(axis=1)
+        pixel_sums[here], pixel_any[here] = block.sum(axis=1), block.any(axis=1)
         channel_sums += block.sum(axis=0)
-        if weighted:
-            block /= np.sqrt(np.where(pixel_sums[place] > 0, pixel_sums[place], 1.0))[:, None]
+        block /= weights.by_pixel(np.where(pixel_sums[here] > 0, pixel_sums[here], 1.0))[:, None]
         gram += block.T @ block
     return Survey(gram, pixel_sums, channel_sums, pixel_any, lowest, broken)
 

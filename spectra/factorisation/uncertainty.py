@@ -100,9 +100,9 @@ def joint_errors(abundance: Array, endmember: Array, pixel: Array, channel: Arra
     """Return the standard errors of both factors of a non-negative decomposition of counts.
 
     To the error of each factor with the other held fixed that of the rotations between components is added, to
-    first order. The scale is fixed by endmembers of unit sum. The pull of the bounds, which moves the components
-    outwards by a fraction of the error of a pixel, is not in it; nor is what no entry at zero determines, which
-    makes an error infinite.
+    first order. The scale is fixed by endmembers of unit sum. The bias from the bounds, which moves the components
+    outwards by a fraction of the error of a pixel, is not in it; what no entry at zero determines makes an error
+    infinite.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def joint_errors(abundance: Array, endmember: Array, pixel: Array, channel: Arra
 
     Examples
     --------
-    >>> found = joint_errors(np.diag([99.0, 399.0]), np.eye(2), np.array([99.0, 399.0]), np.array([99.0, 399.0]))
-    >>> found.abundance.round(6)
+    >>> errors = joint_errors(np.diag([99.0, 399.0]), np.eye(2), np.array([99.0, 399.0]), np.array([99.0, 399.0]))
+    >>> errors.abundance.round(6)
     array([[10.,  1.],
            [ 1., 20.]])
     """
@@ -180,7 +180,7 @@ def _linear(other: Array, weight: Array) -> tuple[Array, Array]:
     weighted = other / weight
     inverse = np.linalg.pinv(weighted @ other.T, hermitian=True)
     estimator = inverse @ weighted
-    return np.asarray(inverse), np.stack([(estimator * part) @ estimator.T for part in other])
+    return np.asarray(inverse), np.stack([(estimator * spectrum) @ estimator.T for spectrum in other])
 
 
 def _turns(count: int) -> tuple[Array, Array]:
@@ -211,9 +211,9 @@ def _rotations(pixel: _Side, channel: _Side) -> tuple[Array, Array]:
             metric = np.linalg.pinv(side.inverse[np.ix_(held, held)], hermitian=True)
             own = metric @ side.covariance[:, held][:, :, held] @ metric
             second, third = _moments(side.values[rows], side.weight[rows, None])
-            place = np.ix_(*(held if axis in "ab" else every for axis in order))
-            curvature[place] += np.einsum(f"lm,ab->{order}", second, metric)
-            noise[place] += np.einsum(f"clm,cab->{order}", third, own)
+            block = np.ix_(*(held if axis in "ab" else every for axis in order))
+            curvature[block] += np.einsum(f"lm,ab->{order}", second, metric)
+            noise[block] += np.einsum(f"clm,cab->{order}", third, own)
     pairs = np.flatnonzero(~np.eye(count, dtype=bool))
     curvature, noise = (one.reshape(count**2, -1)[np.ix_(pairs, pairs)] for one in (curvature, noise))
     strength, directions = np.linalg.eigh(curvature)

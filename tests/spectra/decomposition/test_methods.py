@@ -1,5 +1,7 @@
 """Every method of decomposition: known truth, pixels that are pure, the algorithms of HyperSpy, order and seed."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +12,7 @@ from numpy.testing import assert_allclose
 import fusion
 import spectra
 from fusion import Axis, DataError, provenance
+from spectra.factorisation.engines import ENGINES
 
 OURS = ("nmf", "pca", "ica", "mcr", "nfindr", "vca")
 THEIRS = (
@@ -183,7 +186,7 @@ def test_the_mean_that_some_subtract_is_a_component(method):
     ("options", "message"),
     [
         ({"method": "MLPCA"}, "weighs each count by its own variance; use weighting=None"),
-        ({"closure": True}, "'nmf' knows no closure; those that do are 'mcr', 'nfindr', 'vca'"),
+        ({"closure": True}, "'nmf' takes no closure; those that do are 'mcr', 'nfindr', 'vca'"),
         ({"method": "vca", "components": 1}, "at least 2; received 1"),
         ({"initial": xr.DataArray([1.0])}, "takes no initial spectra; 'mcr' does"),
         ({"method": "mcr", "initial": xr.DataArray([1.0])}, r"dims \('component', 'energy'\); received \('dim_0',\)"),
@@ -236,3 +239,8 @@ def test_what_is_found_can_be_stored_and_fused(tmp_path):
     result = spectra.decompose(noisy()[0], 3, method="vca")
     fusion.save(result, tmp_path / "found.nc")
     xr.testing.assert_equal(fusion.load(tmp_path / "found.nc"), result)
+
+
+def test_every_method_has_an_engine_of_its_name():
+    assert tuple(ENGINES) == get_args(spectra.Method)
+    assert all(name == engine.name for name, engine in ENGINES.items())
