@@ -165,7 +165,7 @@ def test_stray_counts_are_told_from_components():
 
 def test_a_measured_map_without_enough_counts_is_told(measured):
     ds = spectra.open(measured("edx/jeol/Sample/00_View000/View000_0000006.pts"))
-    with pytest.warns(fusion.StrayCountsWarning, match=r"components \d, \d, \d are stray counts"):
+    with pytest.warns(fusion.StrayCountsWarning, match=r"components \d.* are stray counts"):
         spectra.decompose(ds, 4)
     coarse = spectra.crop(ds, energy=(0.2, 10.0)).coarsen(y=16, x=16).sum()
     spectra.decompose(coarse, 4)
