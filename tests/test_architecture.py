@@ -359,3 +359,11 @@ def test_links_cell_methods_and_standard_errors_are_spelled_in_one_place(path: P
     """`fusion.conventions` has linked, cell_methods and stderr_name for it, `fusion.model` with_error."""
     if path.relative_to(ROOT).as_posix() not in SPELLERS:
         assert list(spellings(path)) == []
+
+
+def test_hdf5_files_of_others_are_opened_in_one_place() -> None:
+    """`fusion.files.hdf5.opened` refuses values that lie in other files; what opens a file beside it would not."""
+    callers = {
+        path.relative_to(ROOT).as_posix() for path in sources() if re.search(r"\bh5py\.File\(", path.read_text())
+    }
+    assert callers <= {"fusion/files/hdf5.py", "fusion/files/store.py"}

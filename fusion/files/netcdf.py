@@ -31,12 +31,12 @@ def saved(path: Path) -> dict[str, xr.Dataset]:
     if not wrote(path):
         return {}
     try:
-        found: xr.Dataset | xr.DataTree = load(path, chunks={})
+        project: xr.Dataset | xr.DataTree = load(path, chunks={})
     except ConventionError as error:
         raise FileReadError(path, str(error), hint="write it with fusion.save") from error
-    if isinstance(found, xr.Dataset):
-        return {"": found}
-    return {node.path.strip("/"): node.to_dataset() for node in found.subtree if node.has_data}
+    if isinstance(project, xr.Dataset):
+        return {"": project}
+    return {node.path.strip("/"): node.to_dataset() for node in project.subtree if node.has_data}
 
 
 def opened(path: Path) -> xr.Dataset:
@@ -61,11 +61,8 @@ def opened(path: Path) -> xr.Dataset:
 
 def _engine(path: Path) -> str:
     """Return the engine of xarray that reads a file, once it is known to be complete in itself."""
-    import h5py
-
     with path.open("rb") as stream:
         if stream.read(3) == b"CDF":
             return "scipy"
-    with h5py.File(path) as file:
-        hdf5.refuse_foreign(file)
-    return "h5netcdf"
+    with hdf5.opened(path):
+        return "h5netcdf"

@@ -3,75 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import xarray as xr
 
 from fusion import units
-from fusion.conventions import SPATIAL
-from fusion.errors import FileReadError
+from fusion.conventions import SPATIAL, check
 from fusion.model import Axis, dataset
 from fusion.reading.metadata import as_json
-from fusion.reading.stored_array import POINT, StoredArray
+from fusion.reading.stored_array import StoredArray
 
 _COUNTED: Final = ("channel", "component")
 
 
-def assembled(path: Path, arrays: Sequence[StoredArray], title: str, *, variable: str = "image") -> xr.Dataset:
-    """Return arrays of one shape as variables of one dataset.
+def assembled(arrays: Sequence[StoredArray], *, title: str, frame: str, variable: str = "image") -> xr.Dataset:
+    """Return the arrays of one item as variables of one dataset.
 
-    The axes, the pose and the attributes are those of the first one. A spatial axis of which nothing is known counts
-    pixels, one of channels has their names or numbers.
+    Pose and attributes are those of the first one. A spatial axis of which nothing is known counts pixels, one of
+    channels has their names or numbers.
 
     Parameters
     ----------
-    path : Path
     arrays : sequence of StoredArray
         With the names of their axes.
-    title : str
+    title, frame : str
+        Of the dataset; the frame is that of the arrays where they name one.
     variable : str
-        What the variable of a single array is called that says nothing else.
+        What a single array is called that says nothing else.
 
     Raises
     ------
-    FileReadError
-        If a size is known along some of the spatial axes only.
+    ConventionError
+        If the labels are at fault, e.g. a size is known along some of the spatial axes only.
     """
     first = arrays[0]
-    named = len(arrays) > 1 or path.suffix.lower() == ".nc" or first.dims == POINT
-    keys = [array.variable or (array.name.rpartition("/")[2] if named else variable) for array in arrays]
-    variables = {key: _variable(array) for key, array in zip(keys, arrays, strict=True)}
-    methods = {key: array.cell_method for key, array in zip(keys, arrays, strict=True)}
-    axes = _axes(first)
-    _require_all_sizes(path, axes)
+    keys = [array.variable or (array.name.rpartition("/")[2] if arrays[1:] else variable) for array in arrays]
+    named = list(zip(keys, arrays, strict=True))
     tilted = {"technique": "tilt series"} if "tilt" in (first.dims or ()) else {}
-    attrs = {**tilted, **first.dataset_attrs, "original_metadata": _metadata(arrays)}
-    frame = first.frame or path.stem
-    return dataset(variables, axes, name=title, pose=first.pose, frame=frame, cell_methods=methods, attrs=attrs)
+    metadata = {"original_metadata": _metadata(arrays)} if any(array.metadata for array in arrays) else {}
+    ds = dataset(
+        {key: _variable(array) for key, array in named},
+        {dim: axis for array in reversed(arrays) for dim, axis in _axes(array).items()},
+        name=title,
+        pose=first.pose,
+        frame=first.frame or frame,
+        cell_methods={key: array.cell_method for key, array in named},
+        attrs={**tilted, **first.dataset_attrs, **metadata},
+    )
+    return check(ds.assign_coords(first.coords)) if first.coords else ds
 
 
 def _variable(array: StoredArray) -> tuple[Any, ...]:
-    names = {"long_name": array.name} if array.name else {}
-    return array.dims, array.load(), {**names, **array.attrs}
+    long_name = {"long_name": array.name} if array.name else {}
+    return array.dims, array.load(), {**long_name, **array.attrs}
 
 
 def _axes(array: StoredArray) -> dict[str, Any]:
     """Return the axes of the file, and pixels or channels for the dims of which it gives no positions."""
     sizes = dict(zip(array.dims or (), array.shape, strict=True))
     pixels = {dim: Axis(units.PIXEL, step=1.0) for dim in sizes if dim in SPATIAL}
-    channels: dict[str, Any] = {dim: list(array.labels.get(dim, range(sizes[dim]))) for dim in _COUNTED if dim in sizes}
-    return {**channels, **pixels, **array.axes}
-
-
-def _require_all_sizes(path: Path, axes: dict[str, Any]) -> None:
-    spatial = {dim: units.parse(axes[dim].units) for dim in SPATIAL if dim in axes}
-    missing = [dim for dim, unit in spatial.items() if unit == units.PIXEL]
-    if missing and len(missing) < len(spatial):
-        present = ", ".join(dim for dim in spatial if dim not in missing)
-        example = ", ".join(f"{dim!r}: '5 nm'" for dim in missing)
-        reason = f"a pixel size is known along {present} but not along {', '.join(missing)}"
-        raise FileReadError(path, reason, hint=f"give it, e.g. voxel={{{example}}}")
+    channels: dict[str, Any] = {dim: list(range(sizes[dim])) for dim in _COUNTED if dim in sizes}
+    return {**channels, **{dim: list(names) for dim, names in array.labels.items()}, **pixels, **array.axes}
 
 
 def _metadata(arrays: Sequence[StoredArray]) -> str:

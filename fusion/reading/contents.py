@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
-
-import xarray as xr
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 UNREADABLE = "unreadable"
 
@@ -81,11 +79,8 @@ def unique(names: Iterable[str], join: str = " ") -> list[str]:
     (['HAADF', 'EDS', 'HAADF 2'], ['height', 'height_2'])
     """
     counts: dict[str, int] = {}
-    found = []
+    numbered = []
     for name in names:
         counts[name] = counts.get(name, 0) + 1
-        found.append(name if counts[name] == 1 else f"{name}{join}{counts[name]}")
-    return found
-
-
-Builders: TypeAlias = Mapping[str, Callable[[], xr.Dataset]]
+        numbered.append(name if counts[name] == 1 else f"{name}{join}{counts[name]}")
+    return numbered

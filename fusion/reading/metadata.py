@@ -44,8 +44,8 @@ def text(value: Any) -> str:
     >>> text(b"um"), text("um"), text(5)
     ('um', 'um', '5')
     """
-    found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return found.replace("\x00", "")
+    decoded = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return decoded.replace("\x00", "")
 
 
 def _plain(value: Any, longest: float) -> Any:

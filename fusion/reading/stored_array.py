@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fusion.affine import Affine
 from fusion.errors import FileReadError
@@ -34,12 +34,14 @@ class StoredArray:
         for an image perhaps the single z at which it lies.
     labels : mapping
         Dim to the names along it (channels).
+    coords : mapping
+        Further coordinates, already read: name to ``(dims, values, attrs)``.
     attrs : mapping
         Attributes of the variable: units, long_name; cell_methods or flag_values where the file gives them.
     cell_method : str
         Otherwise, what a value of a pixel is: ``"sum"`` of counts, ``"mean"`` or ``"point"`` of intensities.
     dataset_attrs : mapping
-        Attributes of the dataset that the file is sure of: ``technique``, ``instrument``, ``beam_energy`` (keV),
+        Attributes of the dataset of which the file is sure: ``technique``, ``instrument``, ``beam_energy`` (keV),
         ``imaging_mode`` of a probe.
     pose : Affine, optional
         From the axes to `frame`, where the file gives a position, a tilt or a rotation.
@@ -60,6 +62,7 @@ class StoredArray:
     load: Callable[[], Any]
     axes: Mapping[str, Axis] = field(default_factory=dict)
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    coords: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
     cell_method: str = "mean"
     dataset_attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +71,13 @@ class StoredArray:
     doubts: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     variable: str = ""
+
+
+class Unreadable(NamedTuple):
+    """An array of a file that cannot be labelled, and why; the others of the file open all the same."""
+
+    name: str
+    error: FileReadError
 
 
 def image_dims(ndim: int) -> tuple[str, ...] | None:

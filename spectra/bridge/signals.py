@@ -203,7 +203,7 @@ def _dataset(signal: Any, data: Any, title: str) -> xr.Dataset:
     tree, original = _now(signal), signal.original_metadata.as_dictionary()
     records = [record(axis) for axis in axes_of(signal)]
     raw = {"data": data, "axes": records, "metadata": tree, "original_metadata": original}
-    ds = labelled(raw, title, frame=title)
+    ds = labelled(raw, title)
     texts = {"metadata": as_json(tree, longest=None), "original_metadata": as_json(original, longest=None)}
     axes = json.dumps(dict(zip(dims_of(signal), records, strict=True)))
     return ds.assign_attrs({key: text for key, text in texts.items() if text != "{}"}).assign_attrs({_ORIGINAL: axes})

@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-import xarray as xr
 
 import fusion
-from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.files.hdf5 import opened
 from fusion.model import Axis
-from fusion.reading.contents import Builders, unique
+from fusion.reading.contents import unique
+from fusion.reading.opening import readable
 from fusion.reading.stage import STAGE
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import flat_attrs, variable_of
 
 _METRE: Final = 1e6
@@ -36,7 +36,7 @@ def is_delmic(file: h5py.File) -> bool:
     return any(name.startswith("Acquisition") and "ImageData/Image" in file[name] for name in file)
 
 
-def builders(path: Path) -> Builders:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """Return the acquisitions of a file by title.
 
     Parameters
@@ -49,47 +49,51 @@ def builders(path: Path) -> Builders:
         If the file cannot be opened.
     """
     with opened(path) as file:
-        groups = [name for name in file if name.startswith("Acquisition") and "ImageData/Image" in file[name]]
-        titles = unique([_title(file[name]) for name in groups])
-    return {title: partial(_build, path, group, title) for title, group in zip(titles, groups, strict=True)}
+        groups = [file[name] for name in file if name.startswith("Acquisition") and "ImageData/Image" in file[name]]
+        titles = unique([_title(group) for group in groups])
+        return [
+            readable(path, title, partial(_described, path, group, title))
+            for title, group in zip(titles, groups, strict=True)
+        ]
 
 
-def _build(path: Path, group: str, title: str) -> xr.Dataset:
-    with opened(path) as file:
-        try:
-            return _labelled(file[group], title)
-        except (ConventionError, UnitError, KeyError) as error:
-            raise FileReadError(path, f"item {title!r}: {error}") from error
-
-
-def _labelled(group: h5py.Group, title: str) -> xr.Dataset:
+def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
     image = group["ImageData/Image"]
-    stored = [label.label for label in image.dims] or list("CTZYX")[-image.ndim :]
-    kept = [index for index, size in enumerate(image.shape) if size > 1 or stored[index] in "YX"]
-    dims = tuple(_DIMS.get(stored[index], stored[index]) for index in kept)
-    sizes = dict(zip(dims, (image.shape[index] for index in kept), strict=True))
-    data = np.squeeze(image[...], tuple(index for index in range(image.ndim) if index not in kept))
-    axes = {dim: _axis(group["ImageData"], dim, sizes[dim]) for dim in dims}
-    name, method = variable_of(dims, data.dtype)
+    letters = [label.label for label in image.dims] or list("CTZYX")[-image.ndim :]
+    kept = [index for index, size in enumerate(image.shape) if size > 1 or letters[index] in "YX"]
+    dims = tuple(_DIMS.get(letters[index], letters[index]) for index in kept)
+    shape = tuple(image.shape[index] for index in kept)
+    axes = {dim: _axis(group["ImageData"], dim, size) for dim, size in zip(dims, shape, strict=True)}
+    name, method = variable_of(dims, image.dtype)
     pose, frame = _pose(group["ImageData"], title)
-    return fusion.dataset(
-        {name: (dims, data, {"units": "count" if name == "intensity" else "1"})},
-        axes,
+    return StoredArray(
         name=title,
-        cell_methods=method,
+        dims=dims,
+        shape=shape,
+        dtype=image.dtype,
+        load=partial(_read, path, str(image.name), shape),
+        axes={dim: axis for dim, axis in axes.items() if axis is not None},
+        attrs={"units": "count" if name == "intensity" else "1", "long_name": name},
+        cell_method=method,
+        dataset_attrs=_attrs(group, dims, title),
         pose=pose,
         frame=frame,
-        attrs=_attrs(group, dims, title),
+        variable=name,
     )
 
 
-def _axis(data: h5py.Group, dim: str, size: int) -> Axis | np.ndarray[Any, Any]:
+def _read(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    with opened(path, arrays=[name]) as file:
+        return np.asarray(file[name][...]).reshape(shape)
+
+
+def _axis(data: h5py.Group, dim: str, size: int) -> Axis | None:
     if dim == "channel":
-        return np.arange(size)
+        return None
     letter = next(key for key, value in _DIMS.items() if value == dim)
     scale = data.get(f"DimensionScale{letter}")
     if scale is None:
-        return Axis("px", step=1.0) if dim in "zyx" else np.arange(size)
+        return None
     unit = str(scale.attrs.get("UNIT", "m"))
     if scale.shape == (size,) and size > 1:
         return Axis(unit, values=scale[...])

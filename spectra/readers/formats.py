@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from fusion.errors import FileReadError, UnknownFormatError
 from fusion.files import hdf5
 from fusion.reading import advice
-from fusion.reading.contents import Builders
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.readers import delmic, geopixe, mda, netcdf, nexus, nsid, voltammograms, witec
 from spectra.readers.rosettasciio import adapter
 
+Arrays: TypeAlias = Sequence[StoredArray | Unreadable]
 HDF5: Final = (".h5", ".hdf5", ".hf5", ".he5", ".nxs")
-_NETCDF: Final = (".nc", ".nc4", ".cdf")
+NETCDF: Final = (".nc", ".nc4", ".cdf")
 _TABLES: Final = (".txt", ".csv", ".tsv")
 _PLUGINS: Final = (
     "Bruker", "DigitalMicrograph", "DigitalSurf", "EDAX", "EMD", "Hamamatsu", "HSPY", "JEOL", "JobinYvon", "MSA",
@@ -30,7 +31,7 @@ class Format(NamedTuple):
     name: str
     extensions: tuple[str, ...]
     fits: Callable[[Path], bool]
-    read: Callable[[Path], Builders]
+    read: Callable[[Path], Arrays]
 
 
 class Layout(NamedTuple):
@@ -38,11 +39,11 @@ class Layout(NamedTuple):
 
     name: str
     fits: Callable[[Any], bool]
-    read: Callable[[Path], Builders]
+    read: Callable[[Path], Arrays]
 
 
-def builders(path: Path) -> Builders:
-    """Return the items of a file by the first format that fits, else by the plugin of RosettaSciIO.
+def arrays(path: Path) -> Arrays:
+    """Return the arrays of a file by the first format that fits, else by the plugin of RosettaSciIO.
 
     Raises
     ------
@@ -50,8 +51,8 @@ def builders(path: Path) -> Builders:
         If the format is unknown, or the file is damaged.
     """
     extension = path.suffix.lower()
-    found = next((known for known in FORMATS if extension in known.extensions and known.fits(path)), None)
-    return found.read(path) if found else adapter.builders(path, _plugin(path, extension))
+    known = next((known for known in FORMATS if extension in known.extensions and known.fits(path)), None)
+    return known.read(path) if known else adapter.arrays(path, _plugin(path, extension))
 
 
 def extensions() -> tuple[str, ...]:
@@ -72,16 +73,15 @@ def _any(_: Path) -> bool:
     return True
 
 
-def _in_hdf5(path: Path) -> Builders:
+def _in_hdf5(path: Path) -> Arrays:
     with hdf5.opened(path) as file:
-        hdf5.refuse_foreign(file)
-        found = next((layout for layout in LAYOUTS if layout.fits(file)), None)
+        known = next((layout for layout in LAYOUTS if layout.fits(file)), None)
         groups = ", ".join(map(repr, list(file)[:5]))
-    if found is None:
+    if known is None:
         names = " and ".join(", ".join(layout.name for layout in LAYOUTS).rsplit(", ", 1))
         hint = f"{names} files are known; images open with volumes.open; save other spectra as NetCDF, axes with units"
         raise FileReadError(path, f"an HDF5 file of unknown layout (it begins with the groups {groups})", hint=hint)
-    return found.read(path)
+    return known.read(path)
 
 
 def _plugin(path: Path, extension: str) -> str:
@@ -92,8 +92,8 @@ def _plugin(path: Path, extension: str) -> str:
     if plugin == "jeol" and _is_mrc(path):
         raise FileReadError(path, "a map of densities (MRC, CCP4)", hint="open it with volumes.open")
     if plugin == "hspy":
-        with hdf5.opened(path) as file:
-            hdf5.refuse_foreign(file)
+        with hdf5.opened(path):
+            return plugin
     return plugin
 
 
@@ -127,19 +127,19 @@ def _by_extension() -> dict[str, str]:
 
 
 LAYOUTS: Final = (
-    Layout("Delmic (Odemis)", delmic.is_delmic, delmic.builders),
-    Layout("HyperSpy", lambda file: "Experiments" in file, partial(adapter.builders, plugin="hspy")),
-    Layout("NSID", nsid.is_nsid, nsid.builders),
-    Layout("NeXus", nexus.is_nexus, nexus.builders),
+    Layout("Delmic (Odemis)", delmic.is_delmic, delmic.arrays),
+    Layout("HyperSpy", lambda file: "Experiments" in file, partial(adapter.arrays, plugin="hspy")),
+    Layout("NSID", nsid.is_nsid, nsid.arrays),
+    Layout("NeXus", nexus.is_nexus, nexus.arrays),
 )
 FORMATS: Final = (
-    Format("NetCDF", _NETCDF, _any, netcdf.builders),
+    Format("NetCDF", NETCDF, _any, netcdf.arrays),
     Format("HDF5", HDF5, _any, _in_hdf5),
-    Format("GeoPIXE", (".geopixe",), _any, geopixe.builders),
-    Format("EPICS MDA", (".mda",), _any, mda.builders),
-    Format("WITec", (".txt",), _begins(witec.HEAD), witec.builders),
-    Format("voltammograms by place", _TABLES, voltammograms.is_table, voltammograms.builders),
-    Format("Hamamatsu", (".img",), _begins(b"IM"), partial(adapter.builders, plugin="hamamatsu")),
+    Format("GeoPIXE", (".geopixe",), _any, geopixe.arrays),
+    Format("EPICS MDA", (".mda",), _any, mda.arrays),
+    Format("WITec", (".txt",), _begins(witec.HEAD), witec.arrays),
+    Format("voltammograms by place", _TABLES, voltammograms.is_table, voltammograms.arrays),
+    Format("Hamamatsu", (".img",), _begins(b"IM"), partial(adapter.arrays, plugin="hamamatsu")),
 )
-_SHARED: Final = (*HDF5, *_NETCDF, *_TABLES)
+_SHARED: Final = (*HDF5, *NETCDF, *_TABLES)
 """Extensions under which other things than spectra are kept too."""

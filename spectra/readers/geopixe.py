@@ -16,14 +16,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
-import fusion
-from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.errors import FileReadError
 from fusion.model import Axis
-from fusion.reading.contents import Builders
 from fusion.reading.lazy import by_rows
-from fusion.reading.metadata import as_json
+from fusion.reading.stored_array import StoredArray
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -40,11 +37,11 @@ class Header(NamedTuple):
     channels: int
     pitch: tuple[float, float]
     gain: float
-    said: dict[str, Any]
+    fields: dict[str, Any]
     start: int
 
 
-def builders(path: Path) -> Builders:
+def arrays(path: Path) -> list[StoredArray]:
     """Return the one map of a file, ``counts`` with dims y, x, (channel,) energy.
 
     The detectors are apart: ``channel`` numbers them where there are several; their sum is ``ds.sum("channel")`` and
@@ -60,30 +57,33 @@ def builders(path: Path) -> Builders:
         If the file is damaged, or any pixel is missing.
     """
     header = _header(path)
-    return {path.stem: partial(_build, path, header, _places(path, header))}
-
-
-def _build(path: Path, header: Header, places: Array) -> xr.Dataset:
-    rows, _, detectors = header.sizes
-    read = partial(_row, path, header.channels, places)
-    counts = by_rows(read, rows, (*header.sizes[1:], header.channels), np.uint16)
-    apart = {"channel": np.arange(detectors)} if detectors > 1 else {}
-    counts = counts if apart else counts[:, :, 0]
-    try:
-        return fusion.dataset(
-            {"counts": (("y", "x", *apart, "energy"), counts, {"units": "count"})},
-            {
+    rows, columns, detectors = header.sizes
+    several = detectors > 1
+    return [
+        StoredArray(
+            name=path.stem,
+            dims=("y", "x", "channel", "energy") if several else ("y", "x", "energy"),
+            shape=(rows, columns, *((detectors,) if several else ()), header.channels),
+            dtype=np.dtype(np.uint16),
+            load=partial(_lazy, path, header, _records(path, header)),
+            axes={
                 "y": Axis("mm", step=header.pitch[0]),
                 "x": Axis("mm", step=header.pitch[1]),
-                **apart,
                 "energy": Axis("eV", step=header.gain),
             },
-            name=path.stem,
-            cell_methods="sum",
-            attrs={"technique": "XRF", "original_metadata": as_json(header.said)},
+            attrs={"units": "count", "long_name": "counts"},
+            cell_method="sum",
+            dataset_attrs={"technique": "XRF"},
+            metadata=header.fields,
+            variable="counts",
         )
-    except (ConventionError, UnitError) as error:
-        raise FileReadError(path, f"its header makes no map: {error}", hint=_AGAIN) from error
+    ]
+
+
+def _lazy(path: Path, header: Header, records: Array) -> Any:
+    read = partial(_row, path, header.channels, records)
+    counts = by_rows(read, header.sizes[0], (*header.sizes[1:], header.channels), np.uint16)
+    return counts if header.sizes[2] > 1 else counts[:, :, 0]
 
 
 def _header(path: Path) -> Header:
@@ -94,8 +94,8 @@ def _header(path: Path) -> Header:
     if len(text) < length or len(head) < 2:
         raise FileReadError(path, "cut short within its header", hint=_AGAIN)
     try:
-        said = json.loads(text)
-        field = said["File Header"]
+        fields = json.loads(text)
+        field = fields["File Header"]
         y, x, detectors, channels = (int(field[key]) for key in ("Yres", "Xres", "Dets", "Chan"))
         if min(y, x, detectors, channels) < 1 or channels > _CHANNELS:
             raise ValueError(f"sizes {y}, {x}, {detectors}, {channels}")
@@ -106,49 +106,49 @@ def _header(path: Path) -> Header:
             raise ValueError(f"pixels of {pitch} mm, a gain of {gain} eV")
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FileReadError(path, f"not a GeoPIXE export (its header: {error!r})", hint=_AGAIN) from error
-    return Header((y, x, detectors), channels, pitch, gain, said, 2 + length)
+    return Header((y, x, detectors), channels, pitch, gain, fields, 2 + length)
 
 
-def _places(path: Path, header: Header) -> Array:
+def _records(path: Path, header: Header) -> Array:
     """Return where the record of each pixel and detector begins, and how long it is."""
-    end, place = path.stat().st_size, header.start
+    end, start = path.stat().st_size, header.start
     if prod(header.sizes) * _RECORD.size > end:
         shape = " x ".join(map(str, header.sizes))
         raise FileReadError(path, f"cut short: {end} bytes cannot hold {shape} spectra", hint=_AGAIN)
-    found = np.zeros((*header.sizes, 2), np.int64)
+    records = np.zeros((*header.sizes, 2), np.int64)
     with path.open("rb") as stream:
-        while place < end:
-            stream.seek(place)
-            length, where = _record(path, stream.read(_RECORD.size), place, end)
-            if any(index >= size for index, size in zip(where, header.sizes, strict=True)) or found[where].any():
+        while start < end:
+            stream.seek(start)
+            length, where = _record(path, stream.read(_RECORD.size), start, end)
+            if any(index >= size for index, size in zip(where, header.sizes, strict=True)) or records[where].any():
                 reason = f"damaged: the spectrum of y, x, detector {where} is outside the map or there twice"
                 raise FileReadError(path, reason, hint=_AGAIN)
-            found[where] = place + _RECORD.size, length - _RECORD.size
-            place += length
-    missing = int((found[..., 0] == 0).sum())
+            records[where] = start + _RECORD.size, length - _RECORD.size
+            start += length
+    missing = int((records[..., 0] == 0).sum())
     if missing:
-        raise FileReadError(path, f"cut short: {missing} of {found[..., 0].size} spectra are missing", hint=_AGAIN)
-    return found
+        raise FileReadError(path, f"cut short: {missing} of {records[..., 0].size} spectra are missing", hint=_AGAIN)
+    return records
 
 
-def _record(path: Path, head: bytes, place: int, end: int) -> tuple[int, tuple[int, int, int]]:
+def _record(path: Path, head: bytes, start: int, end: int) -> tuple[int, tuple[int, int, int]]:
     """Return the length of a record and the y, x and detector of its spectrum."""
     if len(head) < _RECORD.size:
-        raise FileReadError(path, f"cut short within the record at byte {place}", hint=_AGAIN)
+        raise FileReadError(path, f"cut short within the record at byte {start}", hint=_AGAIN)
     mark, length, x, y, detector, _ = _RECORD.unpack(head)
     if mark != _MARK or length < _RECORD.size or (length - _RECORD.size) % 4:
-        raise FileReadError(path, f"damaged: no record begins at byte {place}", hint=_AGAIN)
-    if place + length > end:
-        raise FileReadError(path, f"cut short within the record at byte {place}", hint=_AGAIN)
+        raise FileReadError(path, f"damaged: no record begins at byte {start}", hint=_AGAIN)
+    if start + length > end:
+        raise FileReadError(path, f"cut short within the record at byte {start}", hint=_AGAIN)
     return length, (y, x, detector)
 
 
-def _row(path: Path, channels: int, places: Array, row: int) -> Array:
+def _row(path: Path, channels: int, records: Array, row: int) -> Array:
     """Return the spectra of one row of the map: x, detector, channel."""
-    spectra = np.zeros((*places.shape[1:3], channels), np.uint16)
+    spectra = np.zeros((*records.shape[1:3], channels), np.uint16)
     with path.open("rb") as stream:
-        for where in np.ndindex(places.shape[1:3]):
-            start, length = (int(value) for value in places[row][where])
+        for where in np.ndindex(records.shape[1:3]):
+            start, length = (int(value) for value in records[row][where])
             stream.seek(start)
             content = stream.read(length)
             if len(content) < length:

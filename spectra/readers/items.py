@@ -1,45 +1,80 @@
-"""What a file contains: the list that `spectra.contents` shows, and the choice that `spectra.open` makes."""
+"""The items of a spectral file: the list that `spectra.contents` shows, and the choice that `spectra.open` makes.
+
+An item is what one dataset is made of: the stored arrays of one name, or a dataset that `fusion.save` wrote.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import xarray as xr
 
-from fusion.conventions import SIGNAL, SPATIAL
-from fusion.errors import ConspectusError, FileReadError
-from fusion.reading.contents import UNREADABLE, Builders, Content
+from fusion.conventions import SIGNAL, SPATIAL, spatial_dims
+from fusion.errors import ConspectusError, ConventionError, FileReadError, UnitError
+from fusion.reading.assembly import assembled
+from fusion.reading.contents import UNREADABLE, Content
+from fusion.reading.opening import damage_reported, without_values
+from fusion.reading.stored_array import StoredArray, Unreadable
 
+Item: TypeAlias = xr.Dataset | Sequence[StoredArray | Unreadable]
 _NOT_SPECTRAL = ("tilt", "component")
+_PLANE = 2
 
 
-def describe(builders: Builders) -> list[Content]:
-    """Return the contents of a file; an item that cannot be labelled is listed with the reason."""
-    return [_content(name, build) for name, build in builders.items()]
-
-
-def choose(path: Path, builders: Builders, name: str | None) -> xr.Dataset:
-    """Build the item called `name`, or the one spectral item.
+def labelled(path: Path, name: str, item: Item, *, values: bool = True) -> xr.Dataset:
+    """Return an item as a dataset; without its values, nothing of them is read.
 
     Raises
     ------
     FileReadError
-        If there is no such item, or `name` is left out and several could be meant.
+        If it cannot be labelled.
     """
-    if name is not None:
-        if name not in builders:
-            raise FileReadError(path, f"there is no item {name!r}", hint=f"it contains {_listed(builders)}")
-        return builders[name]()
-    if len(builders) == 1:
-        return next(iter(builders.values()))()
-    spectral = [ds for ds in _readable(builders) if is_spectral(ds)]
-    if len(spectral) != 1:
-        if not builders:
-            raise FileReadError(path, "it holds nothing that is spectral", hint="images open with volumes.open")
-        reason = f"{len(spectral) or 'none'} of its {len(builders)} items {'are' if spectral else 'is'} spectral"
-        raise FileReadError(path, reason, hint=f"say which, name=... from {_listed(builders)}")
-    return spectral[0]
+    if isinstance(item, xr.Dataset):
+        return item
+    for array in item:
+        if isinstance(array, Unreadable):
+            raise array.error
+    arrays = [array for array in item if isinstance(array, StoredArray)]
+    with damage_reported(path):
+        try:
+            chosen = arrays if values else [without_values(array) for array in arrays]
+            return assembled(chosen, title=name, frame=path.stem)
+        except (ConventionError, UnitError) as error:
+            raise FileReadError(path, f"item {name!r}: {error}") from error
+
+
+def describe(path: Path, items: Mapping[str, Item]) -> list[Content]:
+    """Return the contents of a file; an item that cannot be labelled is listed with the reason."""
+    return [_content(path, name, item) for name, item in items.items()]
+
+
+def choose(path: Path, items: Mapping[str, Item]) -> str:
+    """Return the name of the one item that is meant if none is named: the only one, the only spectra, the only map.
+
+    Raises
+    ------
+    FileReadError
+        If several could be meant.
+    """
+    if len(items) == 1:
+        return next(iter(items))
+    if not items:
+        raise FileReadError(path, "it holds nothing that is spectral", hint="images open with volumes.open")
+    spectra = {name: ds for name, ds in _readable(path, items).items() if is_spectral(ds)}
+    maps = [name for name, ds in spectra.items() if len(spatial_dims(ds)) >= _PLANE]
+    if len(spectra) == 1 or len(maps) == 1:
+        return maps[0] if maps else next(iter(spectra))
+    reason = f"{len(spectra) or 'none'} of its {len(items)} items {'are' if spectra else 'is'} spectral"
+    if maps:
+        reason += f", and {len(maps)} are maps"
+    raise FileReadError(path, reason, hint=f"say which, name=... from {listed(items)}")
+
+
+def listed(items: Mapping[str, Item]) -> str:
+    """Return the names of items, for an error."""
+    return ", ".join(map(repr, items))
 
 
 def is_spectral(ds: xr.Dataset) -> bool:
@@ -49,9 +84,9 @@ def is_spectral(ds: xr.Dataset) -> bool:
     return any(dim in dims for dim in SIGNAL if dim not in _NOT_SPECTRAL and not (dim == "channel" and coloured))
 
 
-def _content(name: str, build: Callable[[], xr.Dataset]) -> Content:
+def _content(path: Path, name: str, item: Item) -> Content:
     try:
-        ds = build()
+        ds = labelled(path, name, item, values=False)
     except ConspectusError as error:
         return Content(name, UNREADABLE, fault=str(error))
     technique = str(ds.attrs.get("technique", "spectra" if is_spectral(ds) else "image"))
@@ -62,13 +97,12 @@ def _content(name: str, build: Callable[[], xr.Dataset]) -> Content:
     return Content(name, technique, dims, shape, str(widest.dtype), units)
 
 
-def _readable(builders: Builders) -> Iterator[xr.Dataset]:
-    for build in builders.values():
+def _readable(path: Path, items: Mapping[str, Item]) -> dict[str, xr.Dataset]:
+    """Return the datasets, without values, of the items that can be labelled."""
+    datasets = {}
+    for name, item in items.items():
         try:
-            yield build()
+            datasets[name] = labelled(path, name, item, values=False)
         except ConspectusError:
             continue
-
-
-def _listed(builders: Builders) -> str:
-    return ", ".join(map(repr, builders))
+    return datasets

@@ -15,16 +15,15 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
-import fusion
 from fusion import units
-from fusion.errors import ConventionError, FileReadError, TruncatedFileWarning, UnitError
+from fusion.errors import FileReadError, TruncatedFileWarning, UnitError
 from fusion.model import Axis
-from fusion.reading.contents import Builders, unique
+from fusion.reading.contents import unique
 from fusion.reading.lazy import by_rows
-from fusion.reading.metadata import as_json
+from fusion.reading.opening import readable
 from fusion.reading.stage import STAGE
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import technique, variable_of
 from spectra.axes import dim_name, number
 from spectra.readers import sscan
@@ -34,7 +33,7 @@ Array: TypeAlias = npt.NDArray[Any]
 _LETTER: Final = re.compile(r"(?<![a-z])[xyz](?![a-z])")
 
 
-def builders(path: Path) -> Builders:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """Return the spectra of a file, and the images that its scalers make, by the name of the process variable.
 
     Spectra have the dim ``channel``, unless the file gives the calibration of the detector (CALO, CALS and CALQ of its
@@ -57,9 +56,12 @@ def builders(path: Path) -> Builders:
     scan = _Measured(path)
     if scan.truncated:
         warnings.warn(TruncatedFileWarning(f"{path}: the scan was stopped, {scan.truncated}"), stacklevel=4)
-    found = [(level, index) for level in scan.read for index in range(len(scan.levels[level].detectors))]
-    names = unique([scan.levels[level].detectors[index].name.removesuffix(".VAL") for level, index in found])
-    return {name: partial(_build, scan, name, *place) for name, place in zip(names, found, strict=True)}
+    detectors = [(level, index) for level in scan.read for index in range(len(scan.levels[level].detectors))]
+    names = unique([scan.levels[level].detectors[index].name.removesuffix(".VAL") for level, index in detectors])
+    return [
+        readable(path, name, partial(_described, scan, name, level, index))
+        for name, (level, index) in zip(names, detectors, strict=True)
+    ]
 
 
 class _Measured:
@@ -68,8 +70,8 @@ class _Measured:
     def __init__(self, path: Path) -> None:
         self.path = path
         with sscan.Stream(path) as stream:
-            extra, place = sscan.head(stream)
-            self.levels = list(sscan.levels(stream, place))
+            extra, start = sscan.head(stream)
+            self.levels = list(sscan.levels(stream, start))
             self.rows = sscan.finished(stream, self.levels)
             self.extra = sscan.extra(stream, extra)
         self.sizes = (self.rows, *(level.points for level in self.levels[1:]))
@@ -77,7 +79,6 @@ class _Measured:
         self.truncated = f"{self.rows} of {planned} rows were finished" if self.rows < planned else ""
         self.spectral = not self.levels[-1].motors
         self.read = range(len(self.levels))[-2 if self.spectral else -1 :]
-        self.original_metadata = as_json({"extra": self.extra})
 
     @cached_property
     def moved(self) -> list[tuple[int, str]]:
@@ -85,15 +86,15 @@ class _Measured:
         return [_moved(self.path, level) for level in (self.levels[:-1] if self.spectral else self.levels)]
 
     @cached_property
-    def axes(self) -> dict[str, Axis | Array]:
-        """The axes of all levels, outermost first."""
-        found: dict[str, Axis | Array] = {}
+    def axes(self) -> dict[str, Axis | None]:
+        """The axes of all levels, outermost first; channels have no positions."""
+        axes: dict[str, Axis | None] = {}
         for depth, (index, dim) in enumerate(self.moved):
-            if dim in found:
+            if dim in axes:
                 raise FileReadError(self.path, f"two motors move along {dim}", hint="measure one motor for each axis")
             unit = self.levels[depth].motors[index].unit
-            found[dim] = Axis(unit, values=self._positions(depth, index, dim))
-        return {**found, "channel": np.arange(self.levels[-1].points)} if self.spectral else found
+            axes[dim] = Axis(unit, values=self._positions(depth, index, dim))
+        return {**axes, "channel": None} if self.spectral else axes
 
     def values(self, level: int, index: int) -> Any:
         """Return the readings of a detector, with the axes of the levels down to its own."""
@@ -105,7 +106,7 @@ class _Measured:
         row = partial(sscan.row, self.path, first.lower, (level - 1, index), motors)
         return by_rows(row, self.rows, self.sizes[1 : level + 1], np.float32)
 
-    def said(self, name: str) -> Any:
+    def variable(self, name: str) -> Any:
         """Return the value of a process variable: one beside the scan, or one that was the same at every row."""
         if name in self.extra:
             return self.extra[name]["value"]
@@ -131,17 +132,11 @@ class _Measured:
         return mean
 
 
-def _build(scan: _Measured, name: str, level: int, index: int) -> xr.Dataset:
-    try:
-        return _labelled(scan, name, level, index)
-    except (ConventionError, UnitError) as error:
-        raise FileReadError(scan.path, f"item {name!r}: {error}") from error
-
-
-def _labelled(scan: _Measured, name: str, level: int, index: int) -> xr.Dataset:
+def _described(scan: _Measured, name: str, level: int, index: int) -> StoredArray:
     axes = dict(list(scan.axes.items())[: level + 1])
-    calibration = [scan.said(f"{name}.{field}") for field in ("CALO", "CALS", "CALQ")]
-    unit = str(scan.said(f"{name}.EGU") or "")
+    shape = scan.sizes[: level + 1]
+    calibration = [scan.variable(f"{name}.{field}") for field in ("CALO", "CALS", "CALQ")]
+    unit = str(scan.variable(f"{name}.EGU") or "")
     counted = "channel" in axes and None not in calibration  # only the MCA record has these fields
     if counted and units.is_compatible(unit, "keV"):
         energies = np.polynomial.Polynomial(calibration)(np.arange(scan.levels[level].points))
@@ -150,30 +145,35 @@ def _labelled(scan: _Measured, name: str, level: int, index: int) -> xr.Dataset:
     dims = tuple(axes)
     variable, method = ("counts", "sum") if counted else variable_of(dims, np.dtype(np.float32))
     detector = scan.levels[level].detectors[index]
-    attrs: dict[str, Any] = {
-        "technique": technique("", dims),
-        "acquisition_time": scan.levels[0].time,
-        "original_metadata": scan.original_metadata,
-    }
+    attrs: dict[str, Any] = {"technique": technique("", dims), "acquisition_time": scan.levels[0].time}
     if counted and "channel" in axes:
         attrs["channel_calibration"] = [float(value) for value in calibration]
     if scan.truncated:
         attrs["truncated"] = scan.truncated
-    said = {"units": "count" if counted else _unit(detector.unit), "long_name": detector.description or name}
-    return fusion.dataset(
-        {variable: (dims, scan.values(level, index), said)},
-        axes, name=name, cell_methods=method, frame=STAGE, attrs=attrs,
-    )  # fmt: skip
+    return StoredArray(
+        name=name,
+        dims=dims,
+        shape=shape,
+        dtype=np.dtype(np.float32),
+        load=partial(scan.values, level, index),
+        axes={dim: axis for dim, axis in axes.items() if axis is not None},
+        attrs={"units": "count" if counted else _unit(detector.unit), "long_name": detector.description or name},
+        cell_method=method,
+        dataset_attrs=attrs,
+        frame=STAGE,
+        metadata={"extra": scan.extra},
+        variable=variable,
+    )
 
 
 def _moved(path: Path, scan: sscan.Scan) -> tuple[int, str]:
     """Return the motor that says along which axis it moves, and that axis."""
-    found = [(index, dim) for index, motor in enumerate(scan.motors) if (dim := _dim(motor))]
-    if len(found) != 1:
+    named = [(index, dim) for index, motor in enumerate(scan.motors) if (dim := _dim(motor))]
+    if len(named) != 1:
         listed = ", ".join(f"{motor.name} {motor.description!r} in {motor.unit!r}" for motor in scan.motors)
         reason = f"of the motors of its scan of rank {scan.rank} ({listed or 'none'}) not one alone names its axis"
         raise FileReadError(path, reason, hint="accepted: a length along 'X', 'Y' or 'Z', an energy, a time")
-    return found[0]
+    return named[0]
 
 
 def _dim(motor: sscan.Channel) -> str:

@@ -1,25 +1,23 @@
-"""NetCDF files: those written by conspectus, and plain ones whose axes have known names and units."""
+"""NetCDF files of other programs, whose axes have known names and units."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
-import fusion
 from fusion.conventions import LABELS, SIGNAL, SPATIAL
-from fusion.errors import ConventionError, FileReadError, UnitError
-from fusion.files.netcdf import opened, saved
+from fusion.errors import FileReadError
+from fusion.files.netcdf import opened
 from fusion.model import Axis
-from fusion.reading.contents import Builders
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import technique
 
 
-def builders(path: Path) -> Builders:
-    """Return the datasets of a NetCDF file: one for each group written by conspectus, else one for each variable.
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
+    """Return the variables of a file that another program wrote.
 
     Parameters
     ----------
@@ -30,18 +28,11 @@ def builders(path: Path) -> Builders:
     FileReadError
         If the file cannot be opened.
     """
-    own = saved(path)
-    if own:
-        return {name or str(ds.attrs.get("title", path.stem)): partial(_same, ds) for name, ds in own.items()}
     group = opened(path)
-    return {str(key): partial(_plain, group, str(key), path) for key in group.data_vars}
+    return [readable(path, str(key), partial(_described, group, str(key), path)) for key in group.data_vars]
 
 
-def _same(ds: xr.Dataset) -> xr.Dataset:
-    return ds
-
-
-def _plain(group: xr.Dataset, name: str, path: Path) -> xr.Dataset:
+def _described(group: xr.Dataset, name: str, path: Path) -> StoredArray:
     array = group[name]
     dims = tuple(str(dim) for dim in array.dims)
     missing = [fault for dim in dims for fault in _axis_faults(group, dim)]
@@ -50,19 +41,20 @@ def _plain(group: xr.Dataset, name: str, path: Path) -> xr.Dataset:
         raise FileReadError(
             path, f"variable {name!r}: {'; '.join(missing)}", hint=f"dims are {accepted}, with coordinates and units"
         )
-    axes = {dim: _axis(group[dim]) for dim in dims}
     attrs = {key: value for key, value in array.attrs.items() if key != "coordinates"}
-    shared = {key: value for key, value in group.attrs.items() if key not in ("Conventions", "title")}
-    try:
-        return fusion.dataset(
-            {name: (dims, array.variable.data, {"units": "1", **attrs})},
-            axes,
-            name=str(group.attrs.get("title", path.stem)),
-            cell_methods="mean",
-            attrs={"technique": technique("", dims), **shared},
-        )
-    except (ConventionError, UnitError) as error:
-        raise FileReadError(path, f"variable {name!r}: {error}") from error
+    shared = {key: value for key, value in group.attrs.items() if key != "Conventions"}
+    return StoredArray(
+        name=name,
+        dims=dims,
+        shape=array.shape,
+        dtype=array.dtype,
+        load=lambda: array.variable.data,
+        axes={dim: _axis(group[dim]) for dim in dims if "units" in group[dim].attrs},
+        labels={dim: group[dim].values.tolist() for dim in dims if "units" not in group[dim].attrs},
+        attrs={"units": "1", **attrs},
+        dataset_attrs={"technique": technique("", dims), "title": path.stem, **shared},
+        variable=name,
+    )
 
 
 def _axis_faults(group: xr.Dataset, dim: str) -> list[str]:
@@ -75,8 +67,6 @@ def _axis_faults(group: xr.Dataset, dim: str) -> list[str]:
     return [] if "units" in group[dim].attrs else [f"{dim} has no units"]
 
 
-def _axis(coordinate: xr.DataArray) -> Axis | np.ndarray[Any, Any]:
-    unit = coordinate.attrs.get("units")
-    if unit is None:
-        return coordinate.values
-    return Axis(str(unit), values=coordinate.values, long_name=str(coordinate.attrs.get("long_name", "")))
+def _axis(coordinate: xr.DataArray) -> Axis:
+    long_name = str(coordinate.attrs.get("long_name", ""))
+    return Axis(str(coordinate.attrs["units"]), values=coordinate.values, long_name=long_name)

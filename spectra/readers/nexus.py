@@ -1,8 +1,8 @@
 """NeXus files (HDF5): each NXdata group, whose attributes name the signal and an axis for each of its dimensions.
 
 The rules are those of the class NXdata in the NeXus manual (version 3, and `signal` and `axes` on the field itself as
-in version 2): an axis belongs to the dimension that ``@AXISNAME_indices`` gives, or to that of its place in ``@axes``;
-one value more than there are pixels are the edges of bins.
+in version 2): an axis belongs to the dimension that ``@AXISNAME_indices`` gives, or to that of its position in
+``@axes``; one value more than there are pixels are the edges of bins.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import h5py
 import numpy as np
-import numpy.typing as npt
-import xarray as xr
 
-import fusion
 from fusion import units
-from fusion.errors import ConventionError, FileReadError, UnitError
-from fusion.files.hdf5 import opened
+from fusion.errors import ConventionError, UnitError
+from fusion.files.hdf5 import LazyArray, opened
 from fusion.model import Axis
-from fusion.reading.contents import Builders, unique
-from fusion.reading.metadata import as_json, text
+from fusion.reading.contents import unique
+from fusion.reading.metadata import text
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import technique, variable_of
 from spectra.axes import dim_name
 
@@ -34,24 +33,23 @@ _COUNTED: Final = ("channel", "component", "detector")
 _LONGEST: Final = 1000
 _STEPS: Final = 8  # a chain of @default is root, entry, subentry, data
 
-Array: TypeAlias = npt.NDArray[Any]
-
 
 def is_nexus(file: h5py.File) -> bool:
     """Whether an open HDF5 file has a group of the class NXdata."""
-    return bool(_places(file))
+    return bool(_groups(file))
 
 
-def builders(path: Path) -> Builders:
-    """Return the NXdata groups of a file by name.
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
+    """Return the signal of each NXdata group, by the name of the group.
 
     Parameters
     ----------
     path : Path
     """
     with opened(path) as file:
-        names = _names(file)
-    return {name: partial(_build, path, place, name) for place, name in names.items()}
+        return [
+            readable(path, name, partial(_described, path, file[group], name)) for group, name in _names(file).items()
+        ]
 
 
 def default(path: Path) -> str | None:
@@ -60,7 +58,7 @@ def default(path: Path) -> str | None:
     Parameters
     ----------
     path : Path
-        A file that `builders` reads.
+        A file that `arrays` reads.
     """
     with opened(path) as file:
         group: Any = file
@@ -72,30 +70,23 @@ def default(path: Path) -> str | None:
 
 
 def _names(file: h5py.File) -> dict[str, str]:
-    places = _places(file)
-    return dict(zip(places, unique([place.rpartition("/")[2] for place in places]), strict=True))
+    """Return the name of the item for the path of each NXdata group."""
+    groups = _groups(file)
+    return dict(zip(groups, unique([group.rpartition("/")[2] for group in groups]), strict=True))
 
 
-def _places(file: h5py.File) -> list[str]:
-    found: list[str] = []
+def _groups(file: h5py.File) -> list[str]:
+    groups: list[str] = []
 
-    def look(name: str, entry: object) -> None:
+    def visit(name: str, entry: object) -> None:
         if isinstance(entry, h5py.Group) and _class(entry) == "NXdata" and _signal(entry):
-            found.append(name)
+            groups.append(name)
 
-    file.visititems(look)
-    return found
-
-
-def _build(path: Path, place: str, name: str) -> xr.Dataset:
-    with opened(path) as file:
-        try:
-            return _labelled(path, file[place], name)
-        except (ConventionError, UnitError) as error:
-            raise FileReadError(path, f"item {name!r}: {error}") from error
+    file.visititems(visit)
+    return groups
 
 
-def _labelled(path: Path, group: h5py.Group, name: str) -> xr.Dataset:
+def _described(path: Path, group: h5py.Group, name: str) -> StoredArray:
     signal = group.get(_signal(group))
     if not isinstance(signal, h5py.Dataset) or signal.dtype.kind not in "iufb" or not signal.ndim:
         raise ConventionError([f"its signal {_signal(group)!r} is no array of numbers"])
@@ -104,15 +95,19 @@ def _labelled(path: Path, group: h5py.Group, name: str) -> xr.Dataset:
     repeated = sorted({dim for dim in dims if dims.count(dim) > 1})
     if repeated:
         raise ConventionError([f"{dim}: more than one axis is called so" for dim in repeated])
-    axes = {dim: _axis(dim, scale, size) for dim, scale, size in zip(dims, scales, signal.shape, strict=True)}
+    sized = zip(dims, scales, signal.shape, strict=True)
     variable, method = variable_of(dims, signal.dtype)
-    return fusion.dataset(
-        {variable: (dims, _lazy(path, signal), _said(signal, variable))},
-        axes,
+    return StoredArray(
         name=name,
-        cell_methods=method,
-        frame=path.stem,
-        attrs=_attrs(group, dims),
+        dims=dims,
+        shape=signal.shape,
+        dtype=signal.dtype,
+        load=partial(_lazy, LazyArray(path, str(signal.name), signal.shape, signal.dtype)),
+        axes={dim: _axis(dim, scale, size) for dim, scale, size in sized if dim not in _COUNTED},
+        attrs=_signal_attrs(signal, variable),
+        cell_method=method,
+        variable=variable,
+        **_entry(group, dims),
     )
 
 
@@ -125,20 +120,20 @@ def _signal(group: h5py.Group) -> str:
 
 def _scales(group: h5py.Group, signal: h5py.Dataset) -> list[h5py.Dataset]:
     """Return the axis of each dimension of the signal."""
-    said = group.attrs.get("axes", signal.attrs.get("axes"))
-    listed = _texts(said) if said is not None else []
-    found: dict[int, str] = {}
-    for place, name in enumerate(listed):
-        indices = np.atleast_1d(group.attrs.get(f"{name}_indices", place))
+    attribute = group.attrs.get("axes", signal.attrs.get("axes"))
+    listed = _texts(attribute) if attribute is not None else []
+    names: dict[int, str] = {}
+    for position, name in enumerate(listed):
+        indices = np.atleast_1d(group.attrs.get(f"{name}_indices", position))
         if name != "." and len(indices) == 1 and isinstance(group.get(name), h5py.Dataset):
-            found.setdefault(int(indices[0]), name)
-    missing = [index for index in range(signal.ndim) if index not in found]
+            names.setdefault(int(indices[0]), name)
+    missing = [index for index in range(signal.ndim) if index not in names]
     if missing:
         raise ConventionError(
             [f"dimension {at} of the signal, {signal.shape[at]} long, has no axis of its own" for at in missing]
             + [f"@axes names {listed or 'none'}; each dimension needs a named one with units"]
         )
-    return [group[found[index]] for index in range(signal.ndim)]
+    return [group[names[index]] for index in range(signal.ndim)]
 
 
 def _dim(scale: h5py.Dataset) -> str:
@@ -153,9 +148,7 @@ def _dim(scale: h5py.Dataset) -> str:
     return dim
 
 
-def _axis(dim: str, scale: h5py.Dataset, size: int) -> Axis | Array:
-    if dim in _COUNTED:
-        return np.arange(size)
+def _axis(dim: str, scale: h5py.Dataset, size: int) -> Axis:
     if scale.ndim != 1 or scale.shape[0] not in (size, size + 1) or scale.dtype.kind not in "iuf":
         name = str(scale.name).rpartition("/")[2]
         raise ConventionError([f"{dim}: the axis {name!r} is {scale.dtype} {scale.shape} for {size} pixels"])
@@ -163,7 +156,7 @@ def _axis(dim: str, scale: h5py.Dataset, size: int) -> Axis | Array:
     return Axis(str(_unit(scale)), values=values if len(values) == size else (values[1:] + values[:-1]) / 2.0)
 
 
-def _said(signal: h5py.Dataset, variable: str) -> dict[str, str]:
+def _signal_attrs(signal: h5py.Dataset, variable: str) -> dict[str, str]:
     """Return the attributes of the values; a unit that nobody knows is kept in words."""
     name, unit = str(signal.name).rpartition("/")[2], _unit(signal) or ""
     long_name = _text(signal.attrs.get("long_name", name))
@@ -174,43 +167,32 @@ def _said(signal: h5py.Dataset, variable: str) -> dict[str, str]:
     return {"units": "1", "long_name": f"{long_name} ({unit})"}
 
 
-def _lazy(path: Path, signal: h5py.Dataset) -> Any:
+def _lazy(signal: LazyArray) -> Any:
     import dask.array as da
 
-    return da.from_array(_Stored(path, signal), chunks="auto", asarray=False)
+    return da.from_array(signal, chunks="auto", asarray=False)
 
 
-class _Stored:
-    """An array of a file that is open only while it is read."""
-
-    def __init__(self, path: Path, array: h5py.Dataset) -> None:
-        self.path, self.place = path, str(array.name)
-        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
-
-    def __getitem__(self, key: Any) -> Array:
-        with opened(self.path) as file:
-            return np.asarray(file[self.place][key])
-
-
-def _attrs(group: h5py.Group, dims: tuple[str, ...]) -> dict[str, Any]:
-    """Return the technique and everything that the entry says in single numbers and texts."""
+def _entry(group: h5py.Group, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return the technique, and everything that the entry says in single numbers and texts."""
     entry = group
     while entry.name != "/" and _class(entry) not in ("NXentry", "NXsubentry"):
         entry = entry.parent
-    said: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
 
     def note(name: str, field: object) -> None:
         if isinstance(field, h5py.Dataset) and field.size == 1 and field.dtype.itemsize <= _LONGEST:
             with suppress(TypeError, UnicodeDecodeError):
-                said[name] = _plain(field[()])
+                fields[name] = _plain(field[()])
 
     entry.visititems(note)
-    definition = str(said.get("definition", ""))
+    definition = str(fields.get("definition", ""))
     if "energy" in dims and definition.startswith(_ELECTRONS):
         raise UnitError(
             f"its energy is that of electrons ({definition}); only that of X-rays and energy losses are dims"
         )
-    return {"technique": _TECHNIQUES.get(definition, technique("", dims)), "original_metadata": as_json(said)}
+    known = _TECHNIQUES.get(definition, technique("", dims))
+    return {"dataset_attrs": {"technique": known}, "metadata": fields}
 
 
 def _plain(value: Any) -> Any:

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-import xarray as xr
 
-import fusion
 from fusion import units
-from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.errors import UnitError
 from fusion.files.hdf5 import opened
 from fusion.model import Axis
-from fusion.reading.contents import Builders, unique
+from fusion.reading.contents import unique
 from fusion.reading.metadata import text
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import flat_attrs, variable_of
 from spectra.axes import dim_name
 
@@ -26,10 +26,10 @@ _POSITION: Final = "channel_value"
 
 def is_nsid(file: h5py.File) -> bool:
     """Whether an open HDF5 file has arrays labelled in the manner of NSID."""
-    return bool(_places(file))
+    return bool(_paths(file))
 
 
-def builders(path: Path) -> Builders:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """Return the arrays of a file by name.
 
     Parameters
@@ -37,50 +37,50 @@ def builders(path: Path) -> Builders:
     path : Path
     """
     with opened(path) as file:
-        places = _places(file)
-    names = unique([place.rpartition("/")[2] for place in places])
-    return {name: partial(_build, path, place, name) for name, place in zip(names, places, strict=True)}
+        paths = _paths(file)
+        names = unique([inner.rpartition("/")[2] for inner in paths])
+        return [
+            readable(path, name, partial(_described, path, file[inner], name))
+            for name, inner in zip(names, paths, strict=True)
+        ]
 
 
-def _places(file: h5py.File) -> list[str]:
-    found: list[str] = []
+def _paths(file: h5py.File) -> list[str]:
+    paths: list[str] = []
 
-    def look(name: str, entry: object) -> None:
+    def visit(name: str, entry: object) -> None:
         if isinstance(entry, h5py.Dataset) and all(mark in entry.attrs for mark in _MARKS):
-            found.append(name)
+            paths.append(name)
 
-    file.visititems(look)
-    return [name for name in found if all(len(dim) for dim in file[name].dims)]
-
-
-def _build(path: Path, place: str, name: str) -> xr.Dataset:
-    with opened(path) as file:
-        try:
-            return _labelled(file[place], name, path.stem)
-        except (ConventionError, UnitError) as error:
-            raise FileReadError(path, f"item {name!r}: {error}") from error
+    file.visititems(visit)
+    return [name for name in paths if all(len(dim) for dim in file[name].dims)]
 
 
-def _labelled(array: h5py.Dataset, name: str, frame: str) -> xr.Dataset:
+def _described(path: Path, array: h5py.Dataset, name: str) -> StoredArray:
     scales = [dim[0] for dim in array.dims]
     dims = tuple(_dim(scale) for scale in scales)
-    axes = {dim: _axis(dim, scale) for dim, scale in zip(dims, scales, strict=True)}
     variable, method = variable_of(dims, array.dtype)
-    # the unit in the file is that of the plain quantity even where its logarithm is stored
-    said = {"units": "1", "long_name": f"{_text(array, 'quantity')} ({_bare(_text(array, 'units'))})"}
     metadata = {"General": {"title": name}}
     original = {key: array.attrs[key] for key in array.attrs if key not in ("DIMENSION_LIST", "REFERENCE_LIST")}
-    ds = fusion.dataset(
-        {variable: (dims, array[...], said)},
-        axes,
+    return StoredArray(
         name=name,
-        cell_methods=method,
-        frame=frame,
-        attrs=flat_attrs(metadata, original, dims),
+        dims=dims,
+        shape=array.shape,
+        dtype=array.dtype,
+        load=partial(_read, path, str(array.name)),
+        axes={dim: _axis(scale) for dim, scale in zip(dims, scales, strict=True) if dim != "channel"},
+        coords={_POSITION: _position(scales[dims.index("channel")])} if "channel" in dims else {},
+        # the unit in the file is that of the plain quantity even where its logarithm is stored
+        attrs={"units": "1", "long_name": f"{_text(array, 'quantity')} ({_bare(_text(array, 'units'))})"},
+        cell_method=method,
+        dataset_attrs=flat_attrs(metadata, original, dims),
+        variable=variable,
     )
-    if "channel" not in dims:
-        return ds
-    return fusion.check(ds.assign_coords({_POSITION: _position(scales[dims.index("channel")])}))
+
+
+def _read(path: Path, name: str) -> np.ndarray[Any, Any]:
+    with opened(path, arrays=[name]) as file:
+        return np.asarray(file[name][...])
 
 
 def _dim(scale: h5py.Dataset) -> str:
@@ -93,17 +93,15 @@ def _dim(scale: h5py.Dataset) -> str:
         raise
 
 
-def _axis(dim: str, scale: h5py.Dataset) -> Axis | np.ndarray[Any, Any]:
-    if dim == "channel":
-        return np.arange(scale.size)
+def _axis(scale: h5py.Dataset) -> Axis:
     return Axis(_bare(_text(scale, "units")), values=scale[...])
 
 
-def _position(scale: h5py.Dataset) -> xr.Variable:
+def _position(scale: h5py.Dataset) -> tuple[Any, ...]:
     """Return what the channels stand for, e.g. a root of an electric field, as a further coordinate."""
     unit = units.parse(_bare(_text(scale, "units")))
     long_name = f"{_text(scale, 'quantity')}, {_bare(_text(scale, 'name'))}"
-    return xr.Variable(("channel",), scale[...], {"units": unit, "long_name": long_name})
+    return ("channel",), scale[...], {"units": unit, "long_name": long_name}
 
 
 def _text(entry: h5py.Dataset, key: str) -> str:

@@ -11,10 +11,12 @@ from typing import Final
 import xarray as xr
 
 from fusion import provenance
-from fusion.errors import ConspectusError, FileReadError
+from fusion.errors import FileReadError
+from fusion.files.netcdf import saved
 from fusion.isolation import sandbox
 from fusion.reading.contents import Content, listed
 from fusion.reading.frame_of_file import from_file
+from fusion.reading.opening import damage_reported, grouped
 from fusion.reading.paths import existing
 from spectra.readers import formats, items, nexus
 
@@ -35,8 +37,9 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
         (mda), GeoPIXE, NeXus (nxs, h5), HyperSpy (hspy), MSA, Ripple, NetCDF, or a
         table of voltammograms by place (txt, csv).
     name : str, optional
-        An item that `contents` lists: a map, or an image taken with it. Left out, the one spectral item, or the
-        one that a NeXus file names as its default.
+        An item that `contents` lists: a map, or an image taken with it. Left out, the one that a NeXus file names as
+        its default, or the one spectral item, or the one map among several; the attribute ``other_items`` then lists
+        what else the file holds.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     ------
     FileReadError
         If the file is missing, empty, damaged, of an unknown format, does not say what an axis is, or has several
-        spectral items and no `name` is given.
+        maps and no `name` is given.
 
     Examples
     --------
@@ -61,8 +64,8 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
         ...
     fusion.errors.FileReadError: /missing.bcf: there is no such file; check the path
     """
-    place = _existing(path)
-    return sandbox.run(_opened, place, name, file=place, prepare=_prepare)
+    source = _existing(path)
+    return sandbox.run(_opened, source, name, file=source, prepare=_prepare)
 
 
 def contents(path: str | PathLike[str]) -> list[Content]:
@@ -82,8 +85,8 @@ def contents(path: str | PathLike[str]) -> list[Content]:
     FileReadError
         If the file is missing, empty, damaged or of an unknown format.
     """
-    place = _existing(path)
-    return listed(sandbox.run(_described, place, file=place, prepare=_prepare))
+    source = _existing(path)
+    return listed(sandbox.run(_described, source, file=source, prepare=_prepare))
 
 
 @cache
@@ -95,17 +98,29 @@ def _prepare() -> None:
 
 
 def _opened(path: Path, name: str | None) -> xr.Dataset:
-    try:
-        ds = items.choose(path, formats.builders(path), name or _default(path))
-    except FileReadError:
-        raise
-    except ConspectusError as error:
-        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
+    """Open an item in the process that `sandbox` started for its file."""
+    found = _items(path)
+    if name is not None and name not in found:
+        raise FileReadError(path, f"there is no item {name!r}", hint=f"it contains {items.listed(found)}")
+    chosen = name or _default(path) or items.choose(path, found)
+    ds = items.labelled(path, chosen, found[chosen])
+    others = [other for other in found if other != chosen]
+    if name is None and others:
+        ds = ds.assign_attrs(other_items=others)
     return from_file(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)
 
 
 def _described(path: Path) -> list[Content]:
-    return items.describe(formats.builders(path))
+    return items.describe(path, _items(path))
+
+
+def _items(path: Path) -> dict[str, items.Item]:
+    """Return the datasets of a file that `fusion.save` wrote, else the arrays of a file, by name."""
+    with damage_reported(path):
+        datasets = saved(path) if path.suffix.lower() in formats.NETCDF else {}
+        if datasets:
+            return {name or str(ds.attrs.get("title", path.stem)): ds for name, ds in datasets.items()}
+        return {**grouped(formats.arrays(path))}
 
 
 def _default(path: Path) -> str | None:
@@ -113,10 +128,10 @@ def _default(path: Path) -> str | None:
 
 
 def _existing(path: str | PathLike[str]) -> Path:
-    place = existing(path)
-    if place.is_dir():
+    source = existing(path)
+    if source.is_dir():
         hint = "name the file inside it, or open a folder of slices with volumes.open"
-        raise FileReadError(place, "this is a folder", hint=hint)
-    if place.stat().st_size == 0:
-        raise FileReadError(place, "the file is empty", hint="copy it again")
-    return place
+        raise FileReadError(source, "this is a folder", hint=hint)
+    if source.stat().st_size == 0:
+        raise FileReadError(source, "the file is empty", hint="copy it again")
+    return source

@@ -9,23 +9,22 @@ each of them, in which the potential rises or falls throughout, is an item of it
 from __future__ import annotations
 
 import re
-from functools import partial
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
-import fusion
 from fusion import units
-from fusion.errors import ConventionError, FileReadError, UnitError
+from fusion.errors import FileReadError
 from fusion.model import Axis
-from fusion.reading.contents import Builders
+from fusion.reading.stored_array import StoredArray
 
 _AGAIN: Final = "export the table again"
 _COLUMN: Final = re.compile(r"^\s*\"?(?P<name>[a-z]+)\s*[\(\[](?P<unit>[^)\]]+)[\)\]]\"?\s*$", re.IGNORECASE)
+_UNITS: Final = {"x": "um", "y": "um", "z": "um", "potential": "V", "current": "A"}
 _NEEDED: Final = ("x", "y", "potential", "current")
 Array = npt.NDArray[np.float64]
 
@@ -48,7 +47,7 @@ def is_table(path: Path) -> bool:
     return set(_NEEDED) <= set(_columns(first))
 
 
-def builders(path: Path) -> Builders:
+def arrays(path: Path) -> list[StoredArray]:
     """Return one item for each sweep; a table with a single sweep has the name of its file.
 
     The format does not say how many places there are: a file that was cut exactly after a row of the grid opens with
@@ -64,14 +63,18 @@ def builders(path: Path) -> Builders:
         If a place is missing or there twice, if places have different potentials, or if the file ends within a line.
     """
     table = _read(path)
+    for name, unit in table.units.items():
+        if name in _UNITS and not units.is_compatible(unit, _UNITS[name]):
+            reason = f"its columns are no voltammograms: {name} is in {unit!r}, and not in {_UNITS[name]!r} or the like"
+            raise FileReadError(path, reason, hint=_AGAIN)
     sweeps = _sweeps(table.values["potential"][0])
     names = [path.stem] if len(sweeps) == 1 else [f"sweep {number}" for number in range(1, len(sweeps) + 1)]
-    return {name: partial(_build, path, table, sweep, name) for name, sweep in zip(names, sweeps, strict=True)}
+    return [array for name, sweep in zip(names, sweeps, strict=True) for array in _described(table, sweep, name)]
 
 
 def _columns(line: str) -> dict[str, str]:
-    found = [_COLUMN.match(cell) for cell in re.split(r"[,;\t]", line)]
-    return {match["name"].lower(): match["unit"].strip() for match in found if match} if all(found) else {}
+    titles = [_COLUMN.match(cell) for cell in re.split(r"[,;\t]", line)]
+    return {title["name"].lower(): title["unit"].strip() for title in titles if title} if all(titles) else {}
 
 
 def _read(path: Path) -> _Table:
@@ -79,17 +82,17 @@ def _read(path: Path) -> _Table:
     if not lines[-1].endswith("\n"):
         raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
     header, *rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    said = _columns(header)
+    titles = _columns(header)
     try:
         numbers = np.loadtxt([re.sub(r"[;\t]", ",", row) for row in rows], delimiter=",", ndmin=2)
     except ValueError as error:
         raise FileReadError(path, f"its table is damaged ({error})", hint=_AGAIN) from error
-    if not len(numbers) or numbers.shape[1] != len(said):
-        raise FileReadError(path, f"{numbers.shape} numbers for the columns {', '.join(said)}", hint=_AGAIN)
-    return _gridded(path, dict(zip(said, numbers.T, strict=True)), said)
+    if not len(numbers) or numbers.shape[1] != len(titles):
+        raise FileReadError(path, f"{numbers.shape} numbers for the columns {', '.join(titles)}", hint=_AGAIN)
+    return _gridded(path, dict(zip(titles, numbers.T, strict=True)), titles)
 
 
-def _gridded(path: Path, columns: dict[str, Array], said: dict[str, str]) -> _Table:
+def _gridded(path: Path, columns: dict[str, Array], unit: dict[str, str]) -> _Table:
     """Bring the places into the rows of a grid; the order of the potentials at a place is that of the file."""
     shape = (len(np.unique(columns["y"])), len(np.unique(columns["x"])))
     places = shape[0] * shape[1]
@@ -108,7 +111,7 @@ def _gridded(path: Path, columns: dict[str, Array], said: dict[str, str]) -> _Ta
         raise FileReadError(path, "the places have different potentials", hint="interpolate them to common ones")
     if not np.diff(values["potential"][0]).all():
         raise FileReadError(path, "the potential rests within a sweep", hint="leave out the lines of the rest")
-    return _Table(values, said, shape)
+    return _Table(values, unit, shape)
 
 
 def _sweeps(potential: Array) -> list[slice]:
@@ -120,22 +123,26 @@ def _sweeps(potential: Array) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def _build(path: Path, table: _Table, sweep: slice, name: str) -> xr.Dataset:
-    try:
-        return _labelled(table, sweep, name, path.stem)
-    except (ConventionError, UnitError) as error:
-        raise FileReadError(path, f"its columns are no voltammograms ({error})", hint=_AGAIN) from error
-
-
-def _labelled(table: _Table, sweep: slice, name: str, frame: str) -> xr.Dataset:
-    values, said = table.values, table.units
-    places = (*table.shape, -1)
-    current = values["current"][:, sweep].reshape(places)
-    variables: dict[str, tuple[Any, ...]] = {"current": (("y", "x", "potential"), current, {"units": said["current"]})}
-    if "z" in values:
-        height = values["z"][:, 0].reshape(table.shape) * units.convert_factor(said["z"], units.LENGTH)
-        variables["height"] = (("y", "x"), height, {"units": units.LENGTH})
-    axes = {dim: Axis(said[dim], values=np.unique(values[dim])) for dim in ("y", "x")}
-    axes["potential"] = Axis(said["potential"], values=values["potential"][0, sweep])
-    attrs = {"technique": "SECCM"}
-    return fusion.dataset(variables, axes, name=name, frame=frame, cell_methods="point", attrs=attrs)
+def _described(table: _Table, sweep: slice, name: str) -> list[StoredArray]:
+    """Return the currents of a sweep, and the heights of the tip where the table has them."""
+    currents = table.values["current"][:, sweep].reshape((*table.shape, -1))
+    axes = {dim: Axis(table.units[dim], values=np.unique(table.values[dim])) for dim in ("y", "x")}
+    potential = Axis(table.units["potential"], values=table.values["potential"][0, sweep])
+    current = StoredArray(
+        name=name,
+        dims=("y", "x", "potential"),
+        shape=currents.shape,
+        dtype=currents.dtype,
+        load=lambda: currents,
+        axes={**axes, "potential": potential},
+        attrs={"units": table.units["current"], "long_name": "current"},
+        cell_method="point",
+        dataset_attrs={"technique": "SECCM"},
+        variable="current",
+    )
+    if "z" not in table.values:
+        return [current]
+    heights = table.values["z"][:, 0].reshape(table.shape) * units.convert_factor(table.units["z"], units.LENGTH)
+    attrs = {"units": units.LENGTH, "long_name": "height"}
+    height = replace(current, dims=("y", "x"), shape=table.shape, load=lambda: heights, axes=axes, attrs=attrs)
+    return [current, replace(height, variable="height")]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from fusion.errors import FileReadError, UnknownFormatError
 from fusion.reading import advice
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.arrays import flat, hdf5, matlab, netcdf, slices, tiff
 from volumes.readers.electrons import mrc
 from volumes.readers.light import czi, lif, localisations, nd2
 from volumes.readers.probes import current_map, gwyddion, igor, jpk, nanoscope, nanosurf
 
-Reader: TypeAlias = Callable[[Path], list[StoredArray]]
+Reader: TypeAlias = Callable[[Path], Sequence[StoredArray | Unreadable]]
 _FIRST: Final = 512
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FLAT: Final = (b"\x89PNG", b"\xff\xd8\xff", b"BM")

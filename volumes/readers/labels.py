@@ -44,7 +44,7 @@ def as_labels(path: Path, array: StoredArray, labels: bool | Mapping[str, int]) 
     attrs = {key: value for key, value in array.attrs.items() if key != CELL_METHODS}
     meanings = " ".join(name.replace(" ", "_") for name in names)
     attrs |= {"flag_values": flags, "flag_meanings": meanings}
-    return replace(array, variable="", load=lambda: values, attrs=attrs)
+    return replace(array, load=lambda: values, attrs=attrs)
 
 
 def _mapped(values: Any, flags: Any, borders: Any) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,13 +13,14 @@ import xarray as xr
 
 from fusion import provenance, units
 from fusion.conventions import SPATIAL
-from fusion.errors import ConspectusError, FileReadError
+from fusion.errors import FileReadError
 from fusion.isolation import sandbox
 from fusion.reading.assembly import assembled
-from fusion.reading.contents import Content, listed
+from fusion.reading.contents import UNREADABLE, Content, listed
 from fusion.reading.frame_of_file import from_file
+from fusion.reading.opening import damage_reported
 from fusion.reading.paths import PathArg, existing
-from fusion.reading.stored_array import POINT, StoredArray
+from fusion.reading.stored_array import POINT, StoredArray, Unreadable
 from volumes.readers import formats
 from volumes.readers.arrays import netcdf
 from volumes.readers.labels import as_labels
@@ -56,8 +56,8 @@ def contents(path: PathArg) -> list[Content]:
     >>> contents(path)
     [sem: image, y 3 (px), x 4 (px), uint8]
     """
-    place = existing(path)
-    return listed(sandbox.run(_described, place, file=place, prepare=_prepare))
+    source = existing(path)
+    return listed(sandbox.run(_described, source, file=source, prepare=_prepare))
 
 
 def open(
@@ -127,10 +127,10 @@ def open(
     >>> ds["image"].dims, ds["x"].values
     (('y', 'x'), array([0.   , 0.062, 0.124, 0.186]))
     """
-    place = existing(path)
-    given = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
-    said = {key: value for key, value in given.items() if value is not None and value is not False}
-    return sandbox.run(_opened, place, said, file=place, prepare=_prepare)
+    source = existing(path)
+    arguments = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
+    options = {key: value for key, value in arguments.items() if value is not None and value is not False}
+    return sandbox.run(_opened, source, options, file=source, prepare=_prepare)
 
 
 @cache
@@ -145,127 +145,117 @@ def _prepare() -> None:
 
 
 def _described(path: Path) -> list[Content]:
-    return [_content(path, part) for part in _parts(path)]
+    return [_content(path, array) for array in _arrays(path)]
 
 
-def _content(path: Path, part: StoredArray) -> Content:
-    technique = str(part.dataset_attrs.get("technique", "image"))
-    dims, units = part.dims or (), _axis_units(part)
-    return Content(_listed(path, part), technique, dims, part.shape, str(part.dtype), units)
+def _content(path: Path, array: StoredArray | Unreadable) -> Content:
+    if isinstance(array, Unreadable):
+        return Content(array.name, UNREADABLE, fault=str(array.error))
+    technique = str(array.dataset_attrs.get("technique", "image"))
+    return Content(_name(path, array), technique, array.dims or (), array.shape, str(array.dtype), _axis_units(array))
 
 
-def _opened(place: Path, said: Mapping[str, Any]) -> xr.Dataset:
-    """Open a file in the process that `sandbox` started for it; `said` is what the user gave to `open`."""
-    own = _own(place, said.get("name"))
-    if own is not None:
-        _refuse_more(place, said)
-        return own
-    chosen = _chosen(place, _parts(place), said.get("name"))
-    if chosen[0].dims == POINT:
-        chosen = localisations.sized(place, chosen, said)
-        _require_one_shape(place, chosen)
-    else:
-        chosen = _as_requested(place, chosen, said)
-    with _damage_reported(place, requested=bool(said.keys() - {"name"})):
-        variable = "labels" if said.get("labels") else "image"
-        ds = assembled(place, chosen, said.get("name") or place.stem, variable=variable)
-    return from_file(ds, "volumes.open", said, place)
+def _opened(path: Path, options: Mapping[str, Any]) -> xr.Dataset:
+    """Open a file in the process that `sandbox` started for it; `options` is what the user gave to `open`."""
+    saved = _saved(path, options.get("name"))
+    if saved is not None:
+        _refuse_options(path, options)
+        return saved
+    arrays, left_out = _chosen(path, _arrays(path), options.get("name"))
+    requested = bool(options.keys() - {"name"})
+    arrays = _as_requested(path, arrays, options)
+    with damage_reported(path, requested=requested):
+        variable = "labels" if options.get("labels") else "image"
+        ds = assembled(arrays, title=options.get("name") or path.stem, frame=path.stem, variable=variable)
+    return from_file(ds.assign_attrs(left_out), "volumes.open", options, path)
 
 
 def _as_requested(path: Path, arrays: list[StoredArray], options: Mapping[str, Any]) -> list[StoredArray]:
     """Return arrays with the names and sizes of the axes, and the labels, that the user gave to `open`."""
+    if arrays[0].dims == POINT:
+        arrays = localisations.sized(path, arrays, options)
+        _require_one_shape(path, arrays)
+        return arrays
     arrays = [_renamed(path, array, options.get("dims")) for array in arrays]
     _require_one_shape(path, arrays)
     arrays = [measured(path, array, options.get("voxel"), options.get("units")) for array in arrays]
-    with _damage_reported(path, requested=bool(options.keys() - {"name"})):
-        labels = options.get("labels", False)
-        return [as_labels(path, array, labels) for array in arrays] if labels else arrays
+    labels = options.get("labels", False)
+    if not labels:
+        return arrays
+    with damage_reported(path, requested=True):
+        return [as_labels(path, array, labels) for array in arrays]
 
 
-def _own(path: Path, name: str | None) -> xr.Dataset | None:
+def _saved(path: Path, name: str | None) -> xr.Dataset | None:
+    """Return a dataset that `fusion.save` wrote; None if the file is another's."""
     if path.suffix.lower() not in (".nc", ".nc4") or not path.is_file() or not path.stat().st_size:
         return None
-    with _damage_reported(path):
+    with damage_reported(path):
         return netcdf.own(path, name)
 
 
-def _refuse_more(path: Path, said: Mapping[str, Any]) -> None:
-    needless = [key for key in said if key != "name"]
+def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
+    needless = [key for key in options if key != "name"]
     if needless:
         reason = f"a dataset that fusion.save wrote says all of itself; {', '.join(needless)} cannot apply to it"
         raise FileReadError(path, reason, hint="leave that out")
 
 
-def _parts(path: Path) -> list[StoredArray]:
-    with _damage_reported(path):
-        found = formats.reader(path)(path)
-    if not found:
+def _arrays(path: Path) -> list[StoredArray | Unreadable]:
+    with damage_reported(path):
+        arrays = [*formats.reader(path)(path)]
+    if not arrays:
         raise FileReadError(path, "it holds no image and no volume of numbers", hint=f"accepted: {formats.ACCEPTED}")
-    return found
+    return arrays
 
 
-@contextmanager
-def _damage_reported(path: Path, *, requested: bool = False) -> Iterator[None]:
-    """Turn whatever is raised for a damaged file, from struct.error to AxisError, into one readable error.
-
-    Where the user requested something, such as a voxel size, an error of this project may be about that and stays.
-    """
-    try:
-        yield
-    except FileReadError:
-        raise
-    except ConspectusError as error:
-        if requested:
-            raise
-        raise FileReadError(path, f"what it says makes no sense ({error})", hint="copy or export it again") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise FileReadError(path, f"the file is damaged or cut short ({error})", hint="copy it again") from error
+def _chosen(
+    path: Path, arrays: list[StoredArray | Unreadable], name: str | None
+) -> tuple[list[StoredArray], dict[str, Any]]:
+    """Return the arrays of that name, or all that are readable; and the attribute that lists those that are not."""
+    unreadable = [array for array in arrays if isinstance(array, Unreadable) and name in (None, array.name)]
+    readable = [array for array in arrays if isinstance(array, StoredArray) and name in (None, _name(path, array))]
+    if readable:
+        left_out = [f"{array.name}: {array.error.reason}" for array in unreadable]
+        return readable, {"left_out": "\n".join(left_out)} if left_out else {}
+    if unreadable:
+        raise unreadable[0].error
+    named = [array.name for array in arrays if array.name]
+    hint = f"name one of {', '.join(map(repr, named))}" if named else f"leave name= out for {path.stem!r}"
+    raise FileReadError(path, f"it holds no array {name!r}", hint=hint)
 
 
-def _chosen(path: Path, found: list[StoredArray], name: str | None) -> list[StoredArray]:
-    if name is None:
-        return found
-    named = [part for part in found if _listed(path, part) == name]
-    if not named:
-        available = ", ".join(repr(_listed(path, part)) for part in found)
-        hint = f"name one of {available}" if any(part.name for part in found) else f"leave name= out for {available}"
-        raise FileReadError(path, f"it holds no array {name!r}", hint=hint)
-    return named
-
-
-def _listed(path: Path, part: StoredArray) -> str:
+def _name(path: Path, array: StoredArray) -> str:
     """Return the name by which `contents` lists an array: that of the file where it has none."""
-    return part.name or path.stem
+    return array.name or path.stem
 
 
-def _renamed(path: Path, part: StoredArray, dims: Sequence[str] | None) -> StoredArray:
+def _renamed(path: Path, array: StoredArray, dims: Sequence[str] | None) -> StoredArray:
     if dims is None:
-        if part.dims is None:
-            reason = f"it does not name the axes of {part.name or 'the array'} {part.shape}"
+        if array.dims is None:
+            reason = f"it does not name the axes of {array.name or 'the array'} {array.shape}"
             hint = "name them in order, e.g. dims=('z', 'y', 'x') or dims=('y', 'x', 'tilt')"
             raise FileReadError(path, reason, hint=hint)
-        return part
+        return array
     names = tuple(dims)
-    if len(names) != len(part.shape) or len(set(names)) != len(names):
-        reason = f"dims={names} does not fit an array of shape {part.shape}"
+    if len(names) != len(array.shape) or len(set(names)) != len(names):
+        reason = f"dims={names} does not fit an array of shape {array.shape}"
         raise FileReadError(path, reason, hint="give one name for each axis, in order")
-    known = dict(zip(names, part.dims or names, strict=True))
-    axes = {dim: part.axes[old] for dim, old in known.items() if old in part.axes}
-    return replace(part, dims=names, axes=axes if part.dims else {})
+    known = dict(zip(names, array.dims or names, strict=True))
+    axes = {dim: array.axes[old] for dim, old in known.items() if old in array.axes}
+    return replace(array, dims=names, axes=axes if array.dims else {})
 
 
-def _require_one_shape(path: Path, chosen: list[StoredArray]) -> None:
-    if len({(part.dims, part.shape) for part in chosen}) > 1:
-        shapes = "; ".join(f"{part.name!r} {part.shape}" for part in chosen)
+def _require_one_shape(path: Path, arrays: list[StoredArray]) -> None:
+    if len({(array.dims, array.shape) for array in arrays}) > 1:
+        shapes = "; ".join(f"{array.name!r} {array.shape}" for array in arrays)
         raise FileReadError(path, f"it holds arrays of several shapes: {shapes}", hint="choose one by name=")
-    if len({(part.frame, str(part.pose), str(part.axes)) for part in chosen}) > 1:
-        names = ", ".join(repr(part.name) for part in chosen)
+    if len({(array.frame, str(array.pose), str(array.axes)) for array in arrays}) > 1:
+        names = ", ".join(repr(array.name) for array in arrays)
         raise FileReadError(path, f"its arrays lie in several places: {names}", hint="choose one by name=")
 
 
-def _axis_units(part: StoredArray) -> tuple[str, ...]:
-    found = {dim: units.parse(axis.units) for dim, axis in part.axes.items()}
+def _axis_units(array: StoredArray) -> tuple[str, ...]:
+    known = {dim: units.parse(axis.units) for dim, axis in array.axes.items()}
     unknown = dict.fromkeys(SPATIAL, units.PIXEL)
-    return tuple(found.get(dim, unknown.get(dim, "1")) for dim in part.dims or ())
+    return tuple(known.get(dim, unknown.get(dim, "1")) for dim in array.dims or ())

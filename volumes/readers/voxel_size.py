@@ -32,7 +32,8 @@ def measured(path: Path, array: StoredArray, voxel: Voxel | None, unit: str | No
         If a size is not a positive length, a step no number with a unit, or positions are not one for each slice, or
         do not rise or fall throughout.
     FileReadError
-        If neither gives the step of an axis that needs one, or the file contradicts itself.
+        If neither gives the step of an axis that needs one, or a size is known along some of the spatial axes only, or
+        the file contradicts itself.
     """
     own = array.axes
     axes = {dim: _centred(array, dim, axis) for dim, axis in _user_axes(array, voxel, unit).items()}
@@ -45,10 +46,23 @@ def measured(path: Path, array: StoredArray, voxel: Voxel | None, unit: str | No
             reason = f"it does not give the step along {dim!r}"
             hint = f"give it, e.g. voxel={{{dim!r}: '2 {SIGNAL[dim]}'}}, or name the axis 'channel'"
             raise FileReadError(path, reason, hint=hint)
+    _require_all_sizes(path, array.dims or (), {**own, **axes})
     attrs = dict(array.dataset_attrs)
     if overridden := [dim for dim in axes if dim in own]:
         attrs["voxel_given"] = f"the sizes along {', '.join(overridden)} were given by the user; the file has others"
     return replace(array, axes={**own, **axes}, dataset_attrs=attrs)
+
+
+def _require_all_sizes(path: Path, dims: Sequence[str], axes: Mapping[str, Axis]) -> None:
+    known = {
+        dim: dim in axes and units.parse(axes[dim].units) != units.PIXEL for dim in SPATIAL if dim in {*dims, *axes}
+    }
+    missing = [dim for dim in known if not known[dim]]
+    if missing and any(known.values()):
+        present = ", ".join(dim for dim in known if known[dim])
+        example = ", ".join(f"{dim!r}: '5 nm'" for dim in missing)
+        reason = f"a pixel size is known along {present} but not along {', '.join(missing)}"
+        raise FileReadError(path, reason, hint=f"give it, e.g. voxel={{{example}}}")
 
 
 def _user_axes(array: StoredArray, voxel: Voxel | None, unit: str | None) -> dict[str, Axis]:

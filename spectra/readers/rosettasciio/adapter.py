@@ -16,15 +16,18 @@ from fusion import units
 from fusion.conventions import SPATIAL
 from fusion.errors import ConventionError, FileReadError, UnitError
 from fusion.model import Axis
-from fusion.reading.contents import Builders, unique
+from fusion.reading.assembly import assembled
+from fusion.reading.contents import unique
+from fusion.reading.opening import readable
 from fusion.reading.stage import STAGE, stage_pose
+from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import flat_attrs, lookup, mapped, variable_of
 from spectra.axes import as_axis, dim_name
 from spectra.quiet import quiet
 from spectra.readers.rosettasciio import renishaw, stage_readout
 from spectra.readers.rosettasciio.optical_axes import labspec, trivista
 from spectra.readers.rosettasciio.ripple import channels
-from spectra.readers.rosettasciio.truncation import require_whole
+from spectra.readers.rosettasciio.truncation import require_complete
 from spectra.readers.rosettasciio.xml_entities import refuse_entities
 
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
@@ -33,7 +36,7 @@ _CORRECTED: Final = {"jobinyvon": labspec, "ripple": channels, "trivista": trivi
 Raw = dict[str, Any]
 
 
-def builders(path: Path, plugin: str) -> Builders:
+def arrays(path: Path, plugin: str) -> list[StoredArray | Unreadable]:
     """Return the items of a file by name.
 
     Parameters
@@ -47,7 +50,7 @@ def builders(path: Path, plugin: str) -> Builders:
     FileReadError
         If the file is cut short, holds nothing, or the plugin cannot read it.
     """
-    require_whole(path, plugin)
+    require_complete(path, plugin)
     refuse_entities(path)
     raws = [raw for raw in _read(path, plugin) if "data" in raw and raw.get("axes")]
     if not raws:
@@ -55,27 +58,38 @@ def builders(path: Path, plugin: str) -> Builders:
         raise FileReadError(path, reason, hint="copy it again, or see whether volumes.open knows it")
     names = unique([_name(raw, path, plugin) for raw in raws])
     main = next((raw for raw in raws if len(raw["axes"]) > 2), None)
-    build = partial(_build_renishaw, raws[0]) if plugin == "renishaw" and raws else partial(_build, main, plugin)
-    return {name: partial(build, raw, name, path) for name, raw in zip(names, raws, strict=True)}
+    describe = (
+        partial(_on_stage, raws[0], path) if plugin == "renishaw" else partial(_in_frame, main, plugin, path.stem)
+    )
+    return [readable(path, name, partial(describe, raw, name)) for name, raw in zip(names, raws, strict=True)]
 
 
-def labelled(
+def labelled(raw: Raw, name: str) -> xr.Dataset:
+    """Return a dictionary of RosettaSciIO as a labelled dataset, in a frame of its own name.
+
+    Raises
+    ------
+    UnitError, ConventionError
+        If an axis, or the dataset, cannot be labelled.
+    """
+    return assembled([described(raw, name, frame=name)], title=name, frame=name)
+
+
+def described(
     raw: Raw,
     name: str,
     *,
     frame: str,
     pose: fusion.Affine | None = None,
     fixed: Mapping[str, Axis] | None = None,
-) -> xr.Dataset:
-    """Return a dictionary of RosettaSciIO as a labelled dataset.
+) -> StoredArray:
+    """Return a dictionary of RosettaSciIO as a stored array.
 
     Parameters
     ----------
     raw : dict
         ``data`` and ``axes``, and perhaps ``metadata``, ``original_metadata`` and ``mapping``.
-    name : str
-        Becomes the title.
-    frame : str
+    name, frame : str
     pose : Affine, optional
     fixed : mapping, optional
         Position along the spatial dims that the data has not.
@@ -83,7 +97,7 @@ def labelled(
     Raises
     ------
     UnitError, ConventionError
-        If an axis or the whole cannot be labelled.
+        If an axis cannot be labelled.
     """
     original = raw.get("original_metadata") or {}
     metadata = mapped(raw.get("metadata") or {}, original, raw.get("mapping") or {})
@@ -92,38 +106,37 @@ def labelled(
     repeated = sorted({dim for dim in dims if dims.count(dim) > 1})
     if repeated:
         raise ConventionError([f"{dim}: more than one axis of the file is called so" for dim in repeated])
-    axes: dict[str, Any] = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
-    data, colours = _colours(raw["data"])
-    if colours:
-        dims, axes = (*dims, "channel"), {**axes, "channel": colours}
-    variable, method = ("image", "mean") if colours else variable_of(dims, data.dtype)
-    unit = {"units": _quantity_unit(metadata, variable)}
-    attrs = flat_attrs(metadata, original, dims, colour=bool(colours))
-    return fusion.dataset(
-        {variable: (dims, data, unit)},
-        {**axes, **(fixed or {})},
+    axes = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
+    data = raw["data"]
+    colours = list(data.dtype.names or ())
+    dims = (*dims, "channel") if colours else dims
+    dtype = data.dtype[0] if colours else data.dtype
+    variable, method = ("image", "mean") if colours else variable_of(dims, dtype)
+    return StoredArray(
         name=name,
-        cell_methods=method,
+        dims=dims,
+        shape=(*data.shape, len(colours)) if colours else data.shape,
+        dtype=dtype,
+        load=partial(_plain, data, colours),
+        axes={**{dim: axis for dim, axis in axes.items() if isinstance(axis, Axis)}, **(fixed or {})},
+        labels={"channel": colours} if colours else {},
+        attrs={"units": _quantity_unit(metadata, variable), "long_name": variable},
+        cell_method=method,
+        dataset_attrs=flat_attrs(metadata, original, dims, colour=bool(colours)),
         pose=pose,
         frame=frame,
-        attrs=attrs,
+        variable=variable,
     )
 
 
-def _build(main: Raw | None, plugin: str, raw: Raw, name: str, path: Path) -> xr.Dataset:
-    try:
-        frame, pose = _place(raw, main, plugin, path.stem, name)
-        return labelled(raw, name, frame=frame, pose=pose)
-    except (ConventionError, UnitError) as error:
-        raise FileReadError(path, f"item {name!r}: {error}") from error
+def _in_frame(main: Raw | None, plugin: str, stem: str, raw: Raw, name: str) -> StoredArray:
+    frame, pose = _pose(raw, main, plugin, stem, name)
+    return described(raw, name, frame=frame, pose=pose)
 
 
-def _build_renishaw(main: Raw, raw: Raw, name: str, path: Path) -> xr.Dataset:
-    try:
-        place = renishaw.placed(raw, main, path)
-        return labelled(place.raw, name, frame=STAGE, pose=place.pose, fixed=place.fixed)
-    except (ConventionError, UnitError) as error:
-        raise FileReadError(path, f"item {name!r}: {error}") from error
+def _on_stage(main: Raw, path: Path, raw: Raw, name: str) -> StoredArray:
+    placed = renishaw.placed(raw, main, path)
+    return described(placed.raw, name, frame=STAGE, pose=placed.pose, fixed=placed.fixed)
 
 
 def _read(path: Path, plugin: str) -> list[Raw]:
@@ -154,21 +167,21 @@ def _name(raw: Raw, path: Path, plugin: str) -> str:
     return "white light" if plugin == "renishaw" and raw["data"].dtype.names else path.stem
 
 
-def _place(raw: Raw, main: Raw | None, plugin: str, stem: str, name: str) -> tuple[str, fusion.Affine | None]:
-    """Return frame and pose: on the stage where the file tells its place, else in the frame of the map.
+def _pose(raw: Raw, main: Raw | None, plugin: str, stem: str, name: str) -> tuple[str, fusion.Affine | None]:
+    """Return frame and pose: on the stage where the file has its readout, else in the frame of the map.
 
     An image of the very field of the map lies with it; of another field it is not known where, unless the file counts
     coordinates from the centre of one field for all.
     """
-    said = stage_readout.read(raw.get("original_metadata") or {}, plugin)
+    readout = stage_readout.read(raw.get("original_metadata") or {}, plugin)
     field = _field(raw)
     measured = all(axis.units != units.PIXEL for axis in field.values())
-    if said and said.central and measured:
-        return STAGE, stage_pose(said.stage, scan_rotation=said.scan_rotation)
+    if readout and readout.central and measured:
+        return STAGE, stage_pose(readout.stage, scan_rotation=readout.scan_rotation)
     if main is not None and raw is not main and not _same_field(raw, main):
         return f"{stem} {name}", None
-    if said and measured:
-        return STAGE, stage_pose(said.stage, scan_rotation=said.scan_rotation, **_centre(raw))
+    if readout and measured:
+        return STAGE, stage_pose(readout.stage, scan_rotation=readout.scan_rotation, **_centre(raw))
     if main is None or raw is main:
         return stem, None
     corner = {dim: (_step(field[dim]) - _step(_field(main)[dim])) / 2.0 * _um(field[dim]) for dim in field}
@@ -219,12 +232,9 @@ def _um(axis: Axis) -> float:
     return 1.0 if axis.units == units.PIXEL else units.convert_factor(axis.units, units.LENGTH)
 
 
-def _colours(data: Any) -> tuple[Any, list[str]]:
-    """Return an RGB record array as plain numbers with its colours last."""
-    if not data.dtype.names:
-        return data, []
-    names = list(data.dtype.names)
-    return np.stack([data[name] for name in names], axis=-1), names
+def _plain(data: Any, colours: list[str]) -> Any:
+    """Return values as they are, those of an RGB record array with the colours last."""
+    return np.stack([data[name] for name in colours], axis=-1) if colours else data
 
 
 def _quantity_unit(metadata: Mapping[str, Any], variable: str) -> str:

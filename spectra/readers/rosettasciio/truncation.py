@@ -33,7 +33,7 @@ class Block(NamedTuple):
     size: int
 
 
-def require_whole(path: Path, plugin: str) -> None:
+def require_complete(path: Path, plugin: str) -> None:
     """Refuse a file that is shorter than it says itself.
 
     That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), MSA, Renishaw (wdf), or Ripple with
@@ -41,7 +41,7 @@ def require_whole(path: Path, plugin: str) -> None:
     fewer X-rays, that of dm4 files does not miss what lies behind the values, that of msa files takes the numbers that
     are there, and maps of EDAX and Ripple are mapped into memory, where a missing end is only noticed when it is asked
     for. Other formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its
-    blocks cannot be told from a whole one; the blocks that a map needs are asked for by its reader.
+    blocks cannot be told from a complete one; the blocks that a map needs are asked for by its reader.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ def test_links_to_other_files_are_refused(tmp_path):
     path = write(tmp_path / "a.nxs", [Y])
     with h5py.File(path, "a") as file:
         file["entry/away"] = h5py.ExternalLink("other.nxs", "/entry/data")
-    with pytest.raises(FileReadError, match="lies in another file"):
+    with pytest.raises(FileReadError, match="lie in another file"):
         spectra.open(path)
 
 

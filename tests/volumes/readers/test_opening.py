@@ -193,7 +193,7 @@ def test_netcdf_that_points_elsewhere_is_refused_by_both_wings(tmp_path, wing, w
         else:
             file.create_dataset("image", (4, 5), np.uint8, external=[("secret", 0, 20)])
     for read in (wing.open, wing.contents):
-        with pytest.raises(FileReadError, match="'image' lies in another file"):
+        with pytest.raises(FileReadError, match="of 'image' lie in another file"):
             read(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def arrays(path: Path) -> list[StoredArray]:
             if len(part.shape) > 1:
                 listed.append(part)
 
-    with h5py.File(path, "r") as file:
+    with hdf5.opened(path, arrays=()) as file:
         file.visititems(visit)
     return listed
 
@@ -82,7 +82,7 @@ def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
     """Read the dimension scales that have a usable unit."""
     axes = {}
     for dim, attached in scales:
-        scale = attached[0] if len(attached) else None
+        scale = attached[0] if len(attached) and not hdf5.is_foreign(attached[0]) else None
         unit = None if scale is None else _text(scale.attrs.get("units", scale.attrs.get("UNIT")))
         wanted = units.LENGTH if dim in SPATIAL else SIGNAL[dim]
         if scale is not None and dim not in ("channel", "component") and units.is_compatible(unit, wanted):
@@ -92,45 +92,19 @@ def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
 
 
 def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with hdf5.opened(path, arrays=[name]) as file:
         dataset = file[name]
         if "XOffset" in dataset.parent:
             reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
             raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
-        if hdf5.is_borrowed(dataset):
-            reason = f"the values of {name!r} lie in another file"
-            raise FileReadError(path, reason, hint="copy them into this one, e.g. with h5repack")
         if not planes.is_large(shape, dataset.dtype) or len(shape) < 3:
             return np.asarray(dataset[()]).reshape(shape)
         import dask.array as da
 
         # many chunks of a file make one block: each block is a request to another process
         chunks = da.core.normalize_chunks("auto", dataset.shape, _BLOCK, dataset.dtype, dataset.chunks)
-        stored = _Stored(path, name, dataset.shape, dataset.dtype)
+        stored = hdf5.LazyArray(path, name, dataset.shape, dataset.dtype)
     return da.from_array(stored, chunks=chunks, name=False, asarray=False).reshape(shape)
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """An array of a file that is opened for each block, so that no handle outlives the dataset."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: Any
-
-    @property
-    def ndim(self) -> int:
-        """Return the number of axes, as dask asks for it."""
-        return len(self.shape)
-
-    def __getitem__(self, index: Any) -> Any:
-        import h5py
-
-        with h5py.File(self.path, "r") as file:
-            return file[self.name][index]
 
 
 def _text(value: Any) -> str | None:

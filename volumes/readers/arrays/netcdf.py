@@ -68,7 +68,8 @@ def _own_arrays(nodes: dict[str, xr.Dataset]) -> dict[str, xr.DataArray]:
 def _own_part(name: str, array: xr.DataArray) -> StoredArray:
     axes = {str(dim): Axis(array[dim].attrs["units"], values=array[dim].values) for dim in spatial_dims(array)}
     dims = tuple(str(dim) for dim in array.dims)
-    return StoredArray(name=name, dims=dims, shape=array.shape, dtype=array.dtype, load=lambda: array.data, axes=axes)
+    variable = name.rpartition("/")[2]
+    return StoredArray(name, dims, array.shape, array.dtype, load=lambda: array.data, axes=axes, variable=variable)
 
 
 def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
@@ -92,6 +93,7 @@ def _part(path: Path, name: str, array: xr.DataArray) -> StoredArray:
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
         attrs=_attrs(array),
         metadata=dict(array.attrs),
+        variable=name,
     )
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from fusion import units
 from fusion.conventions import SPATIAL, stderr_name
 from fusion.errors import FileReadError
+from fusion.files import hdf5
 from fusion.model import Axis, length
 from fusion.reading.stored_array import POINT, StoredArray
 
@@ -113,7 +114,8 @@ def _unit(path: Path, title: str, unit: str) -> str:
 
 def is_smap(path: Path) -> bool:
     """Whether a MATLAB 7.3 file was written by SMAP (Ries, Nat. Methods 17, 870, 2020)."""
-    return bool(_read(path, lambda file: "saveloc/loc/xnm" in file))
+    with hdf5.opened(path, arrays=()) as file:
+        return "saveloc/loc/xnm" in file
 
 
 def smap(path: Path) -> list[StoredArray]:
@@ -142,7 +144,8 @@ def _smap(path: Path, key: str) -> Callable[[], Array]:
 
 def is_picasso(path: Path) -> bool:
     """Whether an HDF5 file has a table of localisations as Picasso writes it."""
-    return bool(_read(path, lambda file: {"x", "y"} <= set(_fields(file.get("locs")))))
+    with hdf5.opened(path, arrays=()) as file:
+        return {"x", "y"} <= set(_fields(file.get("locs")))
 
 
 def picasso(path: Path) -> list[StoredArray]:
@@ -187,9 +190,7 @@ def _info(path: Path, file: Any) -> list[Any]:
 
 
 def _read(path: Path, what: Callable[[Any], Any]) -> Any:
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with hdf5.opened(path) as file:
         return what(file)
 
 
@@ -214,6 +215,7 @@ def _column(name: str, column: Column, axes: Mapping[str, Axis], metadata: Mappi
         axes=axes,
         attrs=attrs,
         dataset_attrs={"technique": "SMLM"},
+        variable=name,
         metadata=metadata,
     )
     if units.is_compatible(column.unit, units.LENGTH):
