@@ -26,6 +26,7 @@ from fusion.registration.result import Registration
 from fusion.resampling.projection import backproject, project
 from fusion.resampling.resample import resample
 from fusion.specimens.phantom import phantom
+from fusion.statistics.correlation import Correlation, correlation
 from fusion.techniques.compatibility import compatible
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Axis",
     "ConspectusError",
     "ConventionError",
+    "Correlation",
     "DataError",
     "FileReadError",
     "Frame",
@@ -48,6 +50,7 @@ __all__ = [
     "between",
     "check",
     "compatible",
+    "correlation",
     "dataset",
     "fuse",
     "get_pose",

@@ -14,8 +14,9 @@ from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
 from conspectus.recipes.steps import Step
+from fusion import correlation
 from fusion.conventions import cell_methods, title, with_links
-from fusion.fused.statistics import correlation, radial_profile
+from fusion.statistics.profiles import radial_profile
 
 
 class Orient(Step):
@@ -128,7 +129,7 @@ class Compare(Step):
         project["fused"] = fused.assign({self.moved: with_links(moved, [])})
         rod, core = self._regions(fused)
         for name in [only(fused), *self.variables]:
-            values = [correlation(fused[name], moved, where) for where in (None, rod, core)]
+            values = [float(correlation(fused[name], moved, where, test="none")) for where in (None, rod, core)]
             text = ", ".join(f"{value:.3f}" for value in values)
             project.find(f"correlation of {name} with {self.tomogram}", text, "all voxels, within the rod, in its core")
         self._profiles(project, rod)

@@ -1,4 +1,4 @@
-"""Numbers that compare datasets on one grid."""
+"""Means over shells around an axis."""
 
 from __future__ import annotations
 
@@ -8,39 +8,6 @@ import xarray as xr
 
 from fusion.conventions import SPATIAL
 from fusion.errors import DataError
-
-
-def correlation(first: xr.DataArray, second: xr.DataArray, where: xr.DataArray | None = None) -> float:
-    """Return Pearson's correlation over the pixels where both are finite.
-
-    Parameters
-    ----------
-    first, second : DataArray
-        On the same grid.
-    where : DataArray of bool, optional
-        Pixels to use.
-
-    Raises
-    ------
-    DataError
-        If fewer than three pixels are left, or one array does not vary over them.
-
-    Examples
-    --------
-    >>> a = xr.DataArray([0.0, 1.0, 2.0, np.nan], dims="x")
-    >>> correlation(a, 3.0 - 2.0 * a)
-    -1.0
-    """
-    a, b = (np.broadcast_to(array.values, first.shape).astype(float) for array in (first, second))
-    used = np.isfinite(a) & np.isfinite(b)
-    if where is not None:
-        used &= where.values
-    a, b = a[used], b[used]
-    if a.size < 3 or a.std() == 0 or b.std() == 0:
-        raise DataError(
-            f"no correlation of {first.name} and {second.name}: {a.size} pixels, or values that do not vary"
-        )
-    return float(np.corrcoef(a, b)[0, 1])
 
 
 def radial_profile(
@@ -76,7 +43,7 @@ def radial_profile(
     others = [dim for dim in SPATIAL if dim != axis]
     if axis not in SPATIAL or set(array.dims) != set(SPATIAL):
         raise DataError(f"a volume (z, y, x) and one of its axes are needed; received {array.dims} and {axis!r}")
-    squares = [(array[dim] - place) ** 2 for dim, place in zip(others, centre, strict=True)]
+    squares = [(array[dim] - middle) ** 2 for dim, middle in zip(others, centre, strict=True)]
     radius = (squares[0] + squares[1]) ** 0.5
     shell = np.floor(radius.broadcast_like(array).transpose(*array.dims).values / width).astype(np.intp)
     used = np.isfinite(array.values) & (True if where is None else where.values)

@@ -1,0 +1,1 @@
+"""Numbers that compare datasets on one grid, with what may be concluded from them."""
