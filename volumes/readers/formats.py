@@ -11,7 +11,7 @@ from fusion.reading import advice
 from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.arrays import flat, hdf5, matlab, netcdf, slices, tiff
 from volumes.readers.electrons import mrc
-from volumes.readers.light import czi, lif, localisations, nd2
+from volumes.readers.light import czi, lif, nd2, picasso, smap, thunderstorm
 from volumes.readers.probes import current_map, gwyddion, igor, jpk, nanoscope, nanosurf
 
 Reader: TypeAlias = Callable[[Path], Sequence[StoredArray | Unreadable]]
@@ -41,8 +41,8 @@ FORMATS: Final = (
     Format("PNG, JPEG, BMP", _begins(*_FLAT), flat.arrays),
     Format(
         "SMAP",
-        lambda path, head: head.startswith(_MATLAB_HDF5) and localisations.is_smap(path),
-        localisations.smap,
+        lambda path, head: head.startswith(_MATLAB_HDF5) and smap.is_smap(path),
+        smap.arrays,
     ),
     Format("MATLAB 7.3", _begins(_MATLAB_HDF5), hdf5.matlab),
     Format("MATLAB 5", _begins(b"MATLAB 5.0"), matlab.arrays),
@@ -50,15 +50,15 @@ FORMATS: Final = (
     Format("NetCDF 4", lambda path, head: head.startswith(_HDF5) and path.suffix.lower() in _NETCDF, netcdf.arrays),
     Format(
         "Picasso",
-        lambda path, head: head.startswith(_HDF5) and localisations.is_picasso(path),
-        localisations.picasso,
+        lambda path, head: head.startswith(_HDF5) and picasso.is_picasso(path),
+        picasso.arrays,
     ),
     Format("HDF5", _begins(_HDF5), hdf5.arrays),
     Format("MRC", lambda path, head: head[208:211] == b"MAP", mrc.arrays),
     Format("Zeiss CZI", _begins(b"ZISRAWFILE"), czi.arrays),
     Format("Nikon ND2", _begins(b"\xda\xce\xbe\x0a"), nd2.arrays),
     Format("Leica LIF", lambda path, head: lif.is_leica(head), lif.arrays),
-    Format("ThunderSTORM", lambda path, head: localisations.is_thunderstorm(head), localisations.thunderstorm),
+    Format("ThunderSTORM", lambda path, head: thunderstorm.is_table(head), thunderstorm.arrays),
     Format("NanoScope", _begins(*nanoscope.HEADS), nanoscope.arrays),
     Format("Nanosurf NID", _begins(nanosurf.HEAD), nanosurf.arrays),
     Format("Gwyddion", _begins(gwyddion.HEAD), gwyddion.arrays),

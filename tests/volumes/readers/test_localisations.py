@@ -67,6 +67,38 @@ class TestThunderStorm:
         with pytest.raises(FileReadError, match="no array 'brightness'"):
             volumes.open(tmp_path / "dna.csv", name="brightness")
 
+    @pytest.mark.parametrize("whole", [False, True])
+    @pytest.mark.parametrize("filled", ["", ";;", ",,"])
+    @pytest.mark.parametrize(("separator", "decimal"), [(",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ",")])
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+    def test_what_a_spreadsheet_makes_of_it(self, tmp_path, separator, decimal, whole, filled, encoding):
+        titles = separator.join(['"frame"', '"x [µm]"', '"y [µm]"', '"intensity [photon]"'])
+        if whole:
+            titles = '"' + titles.replace('"', '""') + '"'
+        rows = [
+            separator.join(row).replace(".", decimal) for row in (("1", "1.5", "0.25", "900.5"), ("2", "3", "4", "5"))
+        ]
+        path = tmp_path / "dna.csv"
+        path.write_bytes("\r\n".join([*(line + filled for line in (titles, *rows)), ""]).encode(encoding))
+        ds = volumes.open(path)
+        assert ds["x"].values.tolist() == [1.5, 3.0]
+        assert ds["y"].values.tolist() == [0.25, 4.0]
+        assert ds["photons"].values.tolist() == [900.5, 5.0]
+        assert ds["frame_number"].values.tolist() == [1, 2]
+
+    def test_rows_that_were_quoted_as_a_whole(self, tmp_path):
+        titles = '"frame,""x [nm]"",""y [nm]"""'
+        ds = volumes.open(thunderstorm(tmp_path, '"1,1500,250"', '"2,3000,4000"', titles=titles))
+        np.testing.assert_allclose(ds["x"], [1.5, 3.0])
+
+    @pytest.mark.parametrize("rows", [0, 1, 2])
+    def test_a_last_line_without_an_end_is_told(self, tmp_path, rows):
+        path = thunderstorm(tmp_path, *ROWS[:rows], end="")
+        with pytest.warns(fusion.TruncatedFileWarning, match="its last line has no end"):
+            ds = volumes.open(path)
+        assert ds.sizes == {"point": rows}
+        assert ds.attrs["truncated"].startswith("its last line has no end")
+
     @pytest.mark.parametrize(
         ("titles", "row", "reason"),
         [
@@ -185,5 +217,5 @@ def test_a_file_cut_short_is_never_opened(tmp_path, measured, kind):
     for tenth in range(10):
         cut.write_bytes(content[: len(content) * tenth // 10 + 5])
         assert kind != "csv" or not cut.read_bytes().endswith(b"\n")
-        with pytest.raises(FileReadError):
+        with pytest.raises((FileReadError, fusion.TruncatedFileWarning)):
             volumes.open(cut)

@@ -1,0 +1,130 @@
+"""Localisations as text: the tables of ThunderSTORM (Ovesný et al., Bioinformatics 30, 2389, 2014).
+
+Their columns are separated by commas; a spreadsheet that saves them again may put tabs or semicolons, write decimals
+with a comma, and quote the line of titles, which holds quotes itself, as a whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion import units
+from fusion.errors import FileReadError, TruncatedFileWarning
+from fusion.reading.stored_array import StoredArray
+from volumes.readers.light.localisations import X_ERROR, Y_ERROR, Z_ERROR, Column, arrays_of
+
+Array = npt.NDArray[np.float64]
+_SEPARATORS: Final = ",;\t"
+_POSITION: Final = re.compile(r"[xyz] \[")
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_WITHOUT_END: Final = "its last line has no end: complete, or cut within its last number"
+_NAMES: Final = {
+    "frame": "frame_number", "intensity": "photons", "offset": "background", "bkgstd": "background_std",
+    "sigma": "psf_sigma", "sigma1": "psf_sigma_1", "sigma2": "psf_sigma_2", "uncertainty_z": Z_ERROR,
+}  # fmt: skip
+
+
+def is_table(head: bytes) -> bool:
+    """Whether a file begins with a row of titles, one of which is a position with its unit: ``"x [nm]"``."""
+    line = _decoded(head).partition("\n")[0].rstrip(f"\r{_SEPARATORS}")
+    return any(_POSITION.match(title) for separator in _SEPARATORS for title in _fields(line, separator))
+
+
+def arrays(path: Path) -> list[StoredArray]:
+    """List the columns of a table, whose titles name units.
+
+    ``uncertainty_xy``, in older files ``uncertainty``, holds for x and for y.
+
+    Warns
+    -----
+    TruncatedFileWarning
+        If the last line has no end: it is complete, or cut within its last number.
+    """
+    text = _decoded(path.read_bytes())
+    first, _, body = text.partition("\n")
+    line = first.rstrip("\r")
+    separator, titles = _titles(line.rstrip(_SEPARATORS))
+    if line.endswith(tuple(_SEPARATORS)):
+        # a spreadsheet fills all lines up to the same number of cells
+        body = re.sub(rf"[{_SEPARATORS}]+\r?$", "", body, flags=re.MULTILINE)
+    rows = _rows(path, body, separator, titles)
+    columns: dict[str, Column] = {}
+    for title, values in zip(titles, rows.T, strict=True):
+        label, _, unit = title.strip().rstrip("]").partition(" [")
+        for name in _names(label):
+            if name in columns:
+                raise FileReadError(path, f"two columns are called {name!r}", hint="leave one of them out")
+            columns[name] = Column(_unit(path, title, unit), rows.dtype, values.copy)
+    return arrays_of(path, columns, {"columns": titles}, _without_end(path, text))
+
+
+def _decoded(content: bytes) -> str:
+    """Return text of whichever encoding: a spreadsheet writes UTF-16 and Latin-1, too."""
+    if content.startswith(_UTF16):
+        return content[: len(content) // 2 * 2].decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _titles(line: str) -> tuple[str, list[str]]:
+    """Return the separator of the columns and their titles: that which sets a position apart."""
+    found = {separator: _fields(line, separator) for separator in _SEPARATORS}
+    return max(found.items(), key=lambda item: sum(bool(_POSITION.match(title)) for title in item[1]))
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """Return the fields of a line, also of one that was quoted as a whole."""
+    try:
+        fields = next(csv.reader([line], delimiter=separator), [])
+        return next(csv.reader(fields, delimiter=separator), []) if len(fields) == 1 and fields[0] != line else fields
+    except csv.Error:  # no line of text
+        return []
+
+
+def _rows(path: Path, body: str, separator: str, titles: Sequence[str]) -> Array:
+    if not body.strip():
+        return np.empty((0, len(titles)))
+    numbers = body.replace('"', "")
+    if separator != ",":
+        numbers = numbers.replace(",", ".")
+    try:
+        rows = np.loadtxt(StringIO(numbers), delimiter=separator, ndmin=2, comments=None)
+    except ValueError as error:
+        raise FileReadError(path, f"a row is damaged ({error})", hint="export the table again") from error
+    if rows.shape[1] != len(titles):
+        reason = f"the rows have {rows.shape[1]} numbers where the titles name {len(titles)} columns"
+        raise FileReadError(path, reason, hint="export the table again")
+    return rows
+
+
+def _without_end(path: Path, text: str) -> dict[str, str]:
+    """Return the attribute of a table whose last line has no end, and warn of it."""
+    if text.endswith(("\n", "\r")):
+        return {}
+    warnings.warn(TruncatedFileWarning(f"{path}: {_WITHOUT_END}"), stacklevel=4)
+    return {"truncated": _WITHOUT_END}
+
+
+def _names(label: str) -> list[str]:
+    if label in ("uncertainty", "uncertainty_xy"):
+        return [Y_ERROR, X_ERROR]
+    return [_NAMES.get(label, re.sub(r"\W", "_", label))]
+
+
+def _unit(path: Path, title: str, unit: str) -> str:
+    known = "count" if unit == "photon" else unit
+    if not units.is_compatible(known, known):
+        reason = f"the column {title!r} has a unit that is not known"
+        raise FileReadError(path, reason, hint="export the table in nm and photons")
+    return known
