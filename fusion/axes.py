@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ class Axis:
         plane in which a dataset without this dimension lies.
     long_name : str, optional
         What the axis measures; a standard name is used if left out.
+    direction : {"", "up", "down"}, optional
+        Which way y runs on a screen, where it is not what `fusion.display.y_upwards` takes it to be.
 
     Examples
     --------
@@ -45,6 +48,7 @@ class Axis:
     offset: float = 0.0
     values: npt.ArrayLike | None = None
     long_name: str = ""
+    direction: Literal["", "up", "down"] = ""
 
     def __post_init__(self) -> None:
         if (self.step is None) == (self.values is None):
@@ -84,6 +88,7 @@ def coordinate(name: str, axis: Axis | npt.ArrayLike, sizes: Mapping[Hashable, i
     attrs = {"units": unit, "long_name": axis.long_name or LONG_NAMES.get(name, name)}
     if name in SPATIAL:
         attrs["axis"] = name.upper()
+        attrs |= {"direction": axis.direction} if axis.direction else {}
     return name, xr.Variable(dims, values, attrs)
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import units
+from fusion.frames import POSE, get_pose
 
 Array = npt.NDArray[np.float64]
 # Okabe and Ito, Color Universal Design (2008), without the blue: the closest two of these six are 16 units of CIELAB
@@ -99,6 +100,26 @@ def with_unit(name: str, unit: str) -> str:
     ('raman shift (cm⁻¹)', 'fraction')
     """
     return name if unit in ("1", "") else f"{name} ({spelled(unit)})"
+
+
+def y_upwards(ds: xr.Dataset | xr.DataArray) -> bool:
+    """Whether y points up where a dataset is drawn face-on in its own axes; otherwise it runs down, as rows do.
+
+    The attribute ``direction`` of the coordinate y, "up" or "down", decides. Without it y points up in scans and maps
+    that have the axes of their stage, seen from the source (z of the dataset is z of the stage, whatever the scan
+    angle), and in Raman maps. An image of an electron microscope is turned over by its pose: its y runs down.
+
+    Examples
+    --------
+    >>> y_upwards(xr.Dataset(coords={"y": ("y", [0.0, 1.0], {"direction": "up"})}))
+    True
+    """
+    direction = str(ds["y"].attrs.get("direction", "")) if "y" in ds.coords else ""
+    if direction or POSE not in ds.coords:
+        return direction == "up"
+    pose, frame = get_pose(ds)
+    fused = "coverage" in ds.coords or (isinstance(ds, xr.Dataset) and "coverage" in ds.data_vars)
+    return bool(frame.on_stage and pose.matrix[0, 0] > 0) or ("raman_shift" in ds.dims and not fused)
 
 
 def edges(centres: npt.ArrayLike, *, width: float = 1.0) -> Array:

@@ -1,6 +1,7 @@
 """volumes: images, stacks, volumes, surfaces and points; how they are read, turned into meshes and drawn."""
 
 from fusion.reading.contents import Content
+from volumes.drawing.flat import plot
 from volumes.drawing.mesh import from_pyvista, to_pyvista
 from volumes.drawing.pictures import Picture, picture
 from volumes.drawing.render import render
@@ -21,6 +22,7 @@ __all__ = [
     "open",
     "orient",
     "picture",
+    "plot",
     "render",
     "shift_between",
     "to_pyvista",

@@ -79,7 +79,7 @@ def abundances(result: xr.Dataset) -> tuple[str, str, Figure]:
         return "Abundances", "The abundance of each component along the line.", _profile(maps)
     figure, axes = _figure(3.1 * count, 3.1, 1, count)
     for index, ax in enumerate(axes[0]):
-        shown = ax.imshow(maps[..., index], cmap="viridis", extent=_extent(maps), origin="upper", aspect="equal")
+        shown = ax.imshow(maps[..., index], cmap="viridis", aspect="equal", **_face_on(maps, result))
         ax.set_title(_name(maps, index), fontsize=10, color=display.color(index))
         ax.set_xlabel(_label(maps["x"]), fontsize=9)
         figure.colorbar(shown, ax=ax, orientation="horizontal", shrink=0.8).ax.tick_params(labelsize=8)
@@ -136,10 +136,10 @@ def phases(
     figure, axes = _figure(10, 3.6, 1, 3)
     palette = ListedColormap([display.color(index) for index in range(len(names))])
     for ax, image, title in zip(axes[0], shown, ("estimated", "true"), strict=False):
-        ax.imshow(image, cmap=palette, vmin=-0.5, vmax=len(names) - 0.5, extent=_extent(fused), interpolation="nearest")
+        ax.imshow(image, cmap=palette, vmin=-0.5, vmax=len(names) - 0.5, interpolation="nearest", **_face_on(fused))
         ax.set_title(title, fontsize=10)
     wrong = np.where(covered[plane], estimate[plane] != truth[plane], np.nan)
-    axes[0, 2].imshow(wrong, cmap="Greys", vmin=0, vmax=1, extent=_extent(fused), interpolation="nearest")
+    axes[0, 2].imshow(wrong, cmap="Greys", vmin=0, vmax=1, interpolation="nearest", **_face_on(fused))
     axes[0, 2].set_title("differ", fontsize=10)
     for ax in axes[0]:
         ax.set_xlabel(_label(fused["x"]), fontsize=9)
@@ -169,7 +169,7 @@ def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tupl
     figure, axes = _figure(2.9 * len(images), 3.4, 1, len(images))
     for ax, (name, image) in zip(axes[0], images.items(), strict=True):
         top = float(np.nanpercentile(image, 99.8)) or 1.0
-        ax.imshow(image, cmap="magma", vmax=top, vmin=0.0, extent=_extent(image), interpolation="nearest")
+        ax.imshow(image, cmap="magma", vmax=top, vmin=0.0, interpolation="nearest", **_face_on(image))
         ax.set_title(name, fontsize=9)
         ax.set_xlabel(_label(image[image.dims[1]]), fontsize=9)
         ax.set_ylabel(_label(image[image.dims[0]]), fontsize=9)
@@ -185,12 +185,15 @@ def _profile(maps: xr.DataArray) -> Figure:
     return figure
 
 
-def _extent(array: xr.DataArray | xr.Dataset) -> tuple[float, float, float, float]:
-    """Return the outer edges of the pixels of the last two spatial dims, for an image with y downwards."""
+def _face_on(array: xr.DataArray | xr.Dataset, ds: xr.Dataset | None = None) -> dict[str, Any]:
+    """Return the edges of the pixels of the last two spatial dims, and where the first row of `ds` lies."""
     y, x = spatial_dims(array)[-2:]
     left, right, low, high = display.extent(array, y, x)
-    across, down = _scale(array[x])[0], _scale(array[y])[0]
-    return left * across, right * across, high * down, low * down
+    across, along = _scale(array[x])[0], _scale(array[y])[0]
+    left, right, low, high = left * across, right * across, low * along, high * along
+    if y == "y" and display.y_upwards(array if ds is None else ds):
+        return {"origin": "lower", "extent": (left, right, low, high)}
+    return {"origin": "upper", "extent": (left, right, high, low)}
 
 
 def _label(coordinate: xr.DataArray) -> str:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import xarray as xr
 
-import fusion
 from fusion.conventions import signal_dim, spatial_dims, stderr_name
-from fusion.display import color, edges, with_unit
+from fusion.display import color, edges, with_unit, y_upwards
 from fusion.errors import DataError
 from spectra.drawing.panels import require_variables
 from spectra.factorisation.sparse import Array
@@ -123,7 +122,7 @@ class _Sheet(NamedTuple):
 def _draw_maps(sheet: _Sheet, result: xr.Dataset, maps: Sequence[xr.DataArray], row: int) -> Iterator[Any]:
     for column, values in enumerate(maps):
         axes = sheet.map(row, column)
-        _draw_map(axes, values.isel(component=row), _upwards(result), first=column == 0)
+        _draw_map(axes, values.isel(component=row), y_upwards(result), first=column == 0)
         if row == 0:
             axes.set_title(_with_unit("standard error" if column else "abundance", values), fontsize=9)
         yield axes
@@ -247,12 +246,6 @@ def _map_width(values: xr.DataArray) -> float:
         return 2.0
     high, wide = (float(np.ptp(edges(values[dim].values))) for dim in spatial)
     return float(np.clip(_ROW * wide / high, 0.7, 3.0))
-
-
-def _upwards(result: xr.Dataset) -> bool:
-    """Whether y points up: in the frame of a stage, whose images are turned over, and in that of a Raman microscope."""
-    pose, frame = fusion.get_pose(result)
-    return bool(pose.matrix[1, 1] > 0 and (frame.on_stage or "raman_shift" in result.dims))
 
 
 def _with_unit(name: str, values: xr.DataArray) -> str:

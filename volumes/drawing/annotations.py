@@ -74,14 +74,14 @@ def add_box(plotter: pv.Plotter, bounds: Array, unit: str, color: str) -> None:
     if (spans > 0).all():
         plotter.add_mesh(pv.Box(bounds.ravel()).outline(), color=color, opacity=0.6, line_width=1.5)
     for axis in np.flatnonzero(spans > 0):
-        start, outward, side = _edge(bounds, int(axis))
+        start, outward, side = _edge(bounds, int(axis), upwards=plotter.camera.up[1] > 0)
         long = spans[axis] * np.sqrt(1.0 - away[axis] ** 2) / point
         at = ticks(bounds[axis] * factor, most=int(np.clip(long / _TICK_ROOM, 2, 5)))
         points = np.repeat(start[None], at.size, axis=0)
         points[:, axis] = at / factor
         middle = np.where(np.arange(3) == axis, bounds.mean(axis=1), start)
         texts = [f"{value:.6g}" for value in at]
-        title = f"{'xyz'[axis]} / {name}"
+        title = f"{'xyz'[axis]} ({name})"
         plotter.add_lines(np.hstack([points, points + 9 * point * outward]).reshape(-1, 3), color=color, width=2)
         _add_texts(plotter, points + 15 * point * outward, texts, color, _font(plotter), side)
         _add_texts(plotter, middle + _ROOM[side] * point * outward, [title], color, _font(plotter, 4), side)
@@ -92,14 +92,15 @@ def _font(plotter: pv.Plotter, more: int = 0) -> int:
     return max(9, round((_FONT + more) * plotter.window_size[1] / _HEIGHT))
 
 
-def _edge(bounds: Array, axis: int) -> tuple[Array, Array, Side]:
+def _edge(bounds: Array, axis: int, *, upwards: bool) -> tuple[Array, Array, Side]:
     """Return a point on the edge that carries the ticks of an axis, the way out of the box, and the text's side.
 
     Of the four edges it is the one on the outline as the camera of `volumes.render` sees it.
     """
     low, high = bounds[:, 0], bounds[:, 1]
+    lowest, outwards = (low[1], -1.0) if upwards else (high[1], 1.0)
     flat_edges: dict[int, Edge] = {
-        0: ((low[0], high[1], high[2]), (0.0, 1.0, 0.0), "center"),
+        0: ((low[0], lowest, high[2]), (0.0, outwards, 0.0), "center"),
         1: ((low[0], low[1], low[2]), (-1.0, 0.0, 0.0), "right"),
     }
     deep_edges: dict[int, Edge] = {

@@ -1,18 +1,18 @@
-"""Layers of an image and their mixture: which arrays are drawn, in which colour, between which values."""
+"""Layers of a picture: which arrays are drawn, in which colour, between which values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import describing, kind, linked, spatial_dims
-from fusion.display import PALETTE
+from fusion.display import PALETTE, color
 from fusion.errors import DataError
+from volumes.drawing.mixing import covered, window
 
 _BANDS: Final = ("component", "channel")
 _BOTTOM: Final = 2.0
@@ -20,11 +20,9 @@ _TOP: Final = 99.0
 _NEXT_TO_NOTHING: Final = 0.05
 PERCENTILES: Final = (2.0, 99.8)
 _GREY: Final = "#c9ced6"
-_DIMMED: Final = 0.3
 _RGB: Final = (("r", "g", "b"), ("red", "green", "blue"))
 _UNSEEN: Final = ("background", "outside", "label_0")
 _MOST_LABELS: Final = 20
-_MOST_LINES: Final = 10
 _ALPHA: Final = ("a", "alpha")
 _PURE: Final = (("red", "#ff0000"), ("green", "#00ff00"), ("blue", "#0000ff"))
 
@@ -44,6 +42,12 @@ class Layer(NamedTuple):
     role: Role = "colour"
     """Drawn in colour, in grey behind these, as a colour of a photograph, or as a label."""
 
+    @property
+    def constant(self) -> float | None:
+        """The one value of an array that is the same everywhere; None if it varies."""
+        low, high = float(self.values.min()), float(self.values.max())
+        return low if low == high else None
+
 
 def scalar(ds: xr.Dataset, variable: str | None = None) -> xr.DataArray:
     """Return the array to draw in grey, with NaN where it has no coverage.
@@ -53,14 +57,14 @@ def scalar(ds: xr.Dataset, variable: str | None = None) -> xr.DataArray:
     DataError
         If there is none, it has further dims, or its values are all NaN.
     """
-    whole = spatial_dims(ds)
-    found = [str(key) for key, v in ds.data_vars.items() if v.dims == whole and v.dtype.kind in "iufb"]
+    dims = spatial_dims(ds)
+    images = [str(key) for key, v in ds.data_vars.items() if v.dims == dims and v.dtype.kind in "iufb"]
     if variable is None:
-        candidates = [name for name in found if name != "coverage"]
+        candidates = [name for name in images if name != "coverage"]
         variable = candidates[0] if candidates else None
-    if variable is None or variable not in found:
+    if variable is None or variable not in images:
         reason = "no array" if variable is None else f"no array {variable!r}"
-        raise DataError(f"{reason} on {whole} to draw; the dataset has {found or list(ds.data_vars)}")
+        raise DataError(f"{reason} on {dims} to draw; the dataset has {images or list(ds.data_vars)}")
     return _covered(ds[variable], ds)
 
 
@@ -77,23 +81,31 @@ def layers(
     DataError
         If a name is unknown, or there are more arrays than colours.
     """
-    photograph = _photograph(ds, variable) if components is None and colors is None else []
-    if photograph:
-        return photograph
-    bands, whole = _available(ds, variable)
-    available = bands | {name: array for name, array in whole.items() if name not in bands}
+    if components is None and colors is None and (colours := photograph(ds, variable)):
+        return colours
+    bands, images = _available(ds, variable)
+    available = bands | {name: array for name, array in images.items() if name not in bands}
     names = _by_default(bands) if components is None else [_named(available, key) for key in components]
-    palette = [_hex(color) for color in (PALETTE if colors is None else colors)]
-    if not 0 < len(names) <= len(palette):
-        raise DataError(f"{len(names)} arrays to draw in {len(palette)} colours; name 1 to {len(palette)} components")
+    count = len(PALETTE if colors is None else colors)
+    if not 0 < len(names) <= count:
+        raise DataError(f"{len(names)} arrays to draw in {count} colours; name 1 to {count} components")
+    palette = _own_colors(names, bands) if colors is None else [_hex(name) for name in colors]
     return [_layer(name, _covered(available[name], ds), palette[i]) for i, name in enumerate(names)]
 
 
-def grey_layer(array: xr.DataArray, over: Sequence[Layer]) -> Layer:
-    """Return the array that lies behind coloured ones, between its 2nd and 99.8th percentile, dimmed beneath them."""
+def grey_layer(array: xr.DataArray) -> Layer:
+    """Return an array that lies behind coloured ones, between its 2nd and 99.8th percentile."""
     low, high = window(np.asarray(array.values, dtype=float), *PERCENTILES)
-    dimmed = array.where(~covered(over), low + _DIMMED * (array - low))
-    return Layer(str(array.name), dimmed, _GREY, low, high, str(array.attrs.get("units", "1")), "behind")
+    return Layer(str(array.name), array, _GREY, low, high, str(array.attrs.get("units", "1")), "behind")
+
+
+def beneath(behind: Sequence[Layer], over: Sequence[Layer], alpha: float) -> list[Layer]:
+    """Return an image as it shows through layers of opacity `alpha`: dimmed where they have a value, be it 0."""
+    cover = covered(over)
+    return [
+        layer._replace(values=layer.values.where(~cover, layer.bottom + (1.0 - alpha) * (layer.values - layer.bottom)))
+        for layer in behind
+    ]
 
 
 def label_layers(array: xr.DataArray, colors: Sequence[str] | None) -> list[Layer]:
@@ -113,38 +125,14 @@ def label_layers(array: xr.DataArray, colors: Sequence[str] | None) -> list[Laye
     shown = [(flag, name) for flag, name in flags if name not in _UNSEEN and flag in present]
     if not 0 < len(shown) <= _MOST_LABELS:
         return []
-    palette = [_hex(color) for color in colors] if colors is not None else _palette(len(shown))
+    palette = [_hex(name) for name in colors] if colors is not None else _palette(len(shown))
     if len(shown) > len(palette):
         raise DataError(f"{array.name}: {len(shown)} labels to draw in {len(palette)} colours; name one for each label")
     one = xr.ones_like(array, dtype=np.float32)
     return [
-        Layer(name, one.where(array == flag), color, 0.0, 1.0, "1", "label")
-        for (flag, name), color in zip(shown, palette, strict=False)
+        Layer(name, one.where(array == flag), shade, 0.0, 1.0, "1", "label")
+        for (flag, name), shade in zip(shown, palette, strict=False)
     ]
-
-
-def legend(found: Sequence[Layer], ink: str) -> list[tuple[str, str]]:
-    """Return text and colour of each line: what is drawn, from which value to which; of labels the names."""
-    if found and found[0].role == "photograph":
-        return [(f"red, green, blue  {_range(found[0])}", ink)]
-    lines = [(f"{item.name}  {_range(item)}" if item.role != "label" else item.name, item.color) for item in found]
-    if len(lines) <= _MOST_LINES:
-        return lines
-    return [*lines[: _MOST_LINES - 1], (f"and {len(lines) - _MOST_LINES + 1} more", ink)]
-
-
-def value_text(value: float, unit: str) -> str:
-    """Return a value with its unit, as a legend shows it."""
-    return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"
-
-
-def focus(found: Sequence[Layer]) -> dict[str, int]:
-    """Return the middle index along each dim of what the coloured layers cover."""
-    seen = covered([layer for layer in found if layer.role != "behind"] or found)
-    dims = [str(dim) for dim in found[0].values.dims]
-    if not seen.any():
-        return {}
-    return {dim: int(np.median(index)) for dim, index in zip(dims, np.nonzero(seen), strict=True)}
 
 
 def has_layers(ds: xr.Dataset, variable: str | None) -> bool:
@@ -153,75 +141,18 @@ def has_layers(ds: xr.Dataset, variable: str | None) -> bool:
     return any(set(_BANDS) & set(array.dims) and spatial_dims(array) for array in chosen)
 
 
-def mixed(found: Sequence[Layer]) -> npt.NDArray[np.uint8]:
-    """Mix layers as light is mixed and return RGBA.
-
-    Every layer is scaled to its own brightest value; the colours are then combined by 1 - (1 - a)(1 - b), which
-    stays below 1. Opacity is that of the brightest layer, a dark colour counting less; 0 where all
-    layers are NaN.
-
-    Parameters
-    ----------
-    found : sequence of Layer
-        Of one shape.
-
-    Returns
-    -------
-    array of uint8
-        The shape of a layer and four more values: red, green, blue, opacity.
-    """
-    from matplotlib.colors import to_rgb
-
-    shape = found[0].values.shape
-    dark = np.ones((*shape, 3), dtype=np.float32)
-    strongest = np.zeros(shape, dtype=np.float32)
-    for layer in found:
-        share = np.clip((layer.values.values - layer.bottom) / (layer.top - layer.bottom), 0.0, 1.0)
-        share = np.nan_to_num(share).astype(np.float32)
-        color = np.asarray(to_rgb(layer.color), dtype=np.float32)
-        dark *= 1.0 - share[..., None] * color
-        np.maximum(strongest, share * color.max(), out=strongest)
-    light = np.concatenate([1.0 - dark, strongest[..., None]], axis=-1)
-    return np.round(255 * light).astype(np.uint8)
-
-
-def covered(found: Sequence[Layer]) -> npt.NDArray[np.bool_]:
-    """Return where at least one layer has a value."""
-    lost = np.ones(found[0].values.shape, dtype=bool)
-    for layer in found:
-        lost &= np.isnan(layer.values.values)
-    return ~lost
-
-
-def window(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
-    """Return two percentiles of the finite values, apart from each other.
-
-    Raises
-    ------
-    DataError
-        If no value is finite.
-    """
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        raise DataError("no finite value to draw; the array is empty or lies outside the other dataset")
-    bottom, top = (float(v) for v in np.percentile(finite, [low, high]))
-    if top <= bottom:
-        bottom, top = float(finite.min()), float(finite.max())
-    return (bottom, top) if top > bottom else (bottom, bottom + 1.0)
-
-
 def _available(ds: xr.Dataset, variable: str | None) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
     """Return by name the components (of one variable, if it is given), and the variables that are one array."""
     dims = spatial_dims(ds)
-    found = {key: array for key, array in _drawn(ds).items() if array.dims[: len(dims)] == dims}
-    whole = {key: array for key, array in found.items() if array.dims == dims}
+    drawn = {key: array for key, array in _drawn(ds).items() if array.dims[: len(dims)] == dims}
+    images = {key: array for key, array in drawn.items() if array.dims == dims}
     bands: dict[str, xr.DataArray] = {}
     for dim in _BANDS:
-        for key, array in found.items():
+        for key, array in drawn.items():
             if array.dims == (*dims, dim) and variable in (None, key):
                 named = {str(label): array.isel({dim: i}) for i, label in enumerate(array[dim].values)}
                 bands |= {label: band for label, band in named.items() if label not in bands}
-    return bands, whole
+    return bands, images
 
 
 def _drawn(ds: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -231,12 +162,28 @@ def _drawn(ds: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def _by_default(bands: dict[str, xr.DataArray]) -> list[str]:
-    """Return the names of the components; of the channels where there are none."""
-    components = [name for name, band in bands.items() if "component" in band.coords]
-    return (components or list(bands))[: len(PALETTE)]
+    """Return the names of the components, of the channels where there are none: as many as there are colours."""
+    return _preferred(bands)[: len(PALETTE)]
 
 
-def _photograph(ds: xr.Dataset, variable: str | None) -> list[Layer]:
+def _preferred(bands: dict[str, xr.DataArray]) -> list[str]:
+    return [name for name, band in bands.items() if "component" in band.coords] or list(bands)
+
+
+def left_out(ds: xr.Dataset, variable: str | None) -> int:
+    """Return how many components or channels are more than there are colours."""
+    return max(0, len(_preferred(_available(ds, variable)[0])) - len(PALETTE))
+
+
+def _own_colors(names: Sequence[str], bands: dict[str, xr.DataArray]) -> list[str]:
+    """Return the colour that each component has in every picture; one after the other where two would be alike."""
+    order = [name for band in _BANDS for name, array in bands.items() if band in array.coords]
+    numbers = [order.index(name) if name in order else i for i, name in enumerate(names)]
+    shades = [color(number) for number in numbers]
+    return shades if len(set(shades)) == len(shades) else list(PALETTE)
+
+
+def photograph(ds: xr.Dataset, variable: str | None) -> list[Layer]:
     """Return red, green and blue between common values, if a colour photograph is the only thing to draw in colour."""
     dims = spatial_dims(ds)
     banded = {key: v for key, v in _drawn(ds).items() if set(v.dims) - set(dims) and set(v.dims) & set(_BANDS)}
@@ -263,25 +210,21 @@ def _meanings(array: xr.DataArray) -> list[str]:
 
 
 def _palette(count: int) -> list[str]:
-    """Return distinct colours: beyond those of the house, hues a golden section apart."""
+    """Return distinct colours: beyond the six, hues a golden section apart."""
     from matplotlib.colors import to_hex
 
     further = [to_hex(hsv_to_rgb((0.07 + 0.618034 * i) % 1.0, 0.5, 0.75)) for i in range(count - len(PALETTE))]
     return [*PALETTE, *further]
 
 
-def _range(layer: Layer) -> str:
-    return f"{layer.bottom:.3g} – {value_text(layer.top, layer.units)}"
-
-
-def _hex(color: str) -> str:
+def _hex(name: str) -> str:
     """Return a colour as both PyVista and matplotlib read it."""
     from matplotlib.colors import to_hex
 
     try:
-        return str(to_hex(color))
+        return str(to_hex(name))
     except ValueError:
-        raise DataError(f"colors are names or codes such as 'red' or '#ff5a4d'; received {color!r}") from None
+        raise DataError(f"colors are names or codes such as 'red' or '#ff5a4d'; received {name!r}") from None
 
 
 def _named(available: dict[str, xr.DataArray], key: str | int) -> str:
@@ -292,12 +235,17 @@ def _named(available: dict[str, xr.DataArray], key: str | int) -> str:
     return str(key)
 
 
-def _layer(name: str, values: xr.DataArray, color: str) -> Layer:
+def _layer(name: str, values: xr.DataArray, shade: str) -> Layer:
     bottom, top = window(values.values, _BOTTOM, _TOP)
-    if 0.0 <= bottom < _NEXT_TO_NOTHING * top:
+    # A component that is next to nothing in its darkest pixels begins at 0, or noise there would be drawn as signal.
+    # One that is constant is drawn at full strength; where it is 0 everywhere, nothing is.
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest == highest:
+        bottom, top = min(lowest, 0.0), max(highest, 0.0) or 1.0
+    elif 0.0 <= bottom < _NEXT_TO_NOTHING * top:
         bottom = 0.0
     label = f"component {name}" if name.isdigit() else name
-    return Layer(label, values, color, bottom, top, str(values.attrs.get("units", "1")))
+    return Layer(label, values, shade, bottom, top, str(values.attrs.get("units", "1")))
 
 
 def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
@@ -305,3 +253,8 @@ def _covered(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     if coverage is None or "coverage" not in linked(array):
         return array
     return array.where(coverage > 0)
+
+
+def drawn_names(ds: xr.Dataset) -> list[str]:
+    """Return the names of the numeric variables that do not only support another one, coverage left out."""
+    return [name for name in _drawn(ds) if name != "coverage"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ import xarray as xr
 from fusion.conventions import check, spatial_dims
 from fusion.errors import DataError
 from volumes.drawing import layers
+from volumes.drawing.layers import Layer
 from volumes.drawing.mesh import refuse_points, unlinked
 
 Style = Literal["volume", "slices", "both", "faces"]
@@ -24,7 +25,7 @@ _WINDOW: Final = range(100, 10_001)
 
 
 @dataclass(frozen=True)
-class Look:
+class Options:
     """The options of `volumes.render`, which describes them.
 
     Raises
@@ -37,6 +38,10 @@ class Look:
     style: Style = "volume"
     components: Sequence[str | int] | None = None
     colors: Sequence[str] | None = None
+    overlay: xr.Dataset | None = None
+    alpha: float = 0.7
+    contours: bool = False
+    in_frame: bool = False
     cmap: str = "gray"
     opacity: float = 0.5
     off_screen: bool | None = None
@@ -53,12 +58,27 @@ class Look:
             raise DataError(
                 f"cmap is the name of a colour map of matplotlib, e.g. 'gray' or 'viridis'; received {self.cmap!r}"
             )
-        if not 0.0 <= self.opacity <= 1.0:
-            raise DataError(f"opacity lies between 0 and 1; received {self.opacity!r}")
-        whole = [size for size in self.window_size if isinstance(size, (int, np.integer)) and size in _WINDOW]
-        if len(whole) != 2 or len(self.window_size) != 2:
+        for name in ("opacity", "alpha"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise DataError(f"{name} lies between 0 and 1; received {getattr(self, name)!r}")
+        sizes = [size for size in self.window_size if isinstance(size, (int, np.integer)) and size in _WINDOW]
+        if len(sizes) != 2 or len(self.window_size) != 2:
             limits = f"{_WINDOW.start} to {_WINDOW.stop - 1}"
             raise DataError(f"window_size is a width and a height of {limits} pixels; received {self.window_size!r}")
+
+
+class Chosen(NamedTuple):
+    """What is drawn: one array by itself on a colour map, or layers that are mixed over what lies behind them."""
+
+    grey: xr.DataArray | None
+    layers: list[Layer]
+    behind: list[Layer]
+    left_out: int = 0
+    """How many components there are beyond those that have a colour."""
+
+    def all_layers(self, alpha: float) -> list[Layer]:
+        """Return the layers to mix, those behind dimmed by the others."""
+        return [*layers.beneath(self.behind, self.layers, alpha), *self.layers]
 
 
 def drawable(ds: xr.Dataset) -> xr.Dataset:
@@ -79,19 +99,34 @@ def drawable(ds: xr.Dataset) -> xr.Dataset:
     return thinned(ds)
 
 
-def selected(
-    ds: xr.Dataset, variable: str | None, components: Sequence[str | int] | None, colors: Sequence[str] | None
-) -> tuple[xr.DataArray | None, list[layers.Layer]]:
-    """Return either the array that is drawn by itself, or the layers that are mixed."""
+def chosen(ds: xr.Dataset, options: Options) -> Chosen:
+    """Return what of a dataset is drawn.
+
+    A grey image or a colour photograph that `variable` names, with components named as well, lies behind these.
+
+    Raises
+    ------
+    DataError
+        If a name is unknown, or there is nothing to draw.
+    """
+    variable, components, colors = options.variable, options.components, options.colors
     if variable is not None and variable not in ds.data_vars:
         raise DataError(f"no variable {variable!r} to draw; the dataset has {list(ds.data_vars)}")
-    grey_named = variable in ds and set(ds[variable].dims) == set(spatial_dims(ds))
-    if components is None and (grey_named or not layers.has_layers(ds, variable)):
-        array = layers.scalar(ds, variable)
-        named = layers.label_layers(array, colors)
-        return (None, named) if named else (array, [])
-    found = layers.layers(ds, None if grey_named else variable, components, colors)
-    return None, [layers.grey_layer(layers.scalar(ds, variable), found), *found] if grey_named else found
+    image_named = variable in ds and set(ds[variable].dims) == set(spatial_dims(ds))
+    if components is None:
+        if image_named or not layers.has_layers(ds, variable):
+            array = layers.scalar(ds, variable)
+            named = layers.label_layers(array, colors)
+            return Chosen(None if named else array, named, [])
+        drawn = layers.layers(ds, variable, None, colors)
+        return Chosen(None, drawn, [], 0 if drawn[0].role == "photograph" else layers.left_out(ds, variable))
+    if image_named:
+        behind = [layers.grey_layer(layers.scalar(ds, variable))]
+        return Chosen(None, layers.layers(ds, None, components, colors), behind)
+    behind = layers.photograph(ds, variable) if variable is not None else []
+    if behind and not set(map(str, components)) <= set(map(str, ds[variable]["channel"].values)):
+        return Chosen(None, layers.layers(ds.drop_vars(str(variable)), None, components, colors), behind)
+    return Chosen(None, layers.layers(ds, variable, components, colors), [])
 
 
 def thinned(ds: xr.Dataset) -> xr.Dataset:

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from fusion.affine import Affine
 from fusion.conventions import SPATIAL, cell_methods, spatial_dims
-from volumes.drawing import layers, opengl
+from fusion.display import spelled, y_upwards
+from fusion.errors import DataError
+from fusion.frames import get_pose, set_pose
+from volumes.drawing import layers, legend, opengl
 from volumes.drawing.annotations import add_box, add_color_bar, add_scale_bar
 from volumes.drawing.mesh import to_pyvista
-from volumes.drawing.options import BACKGROUND, INK, LINE, Look, Style, drawable, selected
+from volumes.drawing.mixing import covered, focus, mixed, window
+from volumes.drawing.options import BACKGROUND, INK, LINE, Chosen, Options, Style, chosen, drawable
+from volumes.drawing.overlay import with_overlay
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -27,6 +33,10 @@ def render(
     style: Style = "volume",
     components: Sequence[str | int] | None = None,
     colors: Sequence[str] | None = None,
+    overlay: xr.Dataset | None = None,
+    alpha: float = 0.7,
+    contours: bool = False,
+    in_frame: bool = False,
     cmap: str = "gray",
     opacity: float = 0.5,
     off_screen: bool | None = None,
@@ -34,7 +44,7 @@ def render(
     axes: bool = True,
     window_size: tuple[int, int] = (1200, 900),
 ) -> pv.Plotter:
-    """Draw a volume, a map or a stack, seen from its first slice and its last row.
+    """Draw a volume, seen from its first slice and its last row, or an image face-on in its own axes.
 
     Parameters
     ----------
@@ -49,10 +59,19 @@ def render(
         A cloud; three planes through the middle (of what the coloured arrays cover, if there are any); both; or the
         outer faces, opaque. A 2-D dataset is always a plane.
     components : sequence of str or int, optional
-        Names (or positions) of components, or of whole variables, to draw in colour, six at most. With a grey
-        `variable` named as well, they are mixed with it.
+        Names (or positions) of components, or of variables, to draw in colour, six at most. With a grey image or a
+        colour photograph as `variable`, they are drawn over it.
     colors : sequence of str, optional
-        One colour for each component.
+        One colour for each component. Left out, component k has its own colour, the same in all pictures.
+    overlay : Dataset, optional
+        A map, an image or points to draw over this one, through their poses: each pixel in the colour of the nearest
+        one of the overlay. Points are drawn in flat pictures only.
+    alpha : float, optional
+        Opacity of components over an image: where they have a value, the image shows with ``1 - alpha``.
+    contours : bool, optional
+        Components as contours at a quarter, half and three quarters of their range; in flat pictures only.
+    in_frame : bool, optional
+        Show an image where its pose puts it, turned and tilted, with the coordinates of its frame. Volumes always are.
     cmap : str, optional
         Colour map of the array that is drawn without components.
     opacity : float, optional
@@ -74,28 +93,56 @@ def render(
     DataError
         If there is nothing to draw, or no OpenGL on this machine.
     """
-    look = Look(variable, style, components, colors, cmap, opacity, off_screen, scale_bar, axes, window_size)
-    ds = drawable(ds)
-    grey, found = selected(ds, variable, components, colors)
+    look = Options(
+        variable=variable, style=style, components=components, colors=colors, overlay=overlay, alpha=alpha,
+        contours=contours, in_frame=in_frame, cmap=cmap, opacity=opacity, off_screen=off_screen, scale_bar=scale_bar,
+        axes=axes, window_size=window_size,
+    )  # fmt: skip
+    ds, look, points = with_overlay(drawable(ds), look)
+    if contours or points is not None:
+        raise DataError("contours and points are drawn flat; use volumes.plot, or volumes.density for an image of them")
+    drawn = chosen(ds, look)
     opengl.require()
     import pyvista as pv
 
     plotter = pv.Plotter(off_screen=_no_display() if off_screen is None else off_screen, window_size=list(window_size))
     plotter.background_color = pv.Color(BACKGROUND)
-    if grey is not None:
-        _draw_grey(plotter, ds, grey, look)
+    upwards = y_upwards(ds)
+    ds = ds if in_frame else _in_own_axes(ds)
+    if drawn.grey is not None:
+        _draw_grey(plotter, ds, drawn.grey, look)
     else:
-        _draw_layers(plotter, ds, found, look)
-    _finish(plotter, ds, len(layers.legend(found, INK)), look)
+        _draw_layers(plotter, ds, drawn.all_layers(look.alpha), look)
+    lines = _legend_lines(drawn, look)
+    _finish(plotter, ds, len(lines), look, upwards and not in_frame)
+    _add_legend(plotter, lines)
     return plotter
 
 
-def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, look: Look) -> None:
+def _in_own_axes(ds: xr.Dataset) -> xr.Dataset:
+    """Return an image without its pose, so that it is seen face-on; volumes keep theirs."""
+    return ds if len(spatial_dims(ds)) > 2 else set_pose(ds, Affine.identity(), get_pose(ds)[1])
+
+
+def _legend_lines(drawn: Chosen, look: Options) -> list[legend.Line]:
+    if drawn.grey is not None:
+        lines = legend.of_grey(drawn.grey, INK)
+    else:
+        lines = legend.of_layers([*drawn.behind, *drawn.layers], INK) + legend.of_left_out(drawn.left_out, INK)
+    return legend.wrapped(lines, 0.92 * look.window_size[0], _letters(look.window_size[1]))
+
+
+def _letters(height: float) -> float:
+    """Return the height of letters of the legend, in pixels of a picture of that height."""
+    return max(9.0, 25.0 * height / 900)
+
+
+def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, look: Options) -> None:
     values = array.astype(np.float32)
-    low, high = layers.window(values.values, *layers.PERCENTILES)
+    low, high = window(values.values, *layers.PERCENTILES)
     shown = ds.drop_vars(list(ds.data_vars)).assign(shown=values.assign_attrs(array.attrs))
-    title, unit = str(array.attrs.get("long_name", array.name)), str(array.attrs.get("units", "1"))
-    add_color_bar(plotter, title if unit == "1" else f"{title} / {unit}", look.cmap, (low, high), INK)
+    unit = spelled(str(array.attrs.get("units", "1")))
+    add_color_bar(plotter, " " if unit == "1" else unit, look.cmap, (low, high), INK)
     shade: dict[str, Any] = {"scalars": "shown", "cmap": look.cmap, "clim": (low, high), "show_scalar_bar": False}
     for plane in _planes(shown, look.style, {}):
         plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **shade)
@@ -105,19 +152,18 @@ def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, look: L
         plotter.add_volume(grid, opacity=_ramp(look.opacity), opacity_unit_distance=_depth(grid), **shade)
 
 
-def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[layers.Layer], look: Look) -> None:
-    rgba, covered = layers.mixed(found), layers.covered(found)
+def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[layers.Layer], look: Options) -> None:
+    rgba = mixed(found)
     solid, cloud = rgba.copy(), rgba
-    solid[..., 3] = 255 * covered
+    solid[..., 3] = 255 * covered(found)
     cloud[..., 3] = _ramp(look.opacity).astype(np.uint8)[cloud[..., 3]]
-    for plane in _planes(_with_rgba(ds, solid), look.style, layers.focus(found)):
+    for plane in _planes(_with_rgba(ds, solid), look.style, focus(found)):
         plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
     if _is_cloud(ds, look.style):
         grid = to_pyvista(_with_rgba(ds, cloud))
         drawn: Any = plotter.add_volume(grid, scalars="shown")
         # VTK takes the depth for the opacity of RGBA from its fourth component, which PyVista leaves at 1 um
         drawn.prop.SetScalarOpacityUnitDistance(3, _depth(grid))
-    _add_legend(plotter, found)
 
 
 def _with_rgba(ds: xr.Dataset, rgba: Any) -> xr.Dataset:
@@ -151,10 +197,10 @@ def _planes(ds: xr.Dataset, style: Style, focus: Mapping[str, int]) -> list[xr.D
     return [ds.isel({dim: focus.get(dim, ds.sizes[dim] // 2)}) for dim in dims] if style != "volume" else []
 
 
-def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, look: Look) -> None:
+def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, look: Options, upwards: bool) -> None:
     unit = str(ds[spatial_dims(ds)[-1]].attrs["units"])
     bounds = np.reshape(plotter.bounds, (3, 2))
-    _aim(plotter, bounds, lines)
+    _aim(plotter, bounds, lines, upwards)
     if look.axes:
         add_box(plotter, bounds, unit, INK)
         plotter.renderer.ResetCameraClippingRange()
@@ -162,15 +208,16 @@ def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, look: Look) -> None
         add_scale_bar(plotter, unit, INK)
 
 
-def _aim(plotter: pv.Plotter, bounds: Any, lines: int) -> None:
-    """Look with x to the right, a plane as an image is shown, a volume with its first slice on top.
+def _aim(plotter: pv.Plotter, bounds: Any, lines: int, upwards: bool) -> None:
+    """Aim the camera with x to the right, y of an image up or down, the first slice of a volume on top.
 
     Around the scene stays room for labels, colour bar, scale bar and the lines of the legend.
     """
     flat = bounds[2, 0] == bounds[2, 1]
-    towards = np.array([0.0, 0.0, -1.0] if flat else [0.45, 0.8, -0.55])
+    turned = 1.0 if flat and upwards else -1.0
+    towards = np.array([0.0, 0.0, turned] if flat else [0.45, 0.8, -0.55])
     towards /= np.linalg.norm(towards)
-    up = np.array([0.0, -1.0, 0.0] if flat else [0.0, 0.0, -1.0])
+    up = np.array([0.0, turned, 0.0] if flat else [0.0, 0.0, -1.0])
     right = np.cross(up, towards) / np.linalg.norm(np.cross(up, towards))
     above = np.cross(towards, right)
     half = (bounds[:, 1] - bounds[:, 0]) / 2
@@ -188,10 +235,10 @@ def _aim(plotter: pv.Plotter, bounds: Any, lines: int) -> None:
     plotter.renderer.ResetCameraClippingRange()
 
 
-def _add_legend(plotter: pv.Plotter, found: list[layers.Layer]) -> None:
+def _add_legend(plotter: pv.Plotter, lines: Sequence[legend.Line]) -> None:
     """Name each colour and the value at which it is brightest."""
     size = max(6, round(13 * plotter.window_size[1] / 900))
-    for i, (text, color) in enumerate(layers.legend(found, INK)):
+    for i, (text, color) in enumerate(lines):
         plotter.add_text(text, position=(0.04, 0.94 - LINE * i), viewport=True, color=color, font_size=size)
 
 

@@ -130,7 +130,7 @@ def _axes(root: ElementTree.Element) -> dict[str, Axis]:
     for key in "ZYX":
         step = root.findtext(f"./Metadata/Scaling/Items/Distance[@Id='{key}']/Value")
         if step and float(step) > 0:
-            axes[key.lower()] = Axis("m", step=float(step))
+            axes[key.lower()] = Axis("m", step=float(step), direction="down" if key == "Y" else "")
     interval = root.findtext(f"{_IMAGE}/Dimensions/T/Positions/Interval/Increment")
     if interval and float(interval) > 0:
         axes["time"] = Axis("s", step=float(interval))

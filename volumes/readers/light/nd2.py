@@ -94,7 +94,7 @@ def _axes(channels: Sequence[Any], loops: Mapping[str, Any]) -> dict[str, Axis]:
     volume = channels[0].volume if channels else None
     for i, dim in enumerate("xy"):
         if volume and volume.axesCalibrated[i] and volume.axesInterpretation[i] == "distance":
-            axes[dim] = Axis("um", step=volume.axesCalibration[i])
+            axes[dim] = Axis("um", step=volume.axesCalibration[i], direction="down" if dim == "y" else "")
     if "ZStackLoop" in loops:
         stack, size = loops["ZStackLoop"].parameters, loops["ZStackLoop"].count
         heights = stack.stepUm * (np.arange(size) - stack.homeIndex)

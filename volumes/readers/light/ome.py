@@ -74,7 +74,7 @@ def _axis(pixels: Mapping[str, Any], dim: str, key: str) -> Axis | None:
     unit = str(pixels.get(f"{key}Unit", wanted))
     step = planes.number(pixels.get(key))
     known = step is not None and step > 0 and units.is_compatible(unit, wanted)
-    return Axis(unit, step=step) if known else None
+    return Axis(unit, step=step, direction="down" if dim == "y" else "") if known else None
 
 
 def _instrument(document: Mapping[str, Any]) -> dict[str, str]:

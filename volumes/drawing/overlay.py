@@ -1,0 +1,93 @@
+"""One dataset drawn over another: brought onto its pixels, or, if it is points, into its coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion.conventions import CELL_METHODS, SPATIAL, cell_methods, check, kind, spatial_dims, title
+from fusion.errors import DataError
+from fusion.frames import POSE, between
+from fusion.resampling.resample import COVERAGE, resample
+from volumes.drawing import layers
+from volumes.drawing.mesh import unlinked
+from volumes.drawing.options import Options
+
+_BANDS = ({"component"}, {"channel"}, set[str]())
+
+
+class Points(NamedTuple):
+    """Positions (n, 3) in the order z, y, x, in the coordinates of the picture, and what they are called."""
+
+    name: str
+    at: npt.NDArray[np.float64]
+
+
+def with_overlay(ds: xr.Dataset, options: Options) -> tuple[xr.Dataset, Options, Points | None]:
+    """Return a dataset with what lies over it on its own pixels, the options to draw both, and points.
+
+    Raises
+    ------
+    DataError
+        If the two do not overlap, or nothing of the upper one can be drawn over an image.
+    FrameError
+        If they share no frame.
+    """
+    over = options.overlay
+    if over is None:
+        return ds, options, None
+    if "point" in over.dims:
+        return ds, options, _points(check(over), ds)
+    maps = _drawable(over)
+    moved = resample(maps, ds, method="nearest")
+    names = {name: f"{name} (overlay)" if name in ds.data_vars else str(name) for name in maps.data_vars}
+    bare = moved.rename(names).drop_vars(COVERAGE)
+    bare = bare.drop_vars([name for name in bare.coords if name in (*SPATIAL, POSE)])
+    if clash := {"component", "channel"} & set(bare.dims) & set(ds.dims):
+        raise DataError(
+            f"both datasets have a {clash.pop()}; draw one variable of the upper one, e.g. overlay=ds[['a']]"
+        )
+    components = options.components or [name for array in bare.data_vars.values() for name in _names(array)]
+    return ds.assign(bare), replace(options, variable=_base(ds, options), components=components), None
+
+
+def _drawable(over: xr.Dataset) -> xr.Dataset:
+    """Return the variables that can be drawn, counts as the intensity of a pixel, which may be seen twice."""
+    over = check(unlinked(over))
+    dims = spatial_dims(over)
+    kept = {str(key): v for key, v in over.data_vars.items() if v.dtype.kind in "iuf" and kind(v) != "label"}
+    fitting = [name for name in kept if name in layers.drawn_names(over) and set(kept[name].dims) - set(dims) in _BANDS]
+    banded = [name for name in fitting if set(kept[name].dims) != set(dims)]
+    if not fitting:
+        raise DataError(f"{title(over)}: no map to draw over an image; it has {list(over.data_vars)}")
+    maps = over[banded or fitting]
+    return unlinked(maps.map(_as_intensity, keep_attrs=True))
+
+
+def _as_intensity(array: xr.DataArray) -> xr.DataArray:
+    if kind(array) != "sum":
+        return array
+    return array.assign_attrs({CELL_METHODS: cell_methods(spatial_dims(array), "mean")[CELL_METHODS]})
+
+
+def _names(array: xr.DataArray) -> list[str]:
+    bands = [dim for dim in ("component", "channel") if dim in array.dims]
+    return [str(label) for label in array[bands[0]].values] if bands else [str(array.name)]
+
+
+def _base(ds: xr.Dataset, options: Options) -> str:
+    """Return the image that lies below: the variable that is named, a photograph, or the first grey array."""
+    if options.variable is not None:
+        return options.variable
+    photographs = [str(name) for name in ds.data_vars if layers.photograph(ds, str(name))]
+    return photographs[0] if photographs else str(layers.scalar(ds).name)
+
+
+def _points(points: xr.Dataset, ds: xr.Dataset) -> Points:
+    columns = [points[dim].values if dim in points.coords else np.zeros(points.sizes["point"]) for dim in SPATIAL]
+    at = between(points, ds)(np.stack(columns, axis=-1))
+    return Points(title(points), at[np.isfinite(at).all(axis=-1)])
