@@ -105,7 +105,8 @@ def _pairs(lines: Pairs) -> tuple[Array, Array]:
 def _fit(measured: Array, true: Array) -> tuple[float, float]:
     if measured.size == 1:
         return 1.0, float(true[0] - measured[0])
-    # least squares about the means, where gain and offset are independent of each other
+    # Minimises Σ (true - gain · measured - offset)²: the true positions are tabulated, the error is that of reading a
+    # line, the same for all, so no weights. About the means gain and offset are uncorrelated and nothing cancels.
     centre = measured.mean()
     gain = float(((measured - centre) @ (true - true.mean())) / ((measured - centre) @ (measured - centre)))
     if not gain > 0:

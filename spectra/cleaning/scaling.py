@@ -90,6 +90,8 @@ def normalise(ds: xr.Dataset, *, by: Literal["area", "max", "norm"] | Sequence[f
     return finished(ds, scaled, "spectra.normalise", parameters, error=error)
 
 
+# The trapezoidal rule gives a channel half the distance between its neighbours, so that uneven axes count by width and
+# not by number of channels; outside the range a channel counts nothing.
 def _weights(positions: xr.DataArray, by: str | Sequence[float]) -> Array:
     """Return what each channel counts for in an area, by the trapezoidal rule."""
     values = positions.values.astype(np.float64)

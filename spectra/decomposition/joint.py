@@ -236,6 +236,11 @@ def _require_sizes(blocks: list[_Block], components: int, method: str) -> None:
         raise DataError(f"components is a whole number from 1 to {most}; received {components!r}")
 
 
+# Counts n_ij scatter by √μ_ij. Under the rank-one approximation μ_ij ≈ r_i c_j, dividing rows by √r_i and columns by
+# √c_j makes the noise of all entries alike, so that least squares is nearly Poisson likelihood (Cochran and Horne,
+# Anal. Chem. 49, 846 (1977); Keenan and Kotula, Surf. Interface Anal. 36, 203 (2004)). One r_i must serve all
+# modalities, since the rows share their abundances: the mean of their images, each of unit mean, so that the
+# brightest detector does not decide alone.
 def _pixel_roots(blocks: list[_Block]) -> Array:
     """Return the roots of the mean image of all modalities with counts, each with unit mean first."""
     images = [np.asarray(block.matrix.sum(axis=1)) for block in blocks if block.poisson]
@@ -246,6 +251,9 @@ def _pixel_roots(blocks: list[_Block]) -> Array:
     return np.asarray(np.sqrt(np.where(mean > 0, mean, 1.0)))
 
 
+# Divided by its Frobenius norm, every modality brings the same sum of squares to the fit, whatever its unit and its
+# number of channels (block scaling, Westerhuis, Kourti and MacGregor, J. Chemom. 12, 301 (1998)); without it 2048
+# channels of X-rays outvote 300 of Raman.
 def _weighted(block: _Block, by_pixel: Array, scaling: str | None) -> _Scaled:
     by_channel = np.sqrt(block.matrix.sum(axis=0)) if block.poisson else np.ones(block.matrix.shape[1])
     scaled = divided(block.matrix, by_pixel, np.asarray(by_channel))
@@ -268,6 +276,8 @@ def _split(factors: Array, sizes: list[int]) -> list[Array]:
     return np.split(factors, np.cumsum(sizes)[:-1], axis=1)
 
 
+# With scores s and factors F, component k makes up |s_k|² |F_kb|² of the sum of squares of block b. Exact for
+# orthogonal components; for others cross terms are left out, so shares need not sum to the explained variance.
 def _shares(scaled_blocks: list[_Scaled], factors: Factors) -> list[Array]:
     """Return for each modality the weighted sum of squares of each component over that of the data."""
     rows = _split(factors.factors, [scaled.by_channel.size for scaled in scaled_blocks])
@@ -278,6 +288,9 @@ def _shares(scaled_blocks: list[_Scaled], factors: Factors) -> list[Array]:
     ]
 
 
+# The model S F is the same for any S diag(c), diag(1/c) F. The scale c_k is fixed by the data: with NMF the share of
+# component k in the total, averaged over the modalities, has the mean abundance 1 over the pixels; components of both
+# signs have no total, so the mean square takes its place, and the sign makes the largest entry of a factor positive.
 def _unscaled(
     blocks: list[_Block], scaled_blocks: list[_Scaled], factors: Factors, by_pixel: Array, method: str
 ) -> tuple[Array, list[Array]]:

@@ -80,6 +80,9 @@ def stability(
     return provenance.record(fusion.check(result), "spectra.stability", parameters)
 
 
+# NMF returns components in no fixed order, so starts are compared after matching: the assignment that maximises the
+# sum of cosines (Kuhn, Nav. Res. Logist. Q. 2, 83 (1955)). Each component's own best match instead would let two of
+# them claim the same partner and hide a component that was lost.
 def similarity(first: Array, second: Array) -> Array:
     """Return for each row of the first the cosine with its match in the second, so that their sum is largest.
 

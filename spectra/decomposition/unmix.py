@@ -65,9 +65,12 @@ def unmix(
     spectra = on_axis(endmember, array)
     unit = _unit(endmember, array)
     matrix = problem(array, weighting, stream=True)
+    # Minimises Σ_j (d_j - Σ_k a_k e_kj)² / (r c_j) over a ≥ 0 in each pixel, r c_j the rank-one approximation of the
+    # Poisson variance. Only E W Eᵀ and D W Eᵀ are needed, so the map itself is read once.
     known = spectra[:, matrix.channels] / matrix.by_channel
     if not known.any(axis=1).all():
         raise DataError(f"{array.name}: a spectrum has nothing in the channels where the map has counts")
+    # The weighted scores are a / √r: a sum of one becomes a sum of 1 / √r.
     total = 1.0 / matrix.by_pixel if closure else None
     scores = nnls(known @ known.T, matrix.matrix @ known.T, total)
     abundance = scores * matrix.by_pixel[:, None]

@@ -100,6 +100,7 @@ def entries(matrix: Matrix) -> Array:
     return matrix if isinstance(matrix, np.ndarray) else np.asarray(matrix.data)
 
 
+# D → diag(1/p) D diag(1/c), applied to the stored values alone: zeros stay zeros, so weighting never makes a map dense.
 def divided(matrix: Matrix, by_pixel: Array, by_channel: Array) -> Matrix:
     """Return the matrix with its rows and its columns divided by a number each.
 
@@ -151,6 +152,8 @@ def _packed(block: npt.NDArray[Any], keep: bool = True) -> Rows | npt.NDArray[An
     filled = np.flatnonzero(matrix != 0)
     if filled.size >= _SPARSE_BELOW * matrix.size:
         return matrix if keep else None
+    # The rows start where multiples of the row length would stand among the flat indices, which ascend: cheaper than
+    # numpy.nonzero, which keeps two indices of 8 bytes for each value.
     starts = np.searchsorted(filled, np.arange(len(matrix) + 1) * matrix.shape[1])
     values = matrix.ravel()[filled]
     filled -= np.repeat(np.arange(len(matrix)) * matrix.shape[1], np.diff(starts))
