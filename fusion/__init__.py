@@ -23,7 +23,9 @@ from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
 from fusion.registration.landmarks import register_landmarks
 from fusion.registration.result import Registration
+from fusion.resampling.placing import measure, place
 from fusion.resampling.projection import backproject, project
+from fusion.resampling.regions import region_mean
 from fusion.resampling.resample import resample
 from fusion.specimens.phantom import phantom
 from fusion.statistics.correlation import Correlation, correlation
@@ -57,8 +59,11 @@ __all__ = [
     "limits",
     "load",
     "locate",
+    "measure",
     "phantom",
+    "place",
     "project",
+    "region_mean",
     "register_landmarks",
     "resample",
     "save",

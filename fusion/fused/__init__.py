@@ -1,1 +1,1 @@
-"""Spectra in a volume, and what is asked of them."""
+"""Spectra in a volume, and what is read from them: spectra at positions, windows, correlations, profiles."""

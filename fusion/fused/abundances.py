@@ -1,4 +1,4 @@
-"""Fused results: spectra at every place of a volume, kept as abundances and endmembers and never as a dense cube."""
+"""Fused results: spectra at every voxel of a volume, kept as abundances and endmembers and never as a dense cube."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from fusion.conventions import (
 from fusion.errors import ConventionError, DataError
 from fusion.frames import between
 from fusion.model import with_error
-from fusion.resampling.blocks import Method
-from fusion.resampling.resample import COVERAGE, resample
+from fusion.resampling.resample import COVERAGE, Method, resample
 
 ABUNDANCE: Final = "abundance"
 ENDMEMBER: Final = "endmember"
@@ -39,7 +38,7 @@ def fuse(
     volume: xr.Dataset,
     *,
     transform: Affine | None = None,
-    method: Method = "linear",
+    method: Method = "auto",
     depth: float | None = None,
 ) -> xr.Dataset:
     """Place a decomposed map in a volume, error bars included.
@@ -127,12 +126,12 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     array([2., 1.])
     """
     fused = _fused(fused)
-    place = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
-    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, place))
+    position = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
+    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, position))
     endmember = fused[ENDMEMBER]
     values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():
-        raise DataError(f"no spectrum at {place} um: no map covers this place, or it has no value there")
+        raise DataError(f"no spectrum at {position} um: no map covers this voxel, or it has no value there")
     unit = fused[ABUNDANCE].attrs.get("units", "1")
     values.attrs = {"long_name": "spectrum", "units": unit}
     if STDERR in here:
@@ -213,17 +212,19 @@ def _noise_variance(moved: xr.Dataset) -> xr.DataArray | float:
     return moved[STDERR] ** 2 if error_of(moved[ABUNDANCE]) else 0.0
 
 
+# First order: a value a(p) at the position p = M⁻¹q in the map, q a voxel, changes by ∇a · δp; hence the variance
+# ∇aᵀ Cov(p) ∇a, where Cov(p)_ij = Σ_ab q_a q_b Cov(M⁻¹_ia, M⁻¹_jb) and q is homogeneous, (z, y, x, 1).
 def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -> xr.DataArray | float:
-    """Return gradient · covariance · gradient; the covariance is that of the place in the map seen by a voxel."""
+    """Return gradient · covariance · gradient; the covariance is that of the position in the map that a voxel sees."""
     if transform.covariance is None:
         return 0.0
     blocks = np.asarray(transform.inverse().covariance).reshape(3, 4, 3, 4)
-    place: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
-    place.append(1.0)
+    voxel: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
+    voxel.append(1.0)
     total: xr.DataArray | float = 0.0
     slopes = [(row, moved[_SLOPE + dim]) for row, dim in enumerate(SPATIAL) if _SLOPE + dim in moved]
     for (i, first), (j, second) in product(slopes, slopes):
-        terms = (blocks[i, a, j, b] * place[a] * place[b] for a, b in product(range(4), range(4)))
+        terms = (blocks[i, a, j, b] * voxel[a] * voxel[b] for a, b in product(range(4), range(4)))
         total = total + first * second * sum(terms)
     return total
 
@@ -236,21 +237,21 @@ def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
     return with_error(placed, ABUNDANCE, error, long_name=meaning)
 
 
-def _voxel(fused: xr.Dataset, place: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
+def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
     dims = spatial_dims(fused[ABUNDANCE])
-    given = {dim: np.asarray(value, dtype=float) for dim, value in place.items()}
-    if set(given) != set(dims):
-        raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(given)}")
-    if len({wanted.shape for wanted in given.values() if wanted.ndim}) > 1:
-        raise DataError(f"several places have as many positions along each of {', '.join(dims)}")
+    wanted = {dim: np.asarray(value, dtype=float) for dim, value in position.items()}
+    if set(wanted) != set(dims):
+        raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(wanted)}")
+    if len({value.shape for value in wanted.values() if value.ndim}) > 1:
+        raise DataError(f"several positions are as many numbers along each of {', '.join(dims)}")
     index = {}
-    for dim, wanted in given.items():
+    for dim, value in wanted.items():
         centres = fused[dim].values
-        nearest = np.abs(centres - wanted[..., None]).argmin(axis=-1)
+        nearest = np.abs(centres - value[..., None]).argmin(axis=-1)
         reach = float(np.diff(centres).max(initial=0.0)) / 2.0 * (1 + 1e-9)
-        if not (np.abs(centres[nearest] - wanted) <= reach).all():
+        if not (np.abs(centres[nearest] - value) <= reach).all():
             raise DataError(
-                f"{dim}={wanted.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
+                f"{dim}={value.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
             )
-        index[dim] = xr.DataArray(nearest, dims=("point",) if wanted.ndim else ())
+        index[dim] = xr.DataArray(nearest, dims=("point",) if value.ndim else ())
     return index

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.core.cgutils import ir  # type: ignore[attr-defined]
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
+
+from fusion.resampling._vector_kernels import blend, prefetch
 
 Array = NDArray[Any]
 Grid = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -43,6 +43,7 @@ def linear(
     axes: Axes = (None, None, None),
     half: Sequence[float] = (0.5, 0.5, 0.5),
     squared: bool = False,
+    rim: float = 0.0,
     threads: int | None = None,
 ) -> None:
     """Interpolate all channels of a volume trilinearly through an affine.
@@ -66,13 +67,15 @@ def linear(
         most this far from the pixel, in units of the mapped axis. May be infinite.
     squared : bool
         Square the weights, as for the variance of independent errors.
+    rim : float
+        Pixels by which the source goes on beyond its outermost centres, with their values.
     threads : int, optional
         Number of threads; all cores if left out.
     """
     if source.dtype not in (np.float32, np.float64):
         raise TypeError(f"linear interpolation needs float32 or float64, not {source.dtype}")
     _check(source, matrix, grid, out, inside, axes)
-    ends = [(-TOLERANCE, n - 1 + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
+    ends = [(-rim - TOLERANCE, n - 1 + rim + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
     volume, points, results = _flat(source, grid, out, inside)
     mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))
     lanes = (source.dtype.type(0),) * min(source.shape[3], _LANES)
@@ -221,6 +224,9 @@ def _first(line: Number, x: Array, axis: Array | None, bound: Number, sign: int,
     return start
 
 
+# A mapped index is linear in x (or monotone, on an uneven axis), so "inside" holds on one run of each row. Its ends are
+# found by bisection on the index itself and not by dividing by the slope: the test that decides is then, to the last
+# bit, the one that defines "inside", also where the slope is 1e-17 because an angle of 90 degrees was rounded.
 @_jit
 def _clip(run: Number, line: Number, x: Array, axis: Array | None, ends: Array) -> Number:
     """Narrow a run along x to where one source axis is inside its bounds."""
@@ -260,19 +266,25 @@ def _enter(mapping: Number, lines: Number, x: Array, inside: Array, row: Number)
     return np.uint64(start), np.uint64(stop)
 
 
+# Index = cell + fraction along one axis. Clamping to [0, n - 1] makes a point that rounding put outside read the
+# outermost pixel; the last cell starts at n - 2, so that the upper neighbour exists.
 @_jit
 def _split(
-    line: Number, x: Array, run: Number, axis: Array | None, n: Number, step: Number, places: Array, f: Array
+    line: Number, x: Array, run: Number, axis: Array | None, n: Number, step: Number, offsets: Array, f: Array
 ) -> None:
-    """Add the cells of one source axis to the places of a run, and set the fractions within the cells."""
+    """Add the cells of one source axis to the flat offsets of a run, and set the fractions within the cells."""
     top, last = n - 1.0, max(n - 2.0, 0.0)
     for p in range(run[0], run[1]):
         index = min(max(_index(line[0] + line[1] * x[p], axis), 0.0), top)
         cell = min(np.floor(index), last)
-        places[p] += np.uint64(np.int64(cell)) * step
+        offsets[p] += np.uint64(np.int64(cell)) * step
         f[p] = index - cell
 
 
+# The value at fractions (z, y, x) between eight pixels is the sum of their values, each times the volume of the
+# opposite box: products of three one-dimensional hat functions. Errors of different pixels are taken
+# as independent, so that the variance of the value is the same sum with the weights squared; this, and the square root
+# that `resample` takes, is how a standard error is propagated by interpolation.
 @_jit
 def _weights(z: Number, y: Number, x: Number, squared: bool) -> Number:
     one = type(z)(1)
@@ -290,68 +302,21 @@ def _corners(at: Number, steps: Number) -> Number:
     return at, at + x, a, a + x, b, b + x, c, c + x
 
 
-def _weighted_sum(typing: Any, out: Any, to: Any, source: Any, corners: Any, weights: Any, lanes: Any) -> Any:
-    """Emit ``out[to:to + n] = sum(w * source[at:at + n])`` as vector code, n being the length of `lanes`.
-
-    numba alone leaves such short loops scalar, because it cannot rule out that `out` and `source` overlap.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scalar = context.get_data_type(source.dtype)
-        vector, width = ir.VectorType(scalar, len(lanes)), context.get_abi_sizeof(scalar)
-        index = ir.IntType(32)
-        empty, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(index, len(lanes)), None)
-
-        def pointer(kind: Any, array: Any, at: Any) -> Any:
-            data = context.make_array(kind)(context, builder, array).data
-            return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
-
-        total = ir.Constant(vector, None)
-        for i in range(len(weights)):
-            weight = builder.insert_element(empty, builder.extract_value(args[4], i), index(0))
-            value = builder.load(pointer(source, args[2], builder.extract_value(args[3], i)), align=width)
-            term = builder.fmul(builder.shuffle_vector(weight, empty, zeros), value, flags=("contract",))
-            total = builder.fadd(total, term, flags=("contract", "nsz"))
-        builder.store(total, pointer(out, args[0], args[1]), align=width)
-        return context.get_dummy_value()
-
-    return types.void(out, to, source, corners, weights, lanes), generate
-
-
-def _touch(typing: Any, array: Any, at: Any) -> Any:
-    """Emit a request to have an element of an array in the cache soon; any address will do."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, args[0]).data
-        byte, index = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, index, index, index])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        place = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        builder.call(prefetch, [place, index(0), index(3), index(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, at), generate
-
-
-_blend: Any = intrinsic(_weighted_sum)
-_prefetch: Any = intrinsic(_touch)
-
-
 @_jit
 def _interpolate(source: Array, plan: Number, out: Array, row: Number, run: Number, lanes: Number) -> None:
-    """Write a run of a row: whole vectors of channels, then the channels left over one by one."""
-    places, f, steps, squared = plan
+    """Write a run of a row: full vectors of channels, then the channels left over one by one."""
+    offsets, f, steps, squared = plan
     k, n = steps[3], np.uint64(len(lanes))
     for p in range(run[0], run[1]):
         weights = _weights(f[0, p], f[1, p], f[2, p], squared)
         # Only the far corner of a coming point is new; the rows before have fetched the others.
-        _prefetch(source, places[p + np.uint64(_AHEAD)] + steps[0] + steps[1])
+        prefetch(source, offsets[p + np.uint64(_AHEAD)] + steps[0] + steps[1])
         to, c = (row + p) * k, np.uint64(0)
         while c + n <= k:
-            _blend(out, to + c, source, _corners(places[p] + c, steps), weights, lanes)
+            blend(out, to + c, source, _corners(offsets[p] + c, steps), weights, lanes)
             c += n
         while c < k:
-            _blend(out, to + c, source, _corners(places[p] + c, steps), weights, lanes[:1])
+            blend(out, to + c, source, _corners(offsets[p] + c, steps), weights, lanes[:1])
             c += np.uint64(1)
 
 
@@ -363,10 +328,13 @@ def _sum(values: Array, start: Number, stop: Number) -> Number:
     return total
 
 
+# 0 · NaN is NaN: a bad pixel would spoil neighbours in which it has no weight. Testing each corner costs a third of
+# the speed, so the fast sum runs first and only values that came out not finite are computed again, leaving out the
+# corners without weight.
 @_jit
 def _mend(source: Array, plan: Number, out: Array, row: Number, run: Number) -> None:
     """Repeat with care the values that became NaN or infinite, some of them through a corner of no weight."""
-    places, f, steps, squared = plan
+    offsets, f, steps, squared = plan
     k = steps[3]
     if np.isfinite(_sum(out, (row + run[0]) * k, (row + run[1]) * k)):
         return
@@ -374,7 +342,7 @@ def _mend(source: Array, plan: Number, out: Array, row: Number, run: Number) -> 
         for c in range(k):
             if not np.isfinite(out[(row + p) * k + c]):
                 fractions = (float(f[0, p]), float(f[1, p]), float(f[2, p]))
-                out[(row + p) * k + c] = _careful(source, places[p] + c, steps, fractions, squared)
+                out[(row + p) * k + c] = _careful(source, offsets[p] + c, steps, fractions, squared)
 
 
 @_jit
@@ -382,15 +350,15 @@ def _careful(source: Array, at: Number, steps: Number, fractions: Number, square
     """Interpolate one channel without touching the corners that have no weight."""
     total = source.dtype.type(0)
     for corner in range(8):
-        weight, place = 1.0, at
+        weight, corner_at = 1.0, at
         for a in range(3):
             if corner >> a & 1:
                 weight *= 0.0 if fractions[a] < TOLERANCE else fractions[a]
-                place += steps[a]
+                corner_at += steps[a]
             else:
                 weight *= 0.0 if fractions[a] > 1 - TOLERANCE else 1 - fractions[a]
         if weight > 0:
-            total += (weight * weight if squared else weight) * source[place]
+            total += (weight * weight if squared else weight) * source[corner_at]
     return total
 
 
@@ -401,8 +369,8 @@ def _linear_slab(
     (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
     # An axis of length 1 has no neighbour to read, not even with weight zero: it steps by zero.
     sz, sy, sx = np.uint64(ny * nx * k * (nz > 1)), np.uint64(nx * k * (ny > 1)), np.uint64(k * (nx > 1))
-    places, f, width = np.zeros(x.size + _AHEAD, np.uint64), np.empty((3, x.size), source.dtype), np.uint64(k)
-    plan = places, f, (sz, sy, sx, width), squared
+    offsets, f, width = np.zeros(x.size + _AHEAD, np.uint64), np.empty((3, x.size), source.dtype), np.uint64(k)
+    plan = offsets, f, (sz, sy, sx, width), squared
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):
             row = np.uint64((j * y.size + i) * x.size)
@@ -410,10 +378,10 @@ def _linear_slab(
             run = _enter(mapping, lines, x, inside, row)
             _fill(out, row * width, (row + run[0]) * width, np.nan)
             _fill(out, (row + run[1]) * width, (row + np.uint64(x.size)) * width, np.nan)
-            _fill(places, run[0], run[1], 0)
-            _split(lines[0], x, run, axes[0], nz, sz, places, f[0])
-            _split(lines[1], x, run, axes[1], ny, sy, places, f[1])
-            _split(lines[2], x, run, axes[2], nx, sx, places, f[2])
+            _fill(offsets, run[0], run[1], 0)
+            _split(lines[0], x, run, axes[0], nz, sz, offsets, f[0])
+            _split(lines[1], x, run, axes[1], ny, sy, offsets, f[1])
+            _split(lines[2], x, run, axes[2], nx, sx, offsets, f[2])
             _interpolate(source, plan, out, row, run, lanes)
             _mend(source, plan, out, row, run)
 

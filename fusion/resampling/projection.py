@@ -6,7 +6,7 @@ Both use the same weights, one the transpose of the other, so that no count is l
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,11 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.affine import Affine
-from fusion.conventions import LINKS, SPATIAL, cell_methods, check, kind, spacing, title
+from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spacing, title
 from fusion.errors import ConventionError, DataError
 from fusion.frames import POSE, between, get_pose, set_pose
 from fusion.model import require_lengths
-from fusion.resampling.blocks import Method
+from fusion.resampling.beams import Beam, Method, beam
 
 Vector = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def project(
     grid: xr.Dataset,
     *,
     transform: Affine | None = None,
-    method: Method = "linear",
+    method: Method = "shares",
 ) -> xr.DataArray:
     """Sum a volume along z of `grid`, onto the pixels of `grid`.
 
@@ -43,13 +43,14 @@ def project(
         With uniform y and x in um. The beam runs along z of its frame.
     transform : Affine, optional
         Maps coordinates of `grid` to coordinates of `volume`; left out, it is what the two poses say.
-    method : {"linear", "nearest"}
-        Whether a voxel is shared between the four pixels around the place it falls on, or belongs to the nearest.
+    method : {"shares", "linear", "nearest"}
+        How a voxel falls on the pixels: by the share of its volume that lies in the column of each ("shares"), or with
+        its centre alone, shared between the four pixels around it or counted to the nearest.
 
     Returns
     -------
     DataArray (y, x)
-        Sums; what falls beside the outermost pixel centres (linear) or edges (nearest) is left out.
+        Sums; what falls beside the pixels (by "linear" their outermost centres) is left out.
 
     Raises
     ------
@@ -70,10 +71,11 @@ def project(
            [3., 3.]])
     """
     _require_projectable(volume, grid)
-    rays = _rays(density, grid, transform or between(grid, volume), method)
+    through = beam(volume, grid, transform or between(grid, volume), method)
+    values = density.transpose("z", "y", "x").values
     attrs = {"units": density.attrs.get("units", "1"), "long_name": "projection", **cell_methods("yx", "sum")}
     return xr.DataArray(
-        _shadow(rays, grid),
+        through.shadow(values),
         dims=("y", "x"),
         coords={"y": grid["y"], "x": grid["x"]},
         name="projection",
@@ -87,7 +89,7 @@ def backproject(
     *,
     density: str,
     transform: Affine | None = None,
-    method: Method = "linear",
+    method: Method = "shares",
 ) -> xr.Dataset:
     """Place a projected map in a volume along its beam, weighted by a density; counts are conserved.
 
@@ -101,15 +103,17 @@ def backproject(
         A variable of `volume`, not negative, that says where along the beam the counts came from.
     transform : Affine, optional
         Maps coordinates of `ds` to coordinates of `volume`; left out, it is what the two poses say.
-    method : {"linear", "nearest"}
-        As in `project`. Both conserve the sum. The projection of the result by "nearest" is the map again, pixel by
-        pixel; "linear" is smoother and shares counts between neighbouring pixels.
+    method : {"shares", "linear", "nearest"}
+        As in `project`. All conserve the sum of the counts whose pixels see density. By "shares" these are all pixels
+        whose column meets a voxel with density; by the other two a pixel between the centres of voxels sees none, and
+        its counts are lost. The projection of the result by "nearest" is the map again, pixel by pixel.
 
     Returns
     -------
     Dataset (z, y, x, ...)
-        Density times the ratio of counts to projected density. The attribute ``lost_fraction`` says which share of
-        the counts fell where there is no density.
+        Density times the ratio of counts to projected density, with its standard error where the counts have one
+        (pixels independent, the density exact). The attribute ``lost_fraction`` says which share of the counts lies
+        in pixels that see no density; those are in no voxel.
 
     Raises
     ------
@@ -120,7 +124,8 @@ def backproject(
 
     Notes
     -----
-    With interpolation weights A (voxel by pixel) and density d: v = d * A (c / Aᵀd), so that 1ᵀv = 1ᵀc.
+    With the share A of each voxel in the column of each pixel and the density d: v = d * A (c / Aᵀd), so that
+    1ᵀv = 1ᵀc; the variance of v is d² * A² (s² / (Aᵀd)²) for independent errors s of the counts.
 
     Examples
     --------
@@ -136,14 +141,18 @@ def backproject(
     ds, volume = check(ds), check(volume)
     _require_projectable(volume, ds)
     names = [name for name, variable in ds.data_vars.items() if {"y", "x"} <= set(variable.dims)]
-    if faults := _density_faults(volume, density) + _count_faults(ds, names):
+    errors = {error_of(ds[name]) for name in names}
+    if faults := _density_faults(volume, density) + _count_faults(ds, [n for n in names if n not in errors]):
         raise ConventionError(faults)
-    rays = _rays(volume[density], ds, transform or between(ds, volume), method)
-    shadow = _shadow(rays, ds)
-    lost = {str(name): _lost(ds[name], shadow) for name in names}
+    through = beam(volume, ds, transform or between(ds, volume), method)
+    weight = volume[density].transpose("z", "y", "x").values.astype(float)
+    shadow = through.shadow(weight)
+    lost = {str(name): _lost(ds[name], shadow) for name in names if name not in errors}
     if min(lost.values()) >= 1.0:
         raise DataError(f"{title(ds)}: no count falls on any {density} of {title(volume)}; check the transform")
-    spread = {name: _spread(ds[name], rays, shadow, volume[density], lost[str(name)]) for name in names}
+    spread = {name: _spread(ds[name], through, shadow, weight, squared=name in errors) for name in names}
+    for name, fraction in lost.items():
+        spread[name][2]["lost_fraction"] = fraction
     placed = _on_grid(volume[[density]].drop_vars(density), ds, spread)
     parameters = {"density": density, "method": method, "lost_fraction": lost}
     return check(provenance.record(placed, "fusion.backproject", parameters))
@@ -156,22 +165,23 @@ def _on_grid(grid: xr.Dataset, ds: xr.Dataset, variables: Mapping[Hashable, Any]
     return set_pose(placed, *get_pose(grid))
 
 
+# The ratio of counts to projected density is a property of the beam; each voxel takes its density times the mean ratio
+# of the pixels it falls on. A pixel without density behind it has no ratio, and its counts are lost.
 def _spread(
-    counts: xr.DataArray, rays: _Rays, shadow: Vector, density: xr.DataArray, lost: float
+    counts: xr.DataArray, through: Beam, shadow: Vector, weight: Vector, *, squared: bool = False
 ) -> tuple[tuple[str, ...], Vector, dict[str, object]]:
-    """Return counts at voxels: the density of each times the ratio that its pixels have."""
     extra = [str(dim) for dim in counts.dims if dim not in ("y", "x")]
-    density = density.transpose("z", "y", "x")
-    flat = counts.transpose("y", "x", *extra).values.reshape(shadow.size, -1)
-    ratio = np.divide(flat, shadow.reshape(-1, 1), out=np.zeros(flat.shape), where=shadow.reshape(-1, 1) > 0)
-    seen = np.einsum("nc,nck->nk", rays.weights, ratio[rays.pixels])
-    values = np.zeros((*density.shape, flat.shape[1]))
-    values[rays.voxels] = seen * rays.values[:, None]
-    shape = (*density.shape, *(counts.sizes[dim] for dim in extra))
-    dims = tuple(map(str, density.dims))
-    attrs = {**counts.attrs, **cell_methods(dims, "sum"), "lost_fraction": lost}
+    flat = counts.transpose("y", "x", *extra).values.reshape(*shadow.shape, -1)
+    seen, power = shadow[..., None], 2 if squared else 1
+    ratio = np.divide(flat**power, seen**power, out=np.zeros(flat.shape), where=seen > 0)
+    values = through.lit(ratio, squared=squared) * weight[..., None] ** power
+    dims = ("z", "y", "x")
+    attrs = {**counts.attrs, **cell_methods(dims, "sum")}
     attrs.pop(LINKS, None)
-    return (*dims, *extra), values.reshape(shape), attrs
+    if error := error_of(counts):
+        attrs[LINKS] = error
+    shape = (*weight.shape, *(counts.sizes[dim] for dim in extra))
+    return (*dims, *extra), (values**0.5 if squared else values).reshape(shape), attrs
 
 
 def _density_faults(volume: xr.Dataset, density: str) -> list[str]:
@@ -203,56 +213,3 @@ def _require_projectable(volume: xr.Dataset, grid: xr.Dataset) -> None:
         )
     if not {"z", "y", "x"} <= set(volume.dims):
         raise DataError(f"{title(volume)}: a volume with z, y and x is needed; its dims are {dict(volume.sizes)}")
-
-
-class _Rays(NamedTuple):
-    """The voxels that hold anything and lie before the grid: their index, value, pixels (n, c) and weights (n, c)."""
-
-    voxels: tuple[npt.NDArray[np.intp], ...]
-    values: Vector
-    pixels: npt.NDArray[np.intp]
-    weights: Vector
-
-
-def _rays(density: xr.DataArray, grid: xr.Dataset, transform: Affine, method: Method) -> _Rays:
-    density = density.transpose("z", "y", "x")
-    voxels = np.nonzero(density.values)
-    points = np.stack([density[dim].values[index] for dim, index in zip("zyx", voxels, strict=True)], axis=-1)
-    seen = transform.inverse()(points)
-    size = {dim: grid.sizes[dim] for dim in ("y", "x")}
-    place = [(seen[:, column] - grid[dim].values[0]) / spacing(grid[dim]) for column, dim in ((1, "y"), (2, "x"))]
-    reach = 1e-6 if method == "linear" else 0.5
-    bounds = [(p >= -reach) & (p < size[dim] - 1 + reach) for p, dim in zip(place, ("y", "x"), strict=True)]
-    inside = np.logical_and.reduce(bounds)
-    row, column = (p[inside] for p in place)
-    pixels, weights = _corners(row, column, size["y"], size["x"], method)
-    kept = tuple(index[inside] for index in voxels)
-    return _Rays(kept, density.values[kept].astype(float), pixels, weights)
-
-
-def _corners(
-    row: Vector, column: Vector, rows: int, columns: int, method: Method
-) -> tuple[npt.NDArray[np.intp], Vector]:
-    """Return the pixels that share in each place, and their weights."""
-    if method == "nearest":
-        nearest = np.floor(row + 0.5).astype(np.intp) * columns + np.floor(column + 0.5).astype(np.intp)
-        return nearest[:, None], np.ones((row.size, 1))
-    low_row = np.clip(np.floor(row), 0, max(rows - 2, 0)).astype(np.intp)
-    low_column = np.clip(np.floor(column), 0, max(columns - 2, 0)).astype(np.intp)
-    v, u = _fraction(row - low_row), _fraction(column - low_column)
-    corner = low_row * columns + low_column
-    pixels = np.stack([corner, corner + 1, corner + columns, corner + columns + 1], axis=-1)
-    return pixels, np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u], axis=-1)
-
-
-def _fraction(part: Vector) -> Vector:
-    """Return how far between two pixels; one that is met through rounding alone must not count as seen."""
-    whole = np.rint(part)
-    return np.clip(np.where(np.abs(part - whole) < 1e-9, whole, part), 0.0, 1.0)
-
-
-def _shadow(rays: _Rays, grid: xr.Dataset) -> Vector:
-    shape = (grid.sizes["y"], grid.sizes["x"])
-    shares = (rays.weights * rays.values[:, None]).ravel()
-    summed = np.bincount(rays.pixels.ravel(), shares, minlength=shape[0] * shape[1])
-    return np.asarray(summed, dtype=np.float64).reshape(shape)

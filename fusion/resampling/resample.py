@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,32 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.affine import Affine
-from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, linked, spacing, spatial_dims, title
+from fusion.conventions import (
+    LINKS,
+    SPATIAL,
+    Kind,
+    cell_methods,
+    check,
+    error_of,
+    kind,
+    linked,
+    spatial_dims,
+    title,
+    with_links,
+)
 from fusion.errors import ConventionError, DataError, FrameError
 from fusion.frames import POSE, between, get_pose, set_pose
 from fusion.model import require_lengths
-from fusion.resampling.blocks import OUTSIDE, Job, Method, coordinates, run
+from fusion.resampling.blocks import Reader, run
+from fusion.resampling.boxes import Boxes
+from fusion.resampling.cells import Geometry, geometry
+from fusion.resampling.points import OUTSIDE, points
+from fusion.resampling.shares import sampling
 
 Array = npt.NDArray[Any]
+Method = Literal["auto", "counts", "mean", "linear", "nearest"]
 COVERAGE: Final = "coverage"
+SHARE: Final = "_share"
 
 
 def resample(
@@ -31,7 +49,7 @@ def resample(
     grid: xr.Dataset,
     *,
     transform: Affine | None = None,
-    method: Method = "linear",
+    method: Method = "auto",
     depth: float | None = None,
 ) -> xr.Dataset:
     """Bring a dataset onto the spatial grid of another one.
@@ -44,9 +62,14 @@ def resample(
         Its spatial coordinates and its pose are those of the result.
     transform : Affine, optional
         Maps coordinates of `ds` to coordinates of `grid`. Left out, it is what the two poses say.
-    method : {"linear", "nearest"}
-        Labels are always taken from the nearest pixel. Counts (``cell_methods: sum``) are refused by "linear",
-        because interpolation does not conserve them.
+    method : {"auto", "counts", "mean", "linear", "nearest"}
+        "auto" goes by what a value is. Counts (``cell_methods: sum``) are placed by the share of each pixel that lies
+        in a voxel ("counts"): their sum is kept. Other values become the mean of their linear interpolant over the
+        voxel ("mean"): where voxels are no larger than pixels this is linear interpolation at their centres, on a
+        coarse grid the mean over all pixels within the voxel. Labels become the one with the largest share of the
+        voxel, and that share is the variable ``<name>_share``.
+        "linear" and "nearest" read at the centre of the voxel, labels always from the nearest pixel. Counts are
+        refused by "linear" and "mean", because neither conserves them; other values by "counts".
     depth : float, optional
         Thickness in um of a map without z (or with a single plane): how far along its normal it speaks for the
         specimen, half to each side of its plane. ``numpy.inf`` for a projection. Left out, it is one step of the
@@ -58,7 +81,10 @@ def resample(
     Dataset
         On the spatial dims of `grid`: each variable with NaN outside (labels: -1, named ``outside``), standard errors
         as those of independent pixels (the square root of the sum of squared weights times variances), and
-        ``coverage``, 1 where the point lies within the dataset and 0 elsewhere.
+        ``coverage``: the share of the voxel that lies within the dataset, which reaches half a pixel beyond its
+        outermost centres. By "linear" and "nearest", and by "mean" between images or volumes whose voxels are no
+        larger than pixels, it is 1 where the centre of the voxel lies within the dataset and 0 elsewhere; "linear"
+        leaves out the outer half pixels.
 
     Raises
     ------
@@ -67,9 +93,14 @@ def resample(
     UnitError
         If a pixel size is not known.
     ConventionError
-        If counts are to be interpolated.
+        If counts are to be interpolated, or means to be placed as counts.
     DataError
-        If the dataset does not overlap the grid at all.
+        If the dataset does not overlap the grid at all, or counts are to be placed in cells without thickness.
+
+    Notes
+    -----
+    The standard error is that of the map as it was measured, pixels independent of each other; neighbouring voxels
+    read the same pixels and are correlated. For a mean over voxels with its error use `fusion.region_mean`.
 
     Examples
     --------
@@ -79,7 +110,7 @@ def resample(
     ...                name="map", cell_methods="mean", frame="stage")
     >>> fine = dataset({"image": (("y", "x"), np.ones((2, 3)))}, {"y": Axis("um", 1.0), "x": Axis("um", 0.5)},
     ...                name="sem", cell_methods="mean", frame="stage")
-    >>> resample(map_, fine)["image"].values
+    >>> resample(map_, fine, method="linear")["image"].values
     array([[0. , 0.5, 1. ],
            [4. , 4.5, 5. ]])
     """
@@ -93,100 +124,109 @@ def resample(
     transform = between(ds, grid) if transform is None else transform
     if not isinstance(transform, Affine):
         raise FrameError(f"a transform is a fusion.Affine; received {type(transform).__name__}")
-    source = _source(ds, grid, transform, depth)
-    _refuse_apart(ds, grid, source)
-    spatial = [name for name, variable in ds.data_vars.items() if spatial_dims(variable) and name != COVERAGE]
-    if not spatial:
-        raise DataError(f"{title(ds)}: no variable has a spatial dim; its dims are {set(ds.dims)}")
-    errors = {error_of(variable) for variable in ds.data_vars.values()}
-    moved: dict[Any, xr.DataArray] = {}
-    for name in spatial:
-        moved[name], moved[COVERAGE] = _move(ds[name], grid, source, method, squared=name in errors)
+    placed = geometry(ds, grid, transform, depth)
+    _refuse_apart(ds, grid, placed)
+    moved = _moved(ds, grid, placed, method)
     coverage = moved[COVERAGE]
     if coverage.chunks is None and not coverage.any():
         raise DataError(
-            f"{title(ds)} covers no place of the grid of {title(grid)}; check the transform, or give depth="
+            f"{title(ds)} covers no point of the grid of {title(grid)}; check the transform, or give depth="
         )
     result = _assembled(ds, grid, moved)
     parameters = {"method": method, "depth": depth, "matrix": transform.matrix, "covariance": transform.covariance}
     return provenance.record(result, "fusion.resample", parameters, parents=[grid])
 
 
-def _source(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float | None) -> Job:
-    """Fold the pixel grid of the source into the matrix that leads from grid coordinates to source pixels."""
-    matrix = transform.inverse().matrix[:3].copy()
-    axes: list[npt.NDArray[np.float64] | None] = [None, None, None]
-    half = [0.5, 0.5, 0.5]
-    for row, dim in enumerate(SPATIAL):
-        values = np.atleast_1d(ds[dim].values).astype(np.float64) if dim in ds.coords else np.zeros(1)
-        if values.size == 1:
-            matrix[row, 3] -= values[0]
-            half[row] = _half_depth(dim, ds, matrix[row], grid, depth)
-        elif (step := spacing(ds[dim])) is not None:
-            matrix[row, 3] -= values[0]
-            matrix[row] /= step
-        else:
-            axes[row] = values
-    return Job(matrix, tuple(axes), (half[0], half[1], half[2]))
-
-
-def _half_depth(
-    dim: str, ds: xr.Dataset, normal: npt.NDArray[np.float64], grid: xr.Dataset, depth: float | None
-) -> float:
-    if depth is not None:
-        if not depth > 0:
-            raise DataError(f"depth is a positive thickness in um, or numpy.inf; received {depth!r}")
-        return depth / 2.0
-    if dim != "z":
-        raise DataError(f"{title(ds)}: one pixel along {dim} does not say how wide it is; give "
-                        "depth= in um or use a larger map")  # fmt: skip
-    if "z" not in grid.dims:
-        return np.inf
-    steps = [float(np.diff(grid[axis].values).max(initial=0.0)) if axis in grid.dims else 0.0 for axis in SPATIAL]
-    if steps[0] == 0.0:
-        raise DataError("the grid has a single plane, which does not say how thick it is; give depth= in um")
-    # the longest projection of a voxel edge on the normal: any plane then meets at least one voxel centre
-    return float(np.max(np.abs(normal[:3]) * steps)) / 2.0 * (1.0 + 1e-9)
-
-
-def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, source: Job) -> None:
+def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry) -> None:
     """Refuse a grid whose bounding box, seen from the source, does not touch the source."""
-    corners = np.stack(np.meshgrid(*([values.min(), values.max()] for values in coordinates(grid)), indexing="ij"))
-    seen = np.tensordot(source.matrix[:, :3], corners, axes=1).reshape(3, -1) + source.matrix[:, 3:]
-    for row, dim in enumerate(SPATIAL):
-        axis, size = source.axes[row], ds.sizes.get(dim, 1)
-        low, high = (axis[0], axis[-1]) if axis is not None else (0.0, size - 1.0)
-        margin = source.half[row] if size == 1 else 0.5 if axis is None else np.diff(axis).max() / 2
-        if seen[row].max() < low - margin or seen[row].min() > high + margin:
+    corners = np.stack(np.meshgrid(*(axis[[0, -1]] for axis in placed.target.edges), indexing="ij")).reshape(3, -1)
+    seen = placed.matrix[:, :3] @ corners + placed.matrix[:, 3:]
+    for row, (dim, edges) in enumerate(zip(SPATIAL, placed.source.edges, strict=True)):
+        if seen[row].max() < edges[0] or seen[row].min() > edges[-1]:
             raise DataError(
                 f"{title(ds)} misses the grid of {title(grid)}: they do not "
                 f"overlap along {dim}; check the transform and that both are in um"
             )
 
 
+def _moved(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry, method: Method) -> dict[Any, xr.DataArray]:
+    """Return all spatial variables on the grid, and how much of each voxel the dataset covers."""
+    stale = {COVERAGE, *(f"{name}{SHARE}" for name in ds.data_vars if kind(ds[name]) == "label")}
+    spatial = [name for name, variable in ds.data_vars.items() if spatial_dims(variable) and name not in stale]
+    if not spatial:
+        raise DataError(f"{title(ds)}: no variable has a spatial dim; its dims are {set(ds.dims)}")
+    owners = {error_of(variable): variable for variable in ds.data_vars.values()}
+    moved: dict[Any, xr.DataArray] = {}
+    coverage: xr.DataArray | None = None
+    for name in spatial:
+        reader = _reader(owners.get(str(name), ds[name]), ds, placed, method)
+        moved[name], inside = _move(ds[name], grid, reader, squared=name in owners)
+        coverage = inside if coverage is None else _larger(coverage, inside)
+        if isinstance(reader, Boxes) and reader.rule == "label":
+            shares, _ = _move(ds[name], grid, replace(reader, rule="share"), squared=False)
+            shares.attrs = _share_attrs(ds[name], spatial_dims(grid))
+            moved[f"{name}{SHARE}"] = shares
+            moved[name] = with_links(moved[name], [*linked(moved[name]), f"{name}{SHARE}"])
+    assert coverage is not None
+    return moved | {COVERAGE: coverage}
+
+
+def _larger(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
+    return first.copy(data=np.maximum(first.data, second.data))
+
+
+def _reader(variable: xr.DataArray, ds: xr.Dataset, placed: Geometry, method: Method) -> Reader:
+    """Choose how a variable is read, by what its values are."""
+    of = kind(variable)
+    _refuse_method(str(variable.name), of, method)
+    if method in ("linear", "nearest"):
+        return points(ds, placed, "nearest" if of == "label" else method)
+    if of in ("sum", "label") and not placed.solid:
+        if of == "sum":
+            raise DataError(
+                f"{variable.name}: counts need cells with a volume, and the grid or the map has none along one axis; "
+                "give depth=, use fusion.project for a sum along the beam, or fusion.backproject"
+            )
+        return points(ds, placed, "nearest")
+    if of in ("sum", "label"):
+        return Boxes(placed, "counts" if of == "sum" else "label", outside=OUTSIDE)
+    where = sampling(placed)
+    if where.single and not np.isfinite(placed.widths).any():
+        return points(ds, placed, "linear", rim=0.5)
+    return Boxes(placed, "mean", sampling=where)
+
+
+def _refuse_method(name: str, of: Kind, method: Method) -> None:
+    if of == "sum" and method in ("linear", "mean"):
+        raise ConventionError(
+            [f"{name}: counts are conserved and cannot be interpolated or averaged; use method='auto' or 'counts', "
+             "which keep their sum, or decompose them first"]
+        )  # fmt: skip
+    if of != "sum" and method == "counts":
+        raise ConventionError([f"{name}: cell_methods says {of!r}, and method='counts' keeps a sum; use method='auto'"])
+
+
+# Standard errors: the variance of a value is the sum of squared weights times the variances of the pixels, which are
+# taken as independent. The reader therefore reads s² with squared weights (`squared`), and the root is taken here.
+# Values of neighbouring voxels share pixels and are correlated; that is not kept.
 def _move(
-    variable: xr.DataArray, grid: xr.Dataset, source: Job, method: Method, *, squared: bool
+    variable: xr.DataArray, grid: xr.Dataset, reader: Reader, *, squared: bool
 ) -> tuple[xr.DataArray, xr.DataArray]:
     label = kind(variable) == "label"
-    if kind(variable) == "sum" and method == "linear":
-        raise ConventionError(
-            [f"{variable.name}: counts are conserved and cannot be interpolated; decompose them first, use "
-             "method='nearest', or divide by the pixel area and call the result a mean"]
-        )  # fmt: skip
     full = _prepared(variable, label)
     spatial = spatial_dims(grid)
-    chosen: Method = "nearest" if label else method
-    squared = squared and chosen == "linear"
-    values, inside = run(full**2 if squared else full, grid, replace(source, method=chosen, squared=squared))
+    values, inside = run(full**2, grid, reader.for_variances()) if squared else run(full, grid, reader)
     extra = [dim for dim in variable.dims if dim not in SPATIAL]
     shape = tuple(grid.sizes[dim] for dim in spatial)
     moved = values.reshape(*shape, *(variable.sizes[dim] for dim in extra))
-    if squared:
-        moved = moved**0.5
     attrs = _moved_attrs(variable, label, spatial)
-    coverage = {"units": "1", "long_name": "1 within the dataset, 0 outside", **cell_methods(spatial, "point")}
+    coverage = {
+        "units": "1",
+        "long_name": "share of the cell within the dataset",
+        **cell_methods(spatial, "point"),
+    }
     return (
-        xr.DataArray(moved, dims=(*spatial, *extra), attrs=attrs),
+        xr.DataArray(moved**0.5 if squared else moved, dims=(*spatial, *extra), attrs=attrs),
         xr.DataArray(inside.reshape(shape), dims=spatial, attrs=coverage),
     )
 
@@ -215,6 +255,11 @@ def _moved_attrs(variable: xr.DataArray, label: bool, spatial: tuple[str, ...]) 
     else:
         attrs |= {} if kind(variable) == "none" else cell_methods(spatial, kind(variable))
     return {**attrs, LINKS: " ".join(dict.fromkeys([*linked(variable), COVERAGE]))}
+
+
+def _share_attrs(labels: xr.DataArray, spatial: tuple[str, ...]) -> dict[str, Any]:
+    long_name = f"share of the covered part of the cell that has the label of {labels.name}"
+    return {"units": "1", "long_name": long_name, **cell_methods(spatial, "mean")}
 
 
 def _assembled(ds: xr.Dataset, grid: xr.Dataset, moved: Mapping[Any, xr.DataArray]) -> xr.Dataset:

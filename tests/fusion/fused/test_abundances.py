@@ -53,7 +53,7 @@ SHIFT = Affine.translation(0.0, 0.02, -0.03) @ Affine.rotation(6.0)
 @pytest.fixture(scope="module")
 def fused() -> xr.Dataset:
     ones = np.full((20, 20, 3), 2.0)
-    return fusion.fuse(decomposed(smooth(), error=ones), volume(), transform=SHIFT, depth=0.8)
+    return fusion.fuse(decomposed(smooth(), error=ones), volume(), transform=SHIFT, depth=0.8, method="linear")
 
 
 @settings(max_examples=30, deadline=None)
@@ -159,13 +159,14 @@ STRONG = STRONG @ Affine.translation(0.0, -0.95, -0.95)
 
 def test_the_error_of_the_position_is_that_of_perturbed_transforms() -> None:
     ds, grid, transform = decomposed(smooth()), volume(), vague(STRONG, 2, 0.006)
-    found = fusion.fuse(ds, grid, transform=transform, depth=0.8)["abundance_stderr"]
+    found = fusion.fuse(ds, grid, transform=transform, depth=0.8, method="linear")["abundance_stderr"]
     rng = np.random.default_rng(3)
     rows = rng.multivariate_normal(transform.matrix[:3].ravel(), transform.covariance, size=400)
     draws = []
     for row in rows:
         matrix = np.vstack([row.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
-        draws.append(fusion.resample(ds, grid, transform=Affine(matrix), depth=0.8)["abundance"].values[1])
+        moved = fusion.resample(ds, grid, transform=Affine(matrix), depth=0.8, method="linear")
+        draws.append(moved["abundance"].values[1])
     spread = np.nanstd(draws, axis=0)
     inner = (slice(1, -1), slice(1, -1))
     np.testing.assert_allclose(found.values[1][inner], spread[inner], rtol=0.2, atol=0.02 * np.nanmax(spread))

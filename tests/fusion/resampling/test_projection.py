@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fusion
 from fusion import Affine, Axis
-from fusion.resampling.blocks import Method
+from fusion.resampling.beams import Method
 
 SHAPE = (6, 9, 11)
 # shrinking a failing transform takes minutes and tells nothing
@@ -85,7 +85,7 @@ def test_a_voxel_falls_where_the_beam_through_it_meets_the_map() -> None:
 @given(rotations)
 def test_a_projection_keeps_the_total_and_the_centre_of_mass(transform: Affine) -> None:
     ds, grid = volume(ball()), large()
-    summed = fusion.project(ds["density"], ds, grid, transform=transform)
+    summed = fusion.project(ds["density"], ds, grid, transform=transform, method="linear")
     place = np.stack(np.meshgrid(*(ds[dim].values for dim in "zyx"), indexing="ij"), axis=-1)
     mean = (place * ds["density"].values[..., None]).sum(axis=(0, 1, 2)) / ds["density"].values.sum()
     assert float(summed.sum()) == pytest.approx(float(ds["density"].sum()))
@@ -102,8 +102,8 @@ def test_interpolation_is_the_transpose_of_projection(transform: Affine, seed: i
     ds, grid = volume(rng.normal(size=SHAPE)), large()
     values = rng.normal(size=(17, 19))
     picture = grid.assign(counts=(("y", "x"), values, {"cell_methods": "y: x: mean", "units": "1"}))
-    spread = fusion.resample(picture, ds, transform=transform, depth=np.inf)["counts"].fillna(0.0)
-    left = float((fusion.project(ds["density"], ds, grid, transform=transform) * values).sum())
+    spread = fusion.resample(picture, ds, transform=transform, depth=np.inf, method="linear")["counts"].fillna(0.0)
+    left = float((fusion.project(ds["density"], ds, grid, transform=transform, method="linear") * values).sum())
     assert left == pytest.approx(float((spread * ds["density"]).sum()), rel=1e-6, abs=1e-6)
 
 
@@ -126,9 +126,9 @@ def test_counts_of_a_pixel_stay_within_its_neighbours(transform: Affine, row: in
     ds, grid = volume(ball()), large()
     single = grid.assign(counts=grid["counts"] * 0.0)
     single["counts"][row, column] = 100.0
-    assume(fusion.project(ds["density"], ds, grid, transform=transform).values[row, column] > 0)
-    placed = fusion.backproject(single, ds, density="density", transform=transform)
-    again = fusion.project(placed["counts"], placed, grid, transform=transform).values
+    assume(fusion.project(ds["density"], ds, grid, transform=transform, method="linear").values[row, column] > 0)
+    placed = fusion.backproject(single, ds, density="density", transform=transform, method="linear")
+    again = fusion.project(placed["counts"], placed, grid, transform=transform, method="linear").values
     near = again[row - 1 : row + 2, column - 1 : column + 2].sum()
     assert near == pytest.approx(100.0) == again.sum()
 

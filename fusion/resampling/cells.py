@@ -1,0 +1,204 @@
+"""The cells of two grids and the pose between them: what resampling, placing and projecting start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from fusion.affine import Affine
+from fusion.conventions import SPATIAL, title
+from fusion.display import edges
+from fusion.errors import DataError
+
+Vector = npt.NDArray[np.float64]
+Axes = tuple[int, ...]
+Span = tuple[slice, slice, slice]
+"""A box of a grid, as indices along z, y and x."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The boxes of a grid: their middles along z, y, x in um, and the edges between them.
+
+    A grid without an axis is one cell there. The edges of a plane that has no thickness are its position, twice.
+    """
+
+    middles: tuple[Vector, Vector, Vector]
+    edges: tuple[Vector, Vector, Vector]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the number of cells along z, y and x."""
+        return self.middles[0].size, self.middles[1].size, self.middles[2].size
+
+    def along(self, axes: Sequence[int]) -> tuple[Vector, Vector]:
+        """Return middles and half-widths (n, d) of the cells of some axes, the last axis fastest."""
+        middles = np.meshgrid(*((self.edges[a][1:] + self.edges[a][:-1]) / 2 for a in axes), indexing="ij")
+        halves = np.meshgrid(*(np.diff(self.edges[a]) / 2 for a in axes), indexing="ij")
+        return np.stack([m.ravel() for m in middles], -1), np.stack([h.ravel() for h in halves], -1)
+
+    def measure(self, axes: Sequence[int]) -> Vector:
+        """Return length, area or volume of the cells of some axes, the last axis fastest."""
+        return np.asarray(np.prod(2 * self.along(axes)[1], axis=-1))
+
+    def part(self, span: Span) -> Cells:
+        """Return the cells of a box of the grid."""
+        edges = (axis[s.start : s.stop + 1] for axis, s in zip(self.edges, span, strict=True))
+        middles = (axis[s] for axis, s in zip(self.middles, span, strict=True))
+        return Cells(tuple(middles), tuple(edges))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Two grids and how one lies in the other.
+
+    Attributes
+    ----------
+    source, target : Cells
+        The pixels that are read and the voxels that are written.
+    matrix : array (3, 4)
+        Maps coordinates of the target to coordinates of the source, in um.
+    widths : (float, float, float)
+        Extent in um of a source that is a single cell along an axis, infinite for the depth of a projection; NaN for
+        an axis of several cells.
+    groups : pairs of axes
+        Axes of the source and those of the target that the pose mixes with each other.
+    """
+
+    source: Cells
+    target: Cells
+    matrix: Vector
+    widths: tuple[float, float, float]
+    groups: tuple[tuple[Axes, Axes], ...]
+
+    @property
+    def flat(self) -> bool:
+        """Return whether both are planes and z plays no part."""
+        return bool(np.isinf(self.widths[0])) and self.target.edges[0][0] == self.target.edges[0][-1]
+
+    @property
+    def solid(self) -> bool:
+        """Return whether the cells of both have a volume, or an area between two planes."""
+        thick = [float(np.ptp(axis)) > 0 for axis in self.target.edges]
+        return (self.flat and all(thick[1:])) or (all(thick) and not np.isinf(self.widths[0]))
+
+    @property
+    def steps(self) -> float:
+        """Return the largest width of a voxel in pixels, over the axes along which the source has pixels."""
+        pixels = np.array([np.diff(axis).min() for axis in self.source.edges])
+        voxels = np.array([np.diff(axis).max() for axis in self.target.edges])
+        rows = [r for r in range(3) if self.source.shape[r] > 1]
+        return float((np.abs(self.matrix[rows, :3]) * voxels / pixels[rows, None]).max(initial=0.0))
+
+    def window(self, span: Span) -> Span:
+        """Return the box of the source that a box of the target can see, with its neighbours."""
+        ends = [self.target.edges[a][[s.start, s.stop]] for a, s in enumerate(span)]
+        corners = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
+        seen = self.matrix[:, :3] @ corners + self.matrix[:, 3:]
+        spans = []
+        for row, size in enumerate(self.source.shape):
+            if row == 0 and self.flat:
+                spans.append(slice(0, 1))
+                continue
+            low, high = np.searchsorted(self.source.edges[row], [seen[row].min(), seen[row].max()])
+            start = int(np.clip(low - 3, 0, max(size - 3, 0)))
+            spans.append(slice(start, int(np.clip(high + 3, min(start + 3, size), size))))
+        return spans[0], spans[1], spans[2]
+
+    def part(self, span: Span, window: Span) -> Geometry:
+        """Return the geometry of a box of the target and a box of the source."""
+        return replace(self, source=self.source.part(window), target=self.target.part(span))
+
+
+def geometry(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float | None) -> Geometry:
+    """Return the cells of a dataset and of a grid, and the pose between them.
+
+    Parameters
+    ----------
+    ds, grid : Dataset
+        In um.
+    transform : Affine
+        Maps coordinates of `ds` to coordinates of `grid`.
+    depth : float or None
+        Thickness in um of a `ds` without z or with one plane.
+    """
+    target = _cells(grid, {})
+    matrix = np.asarray(transform.inverse().matrix[:3])
+    widths = {dim: thickness(dim, ds, matrix[row], grid, depth) for row, dim in enumerate(SPATIAL) if _single(ds, dim)}
+    if np.isinf(widths.get("z", 0.0)):
+        # deep enough for all of the grid, and exactly 1 um where the grid is a plane too
+        seen = matrix[:1, :3] @ _corners(target) + matrix[0, 3]
+        finite = {**widths, "z": 2 * float(np.abs(seen - _position(ds, "z")).max()) + 1.0}
+    else:
+        finite = widths
+    extents = widths.get("z", np.nan), widths.get("y", np.nan), widths.get("x", np.nan)
+    placed = Geometry(_cells(ds, finite), target, matrix, extents, ())
+    return replace(placed, groups=_groups(placed))
+
+
+# A map without z stands for a slab. Half its thickness must reach the nearest voxel centre on either side of the plane:
+# that is half the longest projection of a voxel edge on the normal, n · step. The normal is the row of the matrix that
+# leads to z of the map; 1e-9 keeps a centre that lies exactly halfway.
+def thickness(dim: str, ds: xr.Dataset, normal: Vector, grid: xr.Dataset, depth: float | None) -> float:
+    """Return the width in um of the only pixel along an axis: `depth`, or what the grid says about z.
+
+    Raises
+    ------
+    DataError
+        If nothing says it, or `depth` is not positive.
+    """
+    if depth is not None:
+        if not depth > 0:
+            raise DataError(f"depth is a positive thickness in um, or numpy.inf; received {depth!r}")
+        return depth
+    if dim != "z":
+        raise DataError(f"{title(ds)}: one pixel along {dim} does not say how wide it is; give "
+                        "depth= in um or use a larger map")  # fmt: skip
+    if "z" not in grid.dims:
+        return np.inf
+    steps = [float(np.diff(grid[axis].values).max(initial=0.0)) if axis in grid.dims else 0.0 for axis in SPATIAL]
+    if steps[0] == 0.0:
+        raise DataError("the grid has a single plane, which does not say how thick it is; give depth= in um")
+    return float(np.max(np.abs(normal[:3]) * steps)) * (1.0 + 1e-9)
+
+
+def _single(ds: xr.Dataset, dim: str) -> bool:
+    return dim not in ds.coords or np.size(ds[dim].values) == 1
+
+
+def _position(ds: xr.Dataset, dim: str) -> float:
+    return float(np.atleast_1d(ds[dim].values)[0]) if dim in ds.coords else 0.0
+
+
+def _cells(ds: xr.Dataset, widths: dict[str, float]) -> Cells:
+    middles = [np.atleast_1d(np.asarray(ds[d].values, dtype=float)) if d in ds.coords else np.zeros(1) for d in SPATIAL]
+    boundaries = [edges(m, width=widths.get(d, 0.0)) for d, m in zip(SPATIAL, middles, strict=True)]
+    return Cells((middles[0], middles[1], middles[2]), (boundaries[0], boundaries[1], boundaries[2]))
+
+
+def _corners(cells: Cells) -> Vector:
+    return np.stack(np.meshgrid(*(axis[[0, -1]] for axis in cells.edges), indexing="ij")).reshape(3, -1)
+
+
+# Axis c of the target is mixed into axis r of the source if it moves the source position by more than a billionth of a
+# pixel from one end of the grid to the other. What is left of 90 degrees after rounding does not count.
+def _groups(placed: Geometry) -> tuple[tuple[Axes, Axes], ...]:
+    pixels = np.array([np.diff(axis).min() for axis in placed.source.edges])
+    extents = np.array([np.ptp(axis) or pixels.min() for axis in placed.target.edges])
+    mixed = np.abs(placed.matrix[:, :3]) * extents > 1e-9 * pixels[:, None]
+    if placed.flat:
+        mixed[0], mixed[:, 0] = False, False
+        mixed[0, 0] = True
+    groups, left = [], {0, 1, 2}
+    while left:
+        rows, columns = {min(left)}, set[int]()
+        for _ in range(3):
+            columns = {c for c in range(3) if any(mixed[r, c] for r in rows)}
+            rows |= {r for r in range(3) if any(mixed[r, c] for c in columns)}
+        left -= rows
+        groups.append((tuple(sorted(rows)), tuple(sorted(columns))))
+    return tuple(groups)

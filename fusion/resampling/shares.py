@@ -1,0 +1,257 @@
+"""One operator between the cells of two grids, in both directions: counts one way, means the other.
+
+The overlaps V (target cell by source cell, um³) are exact. With the volumes |s| of the source cells, counts are placed
+by C = V / |s|, whose columns add up to 1 within the target; its transpose takes means over source cells. The rows of V
+over their sums give means over target cells. Errors of pixels are independent and follow the squared weights.
+
+Axes that the pose does not mix (all of them between aligned grids; z, where a map is turned in its plane) have matrices
+of their own, applied one after the other: a weight is the product of theirs, its square the product of the squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion.resampling.cells import Geometry, Vector
+
+Array = npt.NDArray[Any]
+Rows = Any  # scipy.sparse.csr_array, which is imported late
+Axes = tuple[int, ...]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The operator on axes that the pose mixes with each other.
+
+    Attributes
+    ----------
+    source, target : tuple of int
+        The axes of the two grids, 0 for z to 2 for x.
+    rows : sparse array (target cells, source cells)
+        Overlaps in the unit of the source; or weights of samples, which add up to the share of them in the source.
+    source_cells, target_cells : array
+        Length, area or volume of the cells in the same unit; 1 for samples.
+    """
+
+    source: Axes
+    target: Axes
+    rows: Rows
+    source_cells: Vector
+    target_cells: Vector
+
+    def turned(self) -> Group:
+        """Return the operator from the target to the source."""
+        return Group(self.target, self.source, self.rows.T.tocsr(), self.target_cells, self.source_cells)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The operator between two grids as the product of its groups of axes; arrays are (z, y, x, k).
+
+    Attributes
+    ----------
+    groups : sequence of Group
+    source, target : (int, int, int)
+        Shapes of the two grids.
+    """
+
+    groups: Sequence[Group]
+    source: Shape
+    target: Shape
+
+    def turned(self) -> Shares:
+        """Return the operator from the target to the source."""
+        return Shares([group.turned() for group in self.groups], self.target, self.source)
+
+    @cached_property
+    def coverage(self) -> Array:
+        """Share (z, y, x) of each target cell that lies in the source."""
+        shares = np.ones(self.target)
+        for group in self.groups:
+            shares = shares * _spread(_sums(group.rows) / group.target_cells, group.target, self.target)
+        return np.where(np.abs(shares - 1.0) < 1e-9, 1.0, np.minimum(shares, 1.0))
+
+    def placed(self, counts: Array, *, squared: bool = False) -> Array:
+        """Return counts of the source in the target cells; variances if `squared`."""
+        rows = [_over(g.rows, g.source_cells[g.rows.indices]) for g in self.groups]
+        return self._applied(rows, counts, squared)
+
+    def mean(self, values: Array, *, squared: bool = False) -> Array:
+        """Return means over what each target cell covers of the source; variances if `squared`, NaN where nothing."""
+        rows = [_per_row(g.rows, _sums(g.rows)) for g in self.groups]
+        means = self._applied(rows, values, squared)
+        means[self.coverage == 0] = np.nan
+        return means
+
+    def lit(self, image: Array, *, squared: bool = False) -> Array:
+        """Return the mean over each target cell of an image that is 0 beside the source; variances if `squared`."""
+        rows = [_per_row(g.rows, g.target_cells) for g in self.groups]
+        return self._applied(rows, image, squared)
+
+    def majority(self, labels: Array, outside: int) -> tuple[Array, Array]:
+        """Return the label that has most of what each target cell covers, the lowest of equals, and its share."""
+        shares = np.full((*self.target, labels.shape[3]), -1.0)
+        chosen = np.full(shares.shape, outside, labels.dtype)
+        for label in np.unique(labels):
+            share = self.mean((labels == label).astype(float))
+            larger = share > shares + 1e-9
+            shares[larger], chosen[larger] = share[larger], label
+        return chosen, np.where(shares < 0, np.nan, shares)
+
+    def _applied(self, matrices: Sequence[Rows], values: Array, squared: bool) -> Array:
+        """Apply one matrix after the other; axes that are done stand behind those that are left."""
+        moved, left = values, [0, 1, 2]
+        done: list[int] = []
+        for group, rows in zip(self.groups, matrices, strict=True):
+            at, n = [left.index(a) for a in group.source], len(group.target)
+            moved = np.moveaxis(moved, at, range(len(at)))
+            rest = moved.shape[len(at) :]
+            summed = (rows.power(2) if squared else rows) @ moved.reshape(rows.shape[1], -1)
+            moved = np.moveaxis(
+                summed.reshape(*(self.target[a] for a in group.target), *rest), range(n), range(-n - 1, -1)
+            )
+            left = [a for a in left if a not in group.source]
+            done += group.target
+        return np.ascontiguousarray(np.moveaxis(moved, range(3), done))
+
+
+def overlaps(geometry: Geometry) -> Shares:
+    """Return the operator of exact overlaps between two grids."""
+    return _shares(geometry, _overlap)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where the interpolant is read in a cell: `count` points along z, y, x over the inner `width` share of it."""
+
+    count: tuple[int, int, int]
+    width: tuple[float, float, float]
+
+    @property
+    def single(self) -> bool:
+        """Return whether there is one point, in the middle."""
+        return self.count == (1, 1, 1)
+
+
+# A pixel's value is a mean over the pixel already. What it lacks to a mean over a voxel is a box whose second moment is
+# the difference of theirs, (v² - p²) / 12: one of width sqrt(v² - p²), and none where the voxel is no larger than the
+# pixel. Equal grids are then left as they are, fine ones interpolated linearly, and on coarse ones the box is the
+# voxel, with no switch in between. Points are at most a quarter of a pixel apart. The depth of a tilted plane is an
+# edge and not interpolated over: there the box is all of the voxel, with points at most an eighth of the depth apart.
+def sampling(geometry: Geometry) -> Sampling:
+    """Return how a mean over each target cell is sampled."""
+    pixels = np.array([np.diff(axis).min() for axis in geometry.source.edges])
+    voxels = np.array([np.diff(axis).max() for axis in geometry.target.edges])
+    steps = np.abs(geometry.matrix[:, :3]) * voxels / pixels[:, None]
+    count, width = [1, 1, 1], [0.0, 0.0, 0.0]
+    for source, target in geometry.groups:
+        depth = 0 in source and geometry.source.shape[0] == 1
+        if (geometry.flat or len(source) == 1) and depth:
+            continue
+        for axis in target:
+            across = float(steps[[a for a in source if a or not depth], axis].max(initial=0.0))
+            if depth:
+                width[axis], across = 1.0, max(across, 2.0 * float(steps[0, axis]))
+            elif across > 1.0:
+                width[axis] = float(np.sqrt(1.0 - across**-2))
+            count[axis] = max(1, int(np.ceil(4.0 * across * width[axis] - 1e-6)))
+    return Sampling((count[0], count[1], count[2]), (width[0], width[1], width[2]))
+
+
+def means(geometry: Geometry, points: Sampling) -> Shares:
+    """Return the operator of means over cells; the depth of a plane that the pose leaves alone by exact overlap."""
+
+    def weigh(geometry: Geometry, source: Axes, target: Axes) -> Group:
+        thick = np.ptp(geometry.target.edges[target[0]]) > 0
+        if len(source) == 1 and geometry.source.shape[source[0]] == 1 and thick:
+            return _overlap(geometry, source, target)
+        return _sampled(geometry, source, target, points)
+
+    return _shares(geometry, weigh)
+
+
+def _shares(geometry: Geometry, weigh: Callable[[Geometry, Axes, Axes], Group]) -> Shares:
+    groups = [weigh(geometry, source, target) for source, target in geometry.groups]
+    # the groups that make the array smaller first
+    groups.sort(key=lambda group: group.rows.shape[0] / group.rows.shape[1])
+    return Shares(groups, geometry.source.shape, geometry.target.shape)
+
+
+def _overlap(geometry: Geometry, source: Axes, target: Axes) -> Group:
+    from fusion.resampling import _share_kernels as kernels
+
+    matrix = geometry.matrix[np.ix_(source, (*target, 3))]
+    edges = [_frozen(geometry.source.edges[a]) for a in source]
+    if geometry.flat and source == (0,):
+        return Group(source, target, _rows((np.ones(1), np.zeros(1, int), np.array([0, 1])), 1), np.ones(1), np.ones(1))
+    if len(source) == 1:
+        built = kernels.overlaps_1d(edges[0], _frozen(geometry.target.edges[target[0]]), _frozen(matrix))
+    else:
+        cells = [_frozen(array) for array in (*geometry.target.along(target), matrix)]
+        kernel: Callable[..., Any] = kernels.overlaps_2d if len(source) == 2 else kernels.overlaps_3d
+        built = kernel(*edges, *cells)
+    source_cells = geometry.source.measure(source)
+    target_cells = geometry.target.measure(target) * abs(np.linalg.det(matrix[:, :-1]))
+    return Group(source, target, _rows(built, source_cells.size), source_cells, target_cells)
+
+
+def _sampled(geometry: Geometry, source: Axes, target: Axes, sampled: Sampling) -> Group:
+    """Return the weights of samples; the kernel takes three axes, and those of other groups become one cell at 0."""
+    from fusion.resampling import _share_kernels as kernels
+
+    middles, halves = (np.zeros((geometry.target.measure(target).size, 3)) for _ in range(2))
+    middles[:, list(target)], halves[:, list(target)] = geometry.target.along(target)
+    axes = [geometry.source.middles[a] if a in source else np.zeros(1) for a in range(3)]
+    edges = [geometry.source.edges[a] if a in source else np.array([-1.0, 1.0]) for a in range(3)]
+    matrix = np.zeros((3, 4))
+    matrix[np.ix_(source, (*target, 3))] = geometry.matrix[np.ix_(source, (*target, 3))]
+    halves *= sampled.width
+    points = np.array([sampled.count[a] if a in target else 1 for a in range(3)])
+    kernel: Callable[..., Any] = kernels.mean_rows
+    built = kernel(
+        tuple(map(_frozen, axes)), tuple(map(_frozen, edges)), *map(_frozen, (middles, halves, matrix, points))
+    )
+    size = int(np.prod([geometry.source.shape[a] for a in source]))
+    return Group(source, target, _rows(built, size), np.ones(size), np.ones(len(middles)))
+
+
+def _rows(built: tuple[Array, Array, Array], columns: int) -> Rows:
+    from scipy.sparse import csr_array
+
+    rows = csr_array(built, shape=(built[2].size - 1, columns))
+    rows.eliminate_zeros()
+    return rows
+
+
+def _frozen(array: Array) -> Array:
+    """Return a read-only view, so that numba compiles one variant for writable and read-only input."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _over(rows: Rows, divisors: Vector) -> Rows:
+    """Return a matrix with each stored value divided by its own number."""
+    scaled = rows.copy()
+    scaled.data = rows.data / divisors
+    return scaled
+
+
+def _per_row(rows: Rows, divisors: Vector) -> Rows:
+    return _over(rows, np.repeat(divisors, np.diff(rows.indptr)))
+
+
+def _sums(rows: Rows) -> Vector:
+    return np.asarray(rows.sum(axis=1)).ravel()
+
+
+def _spread(vector: Vector, axes: Axes, shape: Shape) -> Array:
+    """Return a vector over some axes of a grid as an array that broadcasts over the grid."""
+    return vector.reshape([shape[a] if a in axes else 1 for a in range(3)])
