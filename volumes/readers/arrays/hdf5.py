@@ -15,14 +15,16 @@ from fusion.errors import FileReadError
 from fusion.files import hdf5
 from fusion.model import Axis
 from fusion.reading.metadata import text
-from fusion.reading.stored_array import StoredArray, image_dims
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable, image_dims
 from volumes.readers import planes
+from volumes.readers.arrays.hdf5_sizes import VoxelSizes, voxel_sizes
 
 _LETTERS = {"c": "channel", "t": "time"}
 _BLOCK = 2**24
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the images and volumes of an HDF5 file; single numbers and lists are left out.
 
     Links to other files are not followed, and a dataset whose values lie in another file is refused when it is
@@ -30,47 +32,75 @@ def arrays(path: Path) -> list[StoredArray]:
     """
     import h5py
 
-    listed: list[StoredArray] = []
+    listed: list[StoredArray | Unreadable] = []
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "iufb" and min(item.shape or (0,)) > 0:
-            part = _part(path, name, item)
-            if len(part.shape) > 1:
-                listed.append(part)
+            array = readable(path, name, lambda: _array(path, name, item))
+            if isinstance(array, Unreadable) or len(array.shape) > 1:
+                listed.append(array)
 
     with hdf5.opened(path, arrays=()) as file:
         file.visititems(visit)
     return listed
 
 
-def matlab(path: Path) -> list[StoredArray]:
+def matlab(path: Path) -> list[StoredArray | Unreadable]:
     """List the numeric arrays of a MATLAB 7.3 file, axes in the order in which MATLAB shows them.
 
     Such a file stores its axes backwards; fields of structures are not listed.
     """
-    return [_matlab(part) for part in arrays(path) if "/" not in part.name]
+    listed = [array for array in arrays(path) if "/" not in array.name]
+    return [array if isinstance(array, Unreadable) else _matlab(array) for array in listed]
 
 
-def _matlab(part: StoredArray) -> StoredArray:
-    shape = part.shape[::-1]
-    return replace(part, dims=image_dims(len(shape)), shape=shape, load=lambda: part.load().T, axes={}, attrs={})
+def _matlab(array: StoredArray) -> StoredArray:
+    shape = array.shape[::-1]
+    return replace(array, dims=image_dims(len(shape)), shape=shape, load=lambda: array.load().T, axes={}, attrs={})
 
 
-def _part(path: Path, name: str, dataset: Any) -> StoredArray:
+def _array(path: Path, name: str, dataset: Any) -> StoredArray:
     labels = [_LETTERS.get(label := str(dim.label).lower(), label) for dim in dataset.dims]
     known = all(label in {*SPATIAL, *SIGNAL} for label in labels) and len(set(labels)) == len(labels)
     kept = [i for i, size in enumerate(dataset.shape) if size > 1] if known else list(range(dataset.ndim))
     shape = tuple(dataset.shape[i] for i in kept)
+    dims = tuple(labels[i] for i in kept) if known else image_dims(len(shape))
+    scales = _axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {}
+    sizes, attrs = voxel_sizes(dataset), _attrs(dataset)
+    if sizes is not None:
+        dims, lengths = _sized(tuple(labels) if known else dims, dims, shape, sizes)
+        scales = {**lengths, **scales}
+        attrs = {} if sizes.unit_attribute == "units" else attrs
     return StoredArray(
         name=name,
-        dims=tuple(labels[i] for i in kept) if known else image_dims(len(shape)),
+        dims=dims,
         shape=shape,
         dtype=dataset.dtype,
         load=partial(_load, path, name, shape),
-        axes=_axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {},
-        attrs=_attrs(dataset),
+        axes=scales,
+        attrs=attrs,
         metadata=dict(dataset.attrs),
     )
+
+
+def _sized(
+    stored: tuple[str, ...] | None, dims: tuple[str, ...] | None, shape: tuple[int, ...], sizes: VoxelSizes
+) -> tuple[tuple[str, ...] | None, dict[str, Axis]]:
+    """Return the dims, and axes from the sizes of voxels; `stored` are the dims with those of a single element.
+
+    Sizes are in the order of the array. Three sizes of three axes without names are those of z, y and x, and so is the
+    one size of a voxel.
+    """
+    voxel = len(sizes.um) == 3 or not sizes.attribute.lower().startswith("pixel")
+    if dims is None and len(shape) == 3 and voxel:
+        stored = dims = SPATIAL
+    spatial = [dim for dim in stored or () if dim in SPATIAL]
+    um = sizes.um * len(spatial) if len(sizes.um) == 1 else sizes.um
+    if len(um) == len(stored or ()):
+        found = dict(zip(stored or (), um, strict=True))
+    else:
+        found = dict(zip(spatial, um, strict=True)) if len(um) == len(spatial) else {}
+    return dims, {dim: Axis(units.LENGTH, step=found[dim]) for dim in dims or () if dim in SPATIAL and dim in found}
 
 
 def _attrs(dataset: Any) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from math import log
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,15 +10,14 @@ from fusion import units
 from fusion.affine import Affine
 from fusion.model import Axis
 from volumes.readers import planes
+from volumes.readers.unit_spelling import spelled
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _PRINT: Final = ("inch", "inches", "in")
 """What ImageJ calls the unit where it took a print size, 72 dpi, from another program's file."""
 _TAG_UNITS: Final = {2: "inch", 3: "cm"}
-_MINUTES: Final = ("min", "mins", "mn")
 
 
 class Description(NamedTuple):
@@ -111,20 +109,6 @@ def _misread(steps: Mapping[str, float], tagged: str, unit: str, spacing: float)
                 f"its planes {spacing * stated:g} um apart; perhaps {1 / step:g} per {unit} is meant"
             )
     return doubts
-
-
-def spelled(unit: Any, wanted: str) -> str | None:
-    r"""Return a unit of the kind of `wanted` as a file spells it, else None.
-
-    Examples
-    --------
-    >>> spelled(r"\u00B5m", "um"), spelled("Sec", "s"), spelled("Min", "s"), spelled("pixel", "um")
-    ('µm', 'sec', 'min', None)
-    """
-    text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), str(unit)).strip()
-    if wanted == "s" and text.lower() in _MINUTES:
-        return "min"
-    return next((spelling for spelling in (text, text.lower()) if units.is_compatible(spelling, wanted)), None)
 
 
 def _resolution(tif: TiffFile) -> dict[str, float]:

@@ -1,0 +1,91 @@
+"""Sizes of voxels in the attributes of HDF5 arrays and of the groups around them."""
+
+import h5py
+import numpy as np
+import pytest
+
+import volumes
+from tests.makers.images import ramp, steps
+
+
+def write(path, shape=(3, 4, 5), labels="", group=None, **attrs):
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("cells/raw", data=ramp(*shape))
+        for i, label in enumerate(labels):
+            data.dims[i].label = label
+        (data if group is None else file[group]).attrs.update(attrs)
+    return path
+
+
+def um(ds):
+    return [step for step, unit in steps(ds).values() if unit == "um"]
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"element_size_um": [0.5, 0.2, 0.1]},
+        {"element_size_nm": [500, 200, 100]},
+        {"element_size": [0.5, 0.2, 0.1], "element_size_unit": "micron"},
+        {"pixelSize": [500.0, 200.0, 100.0], "pixelSizeUnit": np.bytes_("nm")},
+        {"resolution": [500, 200, 100], "units": ["nm", "nm", "nm"]},
+        {"resolution": [0.5, 0.2, 0.1], "unit": "\u00b5m"},
+        {"resolution": [2.0, 5.0, 10.0], "unit": "1/um"},
+        {"voxel_size": "[0.5, 0.2, 0.1] um"},
+        {"Voxel Size (mm)": [5e-4, 2e-4, 1e-4]},
+    ],
+)
+@pytest.mark.parametrize(("labels", "group"), [("", None), ("zyx", None), ("", "cells"), ("", "/")])
+def test_sizes_that_say_their_unit_are_used(tmp_path, attrs, labels, group):
+    ds = volumes.open(write(tmp_path / "a.h5", labels=labels, group=group, **attrs))
+    np.testing.assert_allclose(um(ds), [0.5, 0.2, 0.1])
+    np.testing.assert_array_equal(ds["image"], ramp(3, 4, 5))
+    assert ds["image"].attrs["units"] == "1"
+
+
+def test_the_users_names_keep_the_sizes_of_their_axes(tmp_path):
+    path = write(tmp_path / "a.h5", element_size_um=[0.5, 0.2, 0.1])
+    assert {dim: step for dim, (step, _) in steps(volumes.open(path, dims=("x", "z", "y"))).items()} == pytest.approx(
+        {"x": 0.5, "z": 0.2, "y": 0.1}
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "attrs", "expected"),
+    [
+        ((4, 5), "", {"pixelSize": 62.0, "pixelSizeUnit": "nm"}, [0.062, 0.062]),
+        ((4, 5), "", {"pixel_size_um": [0.2, 0.1]}, [0.2, 0.1]),
+        ((3, 4, 5), "", {"voxel_size_nm": 8.0}, [0.008] * 3),
+        ((2, 4, 5), "cyx", {"element_size_um": [0.2, 0.1]}, [0.2, 0.1]),
+        ((2, 3, 4, 5), "czyx", {"element_size_um": [0.5, 0.2, 0.1]}, [0.5, 0.2, 0.1]),
+        ((1, 4, 5), "zyx", {"element_size_um": [0.5, 0.2, 0.1]}, [0.2, 0.1]),
+        ((3, 4, 1), "zyx", {"element_size_um": [0.5, 0.2, 0.1]}, [0.5, 0.2]),
+    ],
+)
+def test_sizes_find_their_axes(tmp_path, shape, labels, attrs, expected):
+    np.testing.assert_allclose(um(volumes.open(write(tmp_path / "a.h5", shape, labels, **attrs))), expected)
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"element_size": [0.5, 0.2]},
+        {"pixelSize": [0.5, 0.2], "pixelSizeUnit": "px"},
+        {"resolution_level": 3, "units": "um"},
+        {"resolution": 130.0, "unit": "eV"},
+        {"element_size_um": [0.0, 0.2]},
+        {"element_size_um": [0.1, 0.2, 0.3, 0.4]},
+    ],
+)
+def test_a_size_without_a_unit_or_a_place_is_none(tmp_path, attrs):
+    assert [unit for _, unit in steps(volumes.open(write(tmp_path / "a.h5", (4, 5), **attrs))).values()] == ["px"] * 2
+
+
+def test_a_scale_of_the_array_counts_before_an_attribute(tmp_path):
+    path = write(tmp_path / "a.h5", (4, 5), "yx", element_size_um=[0.2, 0.1])
+    with h5py.File(path, "a") as file:
+        file["y"] = np.arange(4) * 0.3
+        file["y"].make_scale("y")
+        file["y"].attrs["units"] = "um"
+        file["cells/raw"].dims[0].attach_scale(file["y"])
+    np.testing.assert_allclose(um(volumes.open(path, name="cells/raw")), [0.3, 0.1])
