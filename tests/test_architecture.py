@@ -35,7 +35,8 @@ HEAVY = {
 }  # fmt: skip
 """What a function may import on its own, because it is heavy or optional."""
 DEFERRED = {
-    "fusion/resampling/boxes.py": {"fusion.resampling._kernels"},  # numba
+    "fusion/fused/position.py": {"fusion.fused._position_kernels", "fusion.resampling._kernels"},  # numba
+    "fusion/resampling/boxes.py": {"fusion.resampling._kernels"},
     "fusion/resampling/points.py": {"fusion.resampling._kernels"},
     "fusion/resampling/shares.py": {"fusion.resampling._share_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -13,7 +12,6 @@ import xarray as xr
 from fusion import provenance
 from fusion.affine import Affine
 from fusion.conventions import (
-    CELL_METHODS,
     LINKS,
     SPATIAL,
     check,
@@ -25,7 +23,10 @@ from fusion.conventions import (
 )
 from fusion.errors import ConventionError, DataError
 from fusion.frames import between
+from fusion.fused.position import position
 from fusion.model import with_error
+from fusion.resampling.blocks import run
+from fusion.resampling.cells import geometry
 from fusion.resampling.resample import COVERAGE, Method, resample
 
 ABUNDANCE: Final = "abundance"
@@ -58,8 +59,10 @@ def fuse(
     -------
     Dataset
         On the grid of `volume`: its variables, ``abundance``, ``abundance_stderr``, ``coverage`` and the endmembers.
-        The variance is that of the map's own noise plus, where `transform` carries a covariance, what the uncertain
-        position does to a value: gradient · covariance of the position · gradient, to first order.
+        The variance of ``abundance_stderr`` is that of the map's own noise plus, where `transform` carries a
+        covariance, what the uncertain position does to a value: its mean square change over the positions that the
+        covariance allows (`fusion.fused.position`). The interval is for the map as it was measured, at the true
+        position of the voxel; detail finer than a pixel of the map is in neither.
 
     Raises
     ------
@@ -78,13 +81,9 @@ def fuse(
     """
     decomposed, volume = _fused(decomposed), check(volume)
     transform = transform or between(decomposed, volume)
-    # only an uncertain position needs the slopes, and they cost a pass each
-    moving = decomposed if transform.covariance is None else _with_gradients(decomposed)
-    moved = resample(moving, volume, transform=transform, method=method, depth=depth)
-    variance = _noise_variance(moved) + _position_variance(moved, volume, transform)
-    placed = moved.drop_vars([name for name in moved.data_vars if str(name).startswith(_SLOPE)])
-    if isinstance(variance, xr.DataArray):
-        placed = _with_stderr(placed, variance)
+    placed = resample(decomposed, volume, transform=transform, method=method, depth=depth)
+    if transform.covariance is not None:
+        placed = _with_position(placed, decomposed, volume, transform, depth)
     taken = (set(placed.data_vars) - {COVERAGE}) & set(volume.data_vars)
     if taken:
         raise ConventionError([f"{title(volume)}: {sorted(map(str, taken))} already exist; rename or drop them first"])
@@ -188,9 +187,6 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
     return summed
 
 
-_SLOPE: Final = "slope_along_"
-
-
 def _fused(ds: xr.Dataset) -> xr.Dataset:
     """Refuse what is no decomposition."""
     if not {ABUNDANCE, ENDMEMBER} <= set(check(ds).data_vars):
@@ -198,43 +194,31 @@ def _fused(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def _with_gradients(decomposed: xr.Dataset) -> xr.Dataset:
-    abundance = decomposed[ABUNDANCE]
-    slopes = {
-        _SLOPE + dim: abundance.differentiate(dim).assign_attrs({CELL_METHODS: abundance.attrs[CELL_METHODS]})
-        for dim in spatial_dims(abundance)
-        if abundance.sizes[dim] > 1
-    }
-    return decomposed.assign(slopes)
-
-
-def _noise_variance(moved: xr.Dataset) -> xr.DataArray | float:
-    return moved[STDERR] ** 2 if error_of(moved[ABUNDANCE]) else 0.0
-
-
-# First order: a value a(p) at the position p = M⁻¹q in the map, q a voxel, changes by ∇a · δp; hence the variance
-# ∇aᵀ Cov(p) ∇a, where Cov(p)_ij = Σ_ab q_a q_b Cov(M⁻¹_ia, M⁻¹_jb) and q is homogeneous, (z, y, x, 1).
-def _position_variance(moved: xr.Dataset, grid: xr.Dataset, transform: Affine) -> xr.DataArray | float:
-    """Return gradient · covariance · gradient; the covariance is that of the position in the map that a voxel sees."""
-    if transform.covariance is None:
-        return 0.0
-    blocks = np.asarray(transform.inverse().covariance).reshape(3, 4, 3, 4)
-    voxel: list[xr.DataArray | float] = [grid[dim] if dim in grid.coords else 0.0 for dim in SPATIAL]
-    voxel.append(1.0)
-    total: xr.DataArray | float = 0.0
-    slopes = [(row, moved[_SLOPE + dim]) for row, dim in enumerate(SPATIAL) if _SLOPE + dim in moved]
-    for (i, first), (j, second) in product(slopes, slopes):
-        terms = (blocks[i, a, j, b] * voxel[a] * voxel[b] for a, b in product(range(4), range(4)))
-        total = total + first * second * sum(terms)
-    return total
-
-
-def _with_stderr(placed: xr.Dataset, variance: xr.DataArray) -> xr.Dataset:
-    abundance = placed[ABUNDANCE]
-    root: xr.DataArray = variance.clip(min=0.0) ** 0.5
-    error = root.transpose(*abundance.dims).astype(abundance.dtype).drop_vars("pose")
+def _with_position(
+    placed: xr.Dataset, decomposed: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: float | None
+) -> xr.Dataset:
+    """Add the variance that the uncertain position gives to the abundances to that of their noise."""
+    abundance, noise = placed[ABUNDANCE], error_of(decomposed[ABUNDANCE])
+    cells = geometry(decomposed, volume, transform, depth)
+    source = _channels(decomposed, ABUNDANCE)
+    if noise:
+        source = np.concatenate([source, _channels(decomposed, noise) ** 2], axis=-1)
+    reader = position(cells, transform, noisy=bool(noise))
+    variance, _ = run(source, volume, reader)
+    variance = abundance.copy(data=variance[..., : source.shape[3] // (2 if noise else 1)].reshape(abundance.shape))
+    if noise:
+        variance = variance + placed[noise] ** 2
+    error = (variance**0.5).transpose(*abundance.dims).astype(abundance.dtype).drop_vars("pose")
     meaning = "standard error of abundance: noise of the map and uncertainty of its pose"
-    return with_error(placed, ABUNDANCE, error, long_name=meaning)
+    return with_error(placed, ABUNDANCE, error.where(placed[COVERAGE] > 0), long_name=meaning)
+
+
+def _channels(ds: xr.Dataset, name: str) -> npt.NDArray[np.float64]:
+    """Return the values of a map (z, y, x, component); they are small and read at once."""
+    spatial = spatial_dims(ds[name])
+    shape = [ds.sizes[dim] if dim in spatial else 1 for dim in SPATIAL]
+    values = ds[name].transpose(*spatial, "component").values.astype(float)
+    return np.asarray(values.reshape(*shape, -1))
 
 
 def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:

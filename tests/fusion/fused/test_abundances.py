@@ -174,17 +174,49 @@ def test_the_error_of_the_position_is_that_of_perturbed_transforms() -> None:
 
 
 def test_noise_and_position_add_as_variances() -> None:
-    noise = np.random.default_rng(4).uniform(0.5, 2.0, (20, 20, 3))
-    exact, unsure = Affine(SHIFT.matrix), vague(SHIFT, 5, 0.02)
+    """The noise that the map really has is not taken for structure that the position moves."""
+    rng, unsure, grid = np.random.default_rng(4), vague(SHIFT, 5, 0.02), volume()
+    error = np.full((20, 20, 3), 0.3)
+    only_noise = fusion.resample(decomposed(smooth(), error=error), grid, transform=unsure)["abundance_stderr"].values
+    only_place = fusion.fuse(decomposed(smooth()), grid, transform=unsure)["abundance_stderr"].values
+    both = [
+        fusion.fuse(decomposed(rng.normal(smooth(), error), error=error), grid, transform=unsure)["abundance_stderr"]
+        for _ in range(30)
+    ]
+    found = np.mean([one.values**2 for one in both], axis=0)
+    expected = only_noise**2 + only_place**2
+    strong = only_place > 0.4
+    assert strong.sum() > 50
+    assert np.nanmean((found / expected)[strong]) == pytest.approx(1.0, abs=0.1)
+    assert (found >= only_noise**2 * (1 - 1e-6))[np.isfinite(found)].all()
+
+
+def test_at_an_edge_the_position_is_felt_where_the_slope_is_not() -> None:
+    """A pixel away from a step the slope is 0; a pose that is off by a pixel still changes the value."""
+    step = np.repeat(np.where(np.arange(20) < 10, 0.0, 100.0)[:, None, None], 20, axis=1)
+    covariance = np.zeros((12, 12))
+    covariance[7, 7] = 0.1**2
     grid = volume()
-    both = fusion.fuse(decomposed(smooth(), error=noise), grid, transform=unsure)["abundance_stderr"]
-    only_noise = fusion.fuse(decomposed(smooth(), error=noise), grid, transform=exact)["abundance_stderr"]
-    only_place = fusion.fuse(decomposed(smooth()), grid, transform=unsure)["abundance_stderr"]
-    resampled = fusion.resample(decomposed(smooth(), error=noise), grid, transform=exact)["abundance_stderr"]
-    np.testing.assert_allclose(only_noise.values, resampled.values, rtol=1e-6)
-    np.testing.assert_allclose(both.values**2, only_noise.values**2 + only_place.values**2, rtol=1e-5)
-    assert np.nanmin(only_place.values) < np.nanmax(only_noise.values)
-    assert np.nanmax(only_place.values) > 0.1
+    fused = fusion.fuse(decomposed(step), grid, transform=Affine(np.eye(4), covariance=covariance), method="linear")
+    away = grid["y"].values - 0.95
+    # the value is linear between 0.9 and 1.0 um: E over δ of (a(y + δ) - a(y))², by a sum over the normal density
+    nodes = np.linspace(-6, 6, 20001)
+    density = np.exp(-(nodes**2) / 2) / np.exp(-(nodes**2) / 2).sum()
+    profile = np.interp(away[:, None] + 0.1 * nodes, [-0.05, 0.05], [0.0, 100.0])
+    exact = np.sqrt(((profile - np.interp(away, [-0.05, 0.05], [0.0, 100.0])[:, None]) ** 2 * density).sum(axis=1))
+    found = fused["abundance_stderr"].values[1, :, 4, 0]
+    np.testing.assert_allclose(found[exact > 5], exact[exact > 5], rtol=0.35)
+    assert (exact > 5).sum() > 1
+
+
+def test_a_bad_pixel_spoils_the_error_no_further_than_the_value() -> None:
+    values = smooth()
+    values[7, 8] = np.nan
+    fused = fusion.fuse(decomposed(values, error=np.ones(values.shape)), volume(), transform=vague(SHIFT, 5, 0.02))
+    bad = np.isnan(fused["abundance"].values)
+    np.testing.assert_array_equal(np.isnan(fused["abundance_stderr"].values), bad)
+    assert bad[1].any()
+    assert not bad[1].all()
 
 
 def test_a_flat_map_does_not_mind_where_it_lies() -> None:

@@ -1,0 +1,120 @@
+"""The variance that an uncertain pose gives to values on a grid, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion.affine import Affine
+from fusion.resampling.cells import Geometry, Span
+from fusion.resampling.shares import sampling
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How to read the variance of position of a source (z, y, x, channel); see `fusion.resampling.blocks.Reader`.
+
+    The first half of the channels are values, the second half their variances; or all are values.
+
+    Attributes
+    ----------
+    geometry : Geometry
+    covariance : array (12, 12)
+        Of the matrix that leads from the grid to the source, row by row.
+    offsets : array (s, 3)
+        Points in a voxel, in um from its middle, over which a value is a mean.
+    noisy : bool
+        Whether the second half of the channels are variances.
+    """
+
+    geometry: Geometry
+    covariance: Array
+    offsets: Array
+    noisy: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of the grid."""
+        return self.geometry.target.shape
+
+    def for_variances(self) -> Position:
+        """Return itself: it reads variances already."""
+        return self
+
+    def dtypes(self, source: Any) -> tuple[Any, Any]:
+        """Return the dtypes of values and of coverage."""
+        return np.float64, np.uint8
+
+    def window(self, span: Span, shape: tuple[int, ...]) -> Span:
+        """Return all of the source: a position may be anywhere."""
+        return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+
+    def read(self, full: Array, span: Span, window: Span) -> tuple[Array, Array]:
+        """Return variances of a box of the grid, on one thread; the coverage is a dummy."""
+        part = replace(self, geometry=self.geometry.part(span, window))
+        variances, coverage = part._filled(full, threads=1)
+        # a block has as many channels as its source
+        padding = np.zeros((*variances.shape[:3], full.shape[3] - variances.shape[3]))
+        return np.concatenate([variances, padding], axis=-1), coverage
+
+    def read_all(self, full: Array) -> tuple[Array, Array]:
+        """Return variances on the grid; the coverage is a dummy."""
+        return self._filled(full, threads=None)
+
+    def _filled(self, full: Array, threads: int | None) -> tuple[Array, Array]:
+        from fusion.fused import _position_kernels as kernels
+        from fusion.resampling._kernels import in_slabs
+
+        k = full.shape[3] // 2 if self.noisy else full.shape[3]
+        values = _frozen(full[..., :k].astype(np.float64))
+        noise = _frozen(full[..., k:].astype(np.float64) if len(self.offsets) == 1 else np.empty((0, 0, 0, 0)))
+        source = values, noise, tuple(map(_frozen, self.geometry.source.middles))
+        nodes, weights = _rule([n > 1 for n in self.geometry.source.shape])
+        pose = _frozen(self.geometry.matrix), _frozen(self.covariance), _frozen(self._bounds())
+        rule = _frozen(nodes), _frozen(weights), _frozen(self.offsets)
+        grid = tuple(map(_frozen, self.geometry.target.middles))
+        out = np.empty((*self.shape, k))
+
+        def work(*rows: int) -> None:
+            kernels.position_variance(source, pose, grid, rule, out, rows)
+
+        in_slabs(work, out.shape, threads)
+        return out, np.ones(self.shape, np.uint8)
+
+    def _bounds(self) -> Array:
+        """Return where the middles of voxels that meet the source lie, along each of its axes."""
+        halves = np.array([np.diff(axis).max() / 2 for axis in self.geometry.target.edges])
+        reach = np.abs(self.geometry.matrix[:, :3]) @ halves
+        ends = np.array([axis[[0, -1]] for axis in self.geometry.source.edges])
+        return np.asarray(ends + reach[:, None] * np.array([-1.0, 1.0]))
+
+
+def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
+    """Return how the variance is read that the covariance of a transform gives to values of a map."""
+    where = sampling(placed)
+    # a mean over a coarse voxel moves with it: points a pixel apart tell how
+    count = [max(1, -(-n // 4)) for n in where.count]
+    axes = [w * np.diff(e).max() * ((np.arange(n) + 0.5) / n - 0.5)
+            for n, w, e in zip(count, where.width, placed.target.edges, strict=True)]  # fmt: skip
+    offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return Position(placed, np.asarray(transform.inverse().covariance), offsets, noisy)
+
+
+def _rule(uncertain: list[bool]) -> tuple[Array, Array]:
+    """Return nodes (q, 3) and weights of a Gauss-Hermite rule for a standard normal: 5 nodes an axis, 3 for volumes."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3 if all(uncertain) else 5)
+    axes = [list(zip(nodes, weights / weights.sum(), strict=True)) if one else [(0.0, 1.0)] for one in uncertain]
+    points = list(product(*axes))
+    return np.array([[n for n, _ in point] for point in points]), np.array([np.prod([w for _, w in p]) for p in points])
+
+
+def _frozen(array: Array) -> Array:
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
