@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -57,6 +59,43 @@ def opened(path: Path) -> xr.Dataset:
         raise
     except Exception as error:  # backends fail with errors of every class on damaged files
         raise FileReadError(path, f"not a readable NetCDF file ({error})", hint="copy it again") from error
+
+
+def groups(path: Path) -> dict[str, xr.Dataset]:
+    """Open the groups of a file of another program, each with the coordinates of the groups around it.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of str to Dataset
+        By the path of the group; that of the root is "".
+
+    Raises
+    ------
+    FileReadError
+        If it cannot be read, or takes values from other files.
+    """
+    if (engine := _engine(path)) == "scipy":
+        return {"": opened(path)}
+    try:
+        by_path = xr.open_groups(path, engine=engine, decode_times=False, chunks={})
+    except Exception as error:  # backends fail with errors of every class on damaged files
+        raise FileReadError(path, f"not a readable NetCDF file ({error})", hint="copy it again") from error
+    return {str(group).strip("/"): _with_outer_coords(by_path, str(group)) for group in by_path}
+
+
+def _with_outer_coords(by_path: Mapping[Any, xr.Dataset], group: str) -> xr.Dataset:
+    """Return a group with the coordinates of those around it, the nearest first, along its own dims."""
+    ds = by_path[group]
+    while group != "/":
+        group = group.rpartition("/")[0] or "/"
+        outer = by_path.get(group, xr.Dataset()).coords
+        fitting = {key: c for key, c in outer.items() if all(ds.sizes.get(d) == n for d, n in c.sizes.items())}
+        ds = ds.assign_coords({key: c.variable for key, c in fitting.items() if key not in ds.variables})
+    return ds
 
 
 def _engine(path: Path) -> str:

@@ -163,7 +163,7 @@ def _opened(path: Path, options: Mapping[str, Any]) -> xr.Dataset:
         return saved
     arrays, left_out = _chosen(path, _arrays(path), options.get("name"))
     requested = bool(options.keys() - {"name"})
-    arrays = _as_requested(path, arrays, options)
+    arrays = _told_apart(_as_requested(path, arrays, options))
     with damage_reported(path, requested=requested):
         variable = "labels" if options.get("labels") else "image"
         ds = assembled(arrays, title=options.get("name") or path.stem, frame=path.stem, variable=variable)
@@ -223,6 +223,14 @@ def _chosen(
     named = [array.name for array in arrays if array.name]
     hint = f"name one of {', '.join(map(repr, named))}" if named else f"leave name= out for {path.stem!r}"
     raise FileReadError(path, f"it holds no array {name!r}", hint=hint)
+
+
+def _told_apart(arrays: list[StoredArray]) -> list[StoredArray]:
+    """Return arrays whose variables have different names: with that of their group, where two are called alike."""
+    names = [array.variable for array in arrays if array.variable]
+    if len(set(names)) == len(names):
+        return arrays
+    return [replace(array, variable=array.name.replace("/", "_")) for array in arrays]
 
 
 def _name(path: Path, array: StoredArray) -> str:

@@ -11,20 +11,46 @@ import xarray as xr
 from fusion import units
 from fusion.conventions import CELL_METHODS, SIGNAL, SPATIAL, linked, spatial_dims
 from fusion.errors import FileReadError
-from fusion.files.netcdf import opened, saved
+from fusion.files.netcdf import groups, saved
 from fusion.model import Axis
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 
 _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
 
 
-def arrays(path: Path) -> list[StoredArray]:
-    """List the variables that have a y or an x axis; those of every dataset if `fusion.save` wrote the file."""
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
+    """List the variables that have a y or an x axis, whatever its case; without any, all of several axes.
+
+    Those of groups have the name of the group before theirs. Of a file that `fusion.save` wrote they are those of
+    every dataset.
+    """
     own = saved(path)
     if own:
-        return [_own_part(name, array) for name, array in _own_arrays(own).items()]
-    with opened(path) as ds:
-        return [_part(path, str(key), ds[key]) for key in ds.data_vars if {"y", "x"} & set(ds[key].dims)]
+        return [_own_array(name, array) for name, array in _own_arrays(own).items()]
+    named = {
+        f"{group}/{key}" if group else str(key): array
+        for group, ds in groups(path).items()
+        for key, array in _standard(ds).data_vars.items()
+        if array.dtype.kind in "iufb" and not _is_position(array)
+    }
+    images = {name: array for name, array in named.items() if {"y", "x"} & set(array.dims)}
+    chosen = images or {name: array for name, array in named.items() if array.ndim > 1}
+    return [readable(path, name, partial(_array, path, name, array)) for name, array in chosen.items()]
+
+
+def _standard(ds: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose dims have the names of the conventions, where they differ by their case alone."""
+    names = {dim: str(dim).lower() for dim in ds.dims if str(dim).lower() in {*SPATIAL, *SIGNAL}}
+    changed = {dim: name for dim, name in names.items() if name != dim and name not in {*ds.dims, *ds.variables}}
+    with_positions = ds.set_coords([key for key, array in ds.data_vars.items() if _is_position(array)])
+    return with_positions.rename(changed)
+
+
+def _is_position(array: xr.DataArray) -> bool:
+    """Whether a variable gives the positions along a spatial axis: lengths along it alone."""
+    along = len(array.dims) == 1 and str(array.dims[0]).lower() in SPATIAL
+    return along and units.is_compatible(array.attrs.get("units"), units.LENGTH) and array.dtype.kind in "iuf"
 
 
 def own(path: Path, name: str | None = None) -> xr.Dataset | None:
@@ -65,7 +91,7 @@ def _own_arrays(nodes: dict[str, xr.Dataset]) -> dict[str, xr.DataArray]:
     }
 
 
-def _own_part(name: str, array: xr.DataArray) -> StoredArray:
+def _own_array(name: str, array: xr.DataArray) -> StoredArray:
     axes = {str(dim): Axis(array[dim].attrs["units"], values=array[dim].values) for dim in spatial_dims(array)}
     dims = tuple(str(dim) for dim in array.dims)
     variable = name.rpartition("/")[2]
@@ -76,7 +102,7 @@ def _with_companions(ds: xr.Dataset, variable: str) -> xr.Dataset:
     return ds[list(dict.fromkeys([variable, *(name for name in linked(ds[variable]) if name in ds.data_vars)]))]
 
 
-def _part(path: Path, name: str, array: xr.DataArray) -> StoredArray:
+def _array(path: Path, name: str, array: xr.DataArray) -> StoredArray:
     dims = tuple(str(dim) for dim in array.dims)
     spectral = sorted(_SPECTRAL & set(dims))
     if spectral and CELL_METHODS not in array.attrs:
@@ -93,18 +119,26 @@ def _part(path: Path, name: str, array: xr.DataArray) -> StoredArray:
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
         attrs=_attrs(array),
         metadata=dict(array.attrs),
-        variable=name,
+        variable=name.rpartition("/")[2],
     )
 
 
 def _axes(array: xr.DataArray) -> dict[str, Axis]:
     axes = {}
-    for dim in array.dims:
-        unit = array[dim].attrs.get("units") if dim in array.coords else None
-        wanted = units.LENGTH if dim in SPATIAL else SIGNAL.get(str(dim), "1")
-        if dim not in ("channel", "component") and unit is not None and units.is_compatible(unit, wanted):
-            axes[str(dim)] = Axis(unit, values=array[dim].values)
+    for dim in map(str, array.dims):
+        wanted = units.LENGTH if dim in SPATIAL else SIGNAL.get(dim, "1")
+        positions = None if dim in ("channel", "component") else _positions(array, dim, wanted)
+        if positions is not None:
+            axes[dim] = Axis(positions.attrs["units"], values=positions.values)
     return axes
+
+
+def _positions(array: xr.DataArray, dim: str, wanted: str) -> xr.DataArray | None:
+    """Return the coordinate of a dim; where that only counts, the one other coordinate along it that has a unit."""
+    along = [c for c in array.coords.values() if c.dims == (dim,) and units.is_compatible(c.attrs.get("units"), wanted)]
+    own = [coordinate for coordinate in along if coordinate.name == dim]
+    others = along if dim in SPATIAL else []
+    return own[0] if own else others[0] if len(others) == 1 else None
 
 
 def _attrs(array: xr.DataArray) -> dict[str, Any]:
@@ -115,4 +149,5 @@ def _attrs(array: xr.DataArray) -> dict[str, Any]:
 
 
 def _load(path: Path, name: str) -> Any:
-    return opened(path)[name].data
+    group, _, key = name.rpartition("/")
+    return groups(path)[group][key].data

@@ -52,7 +52,7 @@ def read(path: Path) -> Header:
     Raises
     ------
     FileReadError
-        If the values are no real numbers, or the file is shorter than its header says.
+        If the values are no real numbers, there are none, or the file is shorter than its header says.
     """
     from mrcfile.mrcinterpreter import MrcInterpreter
     from mrcfile.utils import data_shape_from_header
@@ -70,6 +70,8 @@ def read(path: Path) -> Header:
         warnings.filterwarnings("ignore", "Setting the dtype", DeprecationWarning)
         mrc = MrcInterpreter(iostream=BytesIO(content), header_only=True)
     shape, dtype = tuple(data_shape_from_header(mrc.header)), _dtype(mrc.header)
+    if min(shape) <= 0:
+        raise FileReadError(path, f"its header names an array of shape {shape}: it is damaged", hint="copy it again")
     offset = _SIZE + extended
     if path.stat().st_size < offset + prod(shape) * dtype.itemsize:
         raise FileReadError(path, "the file is cut short", hint="copy it again")
