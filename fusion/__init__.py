@@ -9,6 +9,7 @@ from fusion.errors import (
     DataError,
     FileReadError,
     FrameError,
+    IncompleteResultWarning,
     RegistrationError,
     StoreError,
     StrayCountsWarning,
@@ -23,6 +24,7 @@ from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
 from fusion.registration.landmarks import register_landmarks
 from fusion.registration.result import Registration
+from fusion.resampling.coarsen import coarsen
 from fusion.resampling.placing import measure, place
 from fusion.resampling.projection import backproject, project
 from fusion.resampling.regions import region_mean
@@ -41,6 +43,7 @@ __all__ = [
     "FileReadError",
     "Frame",
     "FrameError",
+    "IncompleteResultWarning",
     "Registration",
     "RegistrationError",
     "StoreError",
@@ -51,6 +54,7 @@ __all__ = [
     "backproject",
     "between",
     "check",
+    "coarsen",
     "compatible",
     "correlation",
     "dataset",

@@ -89,5 +89,9 @@ class StrayCountsWarning(UserWarning):
     """A component of a sparse map is a few counts in channels that have next to none."""
 
 
+class IncompleteResultWarning(UserWarning):
+    """A decomposition or clustering has less than was asked for: it did not converge, or something in it is empty."""
+
+
 class StoreError(ConspectusError, OSError):
     """A dataset could not be written, or what was written does not read back the same."""

@@ -3,7 +3,7 @@
 from fusion.reading.contents import Content
 from spectra.bridge.signals import from_hyperspy, learning_results, to_hyperspy
 from spectra.cleaning.baselines import baseline
-from spectra.cleaning.calibration import calibrate
+from spectra.cleaning.calibration import calibrate, to_raman_shift
 from spectra.cleaning.chain import clean, cleaning_steps
 from spectra.cleaning.channels import faulty_channels, fill_channels, mask_channels
 from spectra.cleaning.regions import crop, region
@@ -14,6 +14,7 @@ from spectra.decomposition.bootstrap import bootstrap
 from spectra.decomposition.cluster import cluster
 from spectra.decomposition.decompose import decompose
 from spectra.decomposition.joint import decompose_jointly
+from spectra.decomposition.naming import name_components
 from spectra.decomposition.rank import count_components
 from spectra.decomposition.stability import stability
 from spectra.decomposition.unmix import unmix
@@ -55,6 +56,7 @@ __all__ = [
     "learning_results",
     "line_map",
     "mask_channels",
+    "name_components",
     "normalise",
     "open",
     "plot",
@@ -65,6 +67,7 @@ __all__ = [
     "smooth",
     "stability",
     "to_hyperspy",
+    "to_raman_shift",
     "unmix",
 ]
 

@@ -139,6 +139,7 @@ class Decompose(Step):
     of: str
     name: str = "components"
     components: int = Field(ge=1)
+    names: list[str] | None = None
     method: spectra.Method = "nmf"
     weighting: Literal["poisson"] | None = None
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -147,12 +148,13 @@ class Decompose(Step):
         """Decompose and name the lines of each endmember where they are X-rays."""
         ds = project[self.of]
         result = spectra.decompose(ds, self.components, method=self.method, weighting=self.weighting, seed=self.seed)
+        result = result if self.names is None else spectra.name_components(result, self.names)
         project[self.name] = result
         project.find(
             f"{self.name}: shares", _shares(result, self.method), f"{self.method}, {self.components} components"
         )
         if result.attrs.get("converged") == "no":
-            project.find(self.name, "not converged", "the iteration stopped at its limit")
+            project.find(self.name, "not converged", "ask for fewer components, crop the axis, or use method mcr")
         if "energy" in result.dims:
             for index, lines in enumerate(_lines(result)):
                 project.find(f"component {index}", lines, "X-ray lines nearest to its peaks, candidates only")

@@ -1,4 +1,4 @@
-"""Calibration of a signal axis by lines whose true positions are known."""
+"""Calibration of a signal axis: by lines of known position, or from the laser line of a Raman microscope."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from spectra.attributes import technique
 
 Pairs: TypeAlias = Mapping[float, float] | Sequence[Sequence[float]]
 Array = npt.NDArray[np.float64]
+_SHORTEST, _LONGEST = 150.0, 2000.0
+"""Of laser lines, in nm."""
+_FARTHEST = 5000.0
+"""Raman shift in 1/cm beyond which nothing vibrates; hydrogen does at 4161."""
+_PER_CM = 1e7
+"""nm in a cm."""
 
 
 def calibrate(
@@ -79,6 +85,65 @@ def calibrate(
     pairs = np.stack([measured, true], axis=1).tolist()
     parameters = {"lines": pairs, "dim": old, "to": new, "units": units or unit}
     return provenance.record(result, "spectra.calibrate", parameters)
+
+
+def to_raman_shift(ds: xr.Dataset, laser: float) -> xr.Dataset:
+    """Turn a wavelength axis into Raman shift, from the wavelength of the laser line.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With a ``wavelength`` axis, in nm.
+    laser : float
+        Wavelength of the laser line in nm, in the same medium as the axis (air or vacuum): 532.0, 632.8, 785.0.
+
+    Returns
+    -------
+    Dataset
+        The same values and errors, channel by channel, on the coordinate ``raman_shift`` in 1/cm, which is not uniform;
+        anti-Stokes lines are negative. Its attribute ``calibration`` has the laser line. Lazy if it was.
+
+    Raises
+    ------
+    DataError
+        If there is no such axis, the laser line is not between 150 and 2000 nm, or no channel lies within 5000 1/cm of
+        it.
+    ConventionError
+        If the dataset breaks the conventions.
+
+    Notes
+    -----
+    shift = 10⁷ (1/λ₀ − 1/λ), with λ in nm. An error σ of the laser line shifts all channels by 10⁷ σ / λ₀²: 3.5 1/cm
+    for 0.1 nm at 532 nm. `calibrate` takes that out with a known band, silicon at 520.5 1/cm.
+
+    References
+    ----------
+    R. L. McCreery, Raman Spectroscopy for Chemical Analysis (Wiley, 2000), chapter 1.
+
+    Examples
+    --------
+    >>> from fusion import Axis
+    >>> ds = fusion.dataset({"counts": (("x", "wavelength"), np.ones((1, 2)))},
+    ...                     {"x": Axis("um", 1.0), "wavelength": Axis("nm", values=[532.0, 547.14])},
+    ...                     name="map", cell_methods="sum")
+    >>> to_raman_shift(ds, 532.0)["raman_shift"].values.round(1)
+    array([  0. , 520.1])
+    """
+    if "wavelength" not in fusion.check(ds).dims or "raman_shift" in ds.dims:
+        raise DataError(f"a wavelength axis is needed; the dims are {', '.join(map(str, ds.dims))}")
+    if not (isinstance(laser, (int, float, np.number)) and _SHORTEST <= laser <= _LONGEST):
+        raise DataError(f"a laser line is from {_SHORTEST:g} to {_LONGEST:g} nm; received {laser!r}")
+    wavelength = ds["wavelength"].values.astype(np.float64)
+    if not (wavelength > 0).all():
+        raise DataError(f"wavelengths are positive; the axis begins at {wavelength.min():g} nm")
+    shift = _PER_CM * (1.0 / float(laser) - 1.0 / wavelength)
+    if np.abs(shift).min() > _FARTHEST:
+        raise DataError(
+            f"no channel lies within {_FARTHEST:g} 1/cm of a laser line at {laser:g} nm; the axis runs from "
+            f"{wavelength[0]:g} to {wavelength[-1]:g} nm"
+        )
+    result = _on_axis(ds, "wavelength", "raman_shift", shift, f"laser line {laser:.9g} nm")
+    return provenance.record(result, "spectra.to_raman_shift", {"laser": float(laser)})
 
 
 def _axis(ds: xr.Dataset, dim: str | None) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 from fusion import provenance
 from fusion.errors import DataError
 from spectra.cleaning.baselines import baseline
-from spectra.cleaning.calibration import calibrate
+from spectra.cleaning.calibration import calibrate, to_raman_shift
 from spectra.cleaning.channels import fill_channels, mask_channels
 from spectra.cleaning.regions import crop
 from spectra.cleaning.scaling import clip, normalise
@@ -21,6 +21,7 @@ Steps: TypeAlias = Sequence[str | tuple[str, Mapping[str, Any]]]
 _STEPS: Final[Mapping[str, Callable[..., xr.Dataset]]] = {
     "baseline": baseline, "calibrate": calibrate, "clip": clip, "crop": crop, "despike": despike,
     "fill_channels": fill_channels, "mask_channels": mask_channels, "normalise": normalise, "smooth": smooth,
+    "to_raman_shift": to_raman_shift,
 }  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def clean(ds: xr.Dataset, steps: Steps) -> xr.Dataset:
         With one spectral variable, dims (z, y, x, signal).
     steps : sequence of str or (str, mapping)
         Names of functions of `spectra` with their arguments: ``["despike", ("baseline", {"lam": 1e5})]``. Known are
-        baseline, calibrate, clip, crop, despike, fill_channels, mask_channels, normalise, smooth.
+        baseline, calibrate, clip, crop, despike, fill_channels, mask_channels, normalise, smooth, to_raman_shift.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from spectra.cleaning.step import Array, each_spectrum, finished, float_type, wh
 Channels: TypeAlias = Sequence[float | Sequence[float]]
 _STEEPER = 5.0
 """How much steeper than its flanks a single channel rises that is no peak of the sample."""
+_ROUNDING = 1e-9
 
 
 def faulty_channels(ds: xr.Dataset, *, threshold: float = 8.0) -> xr.DataArray:
@@ -42,7 +43,7 @@ def faulty_channels(ds: xr.Dataset, *, threshold: float = 8.0) -> xr.DataArray:
     Raises
     ------
     DataError
-        If the threshold is not positive.
+        If the threshold is not positive, there are fewer than 5 channels, or none has any signal.
 
     Examples
     --------
@@ -57,6 +58,8 @@ def faulty_channels(ds: xr.Dataset, *, threshold: float = 8.0) -> xr.DataArray:
     if not threshold > 0:
         raise DataError(f"threshold is positive; received {threshold!r}")
     array = real_variable(fusion.check(ds))
+    if array.sizes[signal_dim(array)] < 5:
+        raise DataError(f"{array.name}: at least 5 channels are needed to tell a faulty one; name them by channels=")
     total = array.sum(spatial_dims(array), dtype=np.float64)
     faulty = each_spectrum(total, partial(_faulty, threshold=threshold, counts=kind(array) == "sum"))
     return faulty.astype(bool).drop_attrs(deep=False).rename("faulty")
@@ -179,8 +182,8 @@ def _parameters(channels: Channels | None, threshold: float) -> dict[str, Any]:
 
 
 def _faulty(total: Array, *, threshold: float, counts: bool) -> Array:
-    if total.size < 5:
-        return np.zeros(total.shape)
+    if not total.any():
+        raise DataError("no channel of the map has any signal, so that none can be told to be dead or hot")
     dead = _dead(total, threshold, counts)
     channels = np.arange(total.size)
     bridged = np.interp(channels, channels[~dead], total[~dead])
@@ -216,7 +219,9 @@ def _dead(total: Array, threshold: float, counts: bool) -> Array:
 
 
 def _spread(differences: Array) -> float:
-    return float(1.4826 * np.median(np.abs(differences - np.median(differences))))
+    spread = float(1.4826 * np.median(np.abs(differences - np.median(differences))))
+    # where most differences are exactly equal any excess counts, down to rounding
+    return max(spread, _ROUNDING * float(np.abs(differences).max(initial=0.0)))
 
 
 def _filled(spectra: Array, faulty: Array, *, positions: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Spikes of cosmic rays."""
+"""Spikes of cosmic rays: detected by the steps between channels, and mended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import fusion
-from fusion.conventions import signal_dim
+from fusion.conventions import kind, signal_dim
 from fusion.errors import DataError
 from fusion.variables import real_variable
 from spectra.cleaning.step import Array, each_spectrum, finished, float_type, where_kept
@@ -23,16 +23,18 @@ _SHARE: Final = 0.05
 
 
 def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dataset:
-    """Replace spikes of cosmic rays by what the channels beside them say.
+    """Replace spikes of cosmic rays by a line between the channels beside them.
 
     Parameters
     ----------
     ds : Dataset
-        With one spectral variable, dims (z, y, x, signal); the signal axis is read as a whole.
+        With one spectral variable, dims (z, y, x, signal); at least 3 channels.
     threshold : float
-        How many standard deviations a step between neighbouring channels must be off to count as the edge of a spike.
+        How many standard deviations a step between neighbouring channels must be off to count as the edge of a spike:
+        of the other steps, or, where more than half of these are exactly equal, of Poisson for counts and of the mean
+        absolute step for intensities.
     width : int
-        Of the widest spike, in channels, and of what lies to each side, between whose means a line replaces it.
+        Of the widest spike, in channels, and of the stretches to both sides between whose means a line replaces it.
 
     Returns
     -------
@@ -43,12 +45,12 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     Raises
     ------
     DataError
-        If the threshold or the width is not positive, or values are complex.
+        If the threshold or the width is not positive, values are complex, or there are fewer than 3 channels.
 
     Notes
     -----
-    A spike is a run of steps that are off, no longer than `width` allows, which stands above what lies to both sides
-    of it: the steep flanks of a band do not. Cosmic rays strike where they will: what stands in the same channel of
+    A spike is a run of steps that are off, no longer than `width` allows, which stands above the channels on both
+    sides of it: the steep flanks of a band do not. Cosmic rays strike at random: what stands in the same channel of
     more than a twentieth of the spectra, and of three at least, is a band and stays. In a single spectrum a band
     whose full width is below 3 channels looks like a spike.
 
@@ -69,7 +71,10 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     if not (threshold > 0 and width >= 1 and width == int(width)):
         raise DataError(f"threshold and width are positive, width is whole; received {threshold!r} and {width!r}")
     array = real_variable(fusion.check(ds))
-    marks = each_spectrum(array, partial(_spikes, threshold=threshold, width=int(width)))
+    if array.sizes[signal_dim(array)] < 3:
+        raise DataError(f"{array.name}: a spike stands between its neighbours; at least 3 channels are needed")
+    detect = partial(_spikes, threshold=threshold, width=int(width), counts=kind(array) == "sum")
+    marks = each_spectrum(array, detect)
     pixels = [dim for dim in array.dims if dim != signal_dim(array)]
     struck = marks.sum(pixels)
     bands = (struck >= _FEW) & (struck > _SHARE * math.prod(array.sizes[dim] for dim in pixels))
@@ -78,26 +83,37 @@ def despike(ds: xr.Dataset, *, threshold: float = 8.0, width: int = 3) -> xr.Dat
     return finished(ds, mended, "spectra.despike", parameters, error=where_kept(ds, array, mended))
 
 
-def _spikes(spectra: Array, *, threshold: float, width: int) -> Array:
+def _spikes(spectra: Array, *, threshold: float, width: int, counts: bool) -> Array:
     """Return 1 where a spike is in a spectrum, else 0."""
     values = spectra.astype(float_type(spectra)).reshape(-1, spectra.shape[-1])
     marks, finite = np.zeros_like(values), np.isfinite(values)
-    whole = np.flatnonzero(finite.all(axis=-1))
-    for row in np.setdiff1d(np.flatnonzero(finite.any(axis=-1)), whole):
-        marks[row, finite[row]] = _spikes(values[row, finite[row]], threshold=threshold, width=width)
+    complete = np.flatnonzero(finite.all(axis=-1))
+    for row in np.setdiff1d(np.flatnonzero(finite.any(axis=-1)), complete):
+        marks[row, finite[row]] = _spikes(values[row, finite[row]], threshold=threshold, width=width, counts=counts)
     if values.shape[-1] > 2:
-        steps, limits = _steps(values[whole], threshold)
-        for place in np.flatnonzero((steps > limits[:, None]).any(axis=-1)):
-            marks[whole[place]] = _runs(values[whole[place]], steps[place] > limits[place], limits[place], width)
+        steps, noise = _steps(values[complete], counts)
+        limits = threshold * noise
+        for index in np.flatnonzero((steps > limits[:, None]).any(axis=-1)):
+            row, limit = complete[index], limits[index]
+            marks[row] = _runs(values[row], steps[index] > limit, limit, width)
     return marks.reshape(spectra.shape)
 
 
-def _steps(values: Array, threshold: float) -> tuple[Array, Array]:
-    """Return how far the steps between channels are off their median, and how far they may be in each spectrum."""
+# Modified z-scores of the differences between channels: these have no baseline, and the median of their absolute
+# values, over 0.6745, is the standard deviation of normal noise however high the spikes are. Where more than half of
+# all steps are exactly equal that median is zero and says nothing. Counts then have the noise of Poisson, √2 of it in
+# a difference, of at least one count; for other values the mean takes the place of the median (Iglewicz and Hoaglin,
+# How to Detect and Handle Outliers (ASQC, 1993), 3.1), and what is constant throughout has none.
+def _steps(values: Array, counts: bool) -> tuple[Array, Array]:
+    """Return how far the steps between channels are off their median, and the noise of a step in each spectrum."""
     steps = np.diff(values, axis=-1)
     steps = np.abs(steps - np.median(steps, axis=-1, keepdims=True))
-    spread = np.median(steps, axis=-1)
-    return steps, np.where(spread > 0, spread, np.inf) * threshold / 0.6745
+    spread = np.median(steps, axis=-1) / 0.6745
+    if counts:
+        usual = np.sqrt(2.0 * np.maximum(np.median(values, axis=-1), 1.0))
+    else:
+        usual = steps.mean(axis=-1) * np.sqrt(np.pi / 2.0)
+    return steps, np.where(spread > 0, spread, usual)
 
 
 def _runs(spectrum: Array, edges: Array, limit: float, width: int) -> Array:
@@ -132,12 +148,12 @@ def _mended(spectra: Array, marks: Array, bands: Array, *, width: int) -> Array:
 
 def _lined(spectrum: Array, marked: NDArray[np.bool_], bands: NDArray[np.bool_], width: int) -> Array:
     """Return one spectrum with each marked run replaced by the line between what lies to both sides of it."""
-    found = spectrum.copy()
+    mended = spectrum.copy()
     for first, last in _ends(marked):
         if bands[first:last].any():
             continue
         left, right = spectrum[max(first - width, 0) : first], spectrum[last : last + width]
         sides = [side.mean() for side in (left, right) if side.size]
         centres = [first - (left.size + 1) / 2] * bool(left.size) + [last + (right.size - 1) / 2] * bool(right.size)
-        found[first:last] = np.interp(np.arange(first, last), centres, sides)
-    return found
+        mended[first:last] = np.interp(np.arange(first, last), centres, sides)
+    return mended

@@ -12,7 +12,7 @@ import xarray as xr
 import fusion
 from fusion import provenance
 from fusion.conventions import signal_dim
-from fusion.errors import DataError
+from fusion.errors import DataError, IncompleteResultWarning
 from fusion.variables import real_variable
 from spectra.decomposition.unfolding import labelled, problem, require_components, restored
 from spectra.factorisation.factors import singular
@@ -91,6 +91,10 @@ def cluster(
     matrix = problem(array, weighting, stream=True)
     scores = _scores(matrix, clusters, components, seed)
     labels, converged = (_kmeans if method == "kmeans" else _mixture)(scores, int(clusters), seed)
+    occupied = np.unique(labels).size
+    if occupied < clusters:
+        message = f"{array.name}: the spectra fall into {occupied} clusters, not {clusters}; ask for fewer"
+        warnings.warn(IncompleteResultWarning(message), stacklevel=2)
     variables = _variables(_by_size(labels), matrix, array, int(clusters))
     how = {"clustering": method, "weighting": matrix.weights.name, "converged": "yes" if converged else "no"}
     result = labelled(variables, ds, array, clusters, how)

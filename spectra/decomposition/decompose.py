@@ -16,7 +16,7 @@ import xarray as xr
 import fusion
 from fusion import provenance
 from fusion.conventions import kind, signal_dim, spatial_dims, stderr_name
-from fusion.errors import DataError, StrayCountsWarning
+from fusion.errors import DataError, IncompleteResultWarning, StrayCountsWarning
 from fusion.variables import real_variable
 from spectra.decomposition.unfolding import labelled, negative, on_axis, problem, require_components, restored
 from spectra.factorisation.engines import ENGINES, Engine, Method, Request, Solution
@@ -28,6 +28,8 @@ from spectra.factorisation.weighting import Weighting
 
 _FEWEST: Final = 10
 """Counts of which the variance is known at all."""
+_EMPTY: Final = 1e-16
+"""Share of the largest component below which another is rounding."""
 
 
 def decompose(
@@ -84,7 +86,8 @@ def decompose(
         component over that of the data, both weighted and not centred; it is what the fit loses if the component
         is left out. For ``"pca"`` the shares add up, for ``"nmf"`` they overlap. Components are in descending
         share; the largest entry of each endmember is positive. Attribute ``converged`` is ``"no"`` where an
-        iteration was stopped, for NMF after 2000 rounds.
+        iteration was stopped, for NMF after 2000 rounds, or a component is empty; an `IncompleteResultWarning` then
+        says what to do.
         Of counts (``cell_methods`` sum) under ``"poisson"``, for ``"nmf"``, ``"mcr"``, ``"nfindr"`` and ``"vca"``
         also ``abundance_stderr`` and ``endmember_stderr``, see Notes. For ``"nfindr"`` and ``"vca"`` also
         ``pure_pixel(component, axis)``, the position of the pixel that is the endmember.
@@ -103,18 +106,20 @@ def decompose(
     with as much weight as any; a `fusion.StrayCountsWarning` names them. Crop the range and coarsen a very sparse map
     first.
 
-    The errors are those of the Poisson noise, of both factors jointly, with the rotations that the zeros determine;
-    1.96 of them cover 95 % where the components are determined at all: where for each pair of them there are pixels
-    without the one and channels without the other (`benchmarks/intervals.py`). Below about six counts a pixel those
-    of endmembers are too small. No noise says how far a decomposition is off that the data do not determine. Where
-    nothing at all holds a rotation, errors are infinite. `bootstrap` finds them by refitting, `unmix` fits spectra
-    that are known. Intensities have no errors, since how much noise they have is not known.
+    The errors are those of the Poisson noise, of both factors jointly, and of how far two components can be mixed
+    before an abundance or a spectrum turns negative, which a common continuum and overlapping lines leave open. On
+    maps with 3 to 7 components, continua of 0 to 30 % and 100 to 5000 counts a pixel 1.96 of them cover 92 to 97 %
+    (`benchmarks/intervals.py`). Below about six counts a pixel those of endmembers are too small. Where half of one
+    component could as well be another the errors of both are infinite, and the attribute ``undetermined`` names the
+    components. `bootstrap` estimates errors by refitting, `unmix` fits spectra that are known. Intensities have no
+    errors, since how much noise they have is not known.
 
     References
     ----------
     M. R. Keenan and P. G. Kotula, Surf. Interface Anal. 36, 203 (2004): the weighting.
     D. D. Lee and H. S. Seung, Nature 401, 788 (1999): non-negative factors.
     D. Donoho and V. Stodden, Adv. Neural Inf. Process. Syst. 16, 1141 (2003): when they are unique.
+    O. S. Borgen and B. R. Kowalski, Anal. Chim. Acta 174, 1 (1985): by how much they are not.
     R. Tauler, Chemom. Intell. Lab. Syst. 30, 133 (1995): MCR-ALS.
     M. E. Winter, Proc. SPIE 3753, 266 (1999): N-FINDR.
     J. M. P. Nascimento and J. M. Bioucas Dias, IEEE Trans. Geosci. Remote Sens. 43, 898 (2005): VCA.
@@ -171,8 +176,12 @@ def labelled_solution(
     variables = _variables(scores, spectra, share[order], errors, matrix, array, closure)
     if pixels is not None:
         variables["pure_pixel"] = _positions(pixels, matrix, array)
-    converged = "yes" if factors.converged else "no"
+    empty = np.flatnonzero(share[order] <= _EMPTY * share.max())
+    _warn_of_shortfall(engine, str(array.name), empty, converged=factors.converged)
+    converged = "yes" if factors.converged and not empty.size else "no"
     how = {"decomposition": engine.name, "weighting": matrix.weights.name, "converged": converged}
+    if errors is not None and not all(np.isfinite(one).all() for one in errors):
+        how["undetermined"] = _undetermined(errors)
     return labelled(variables, ds, array, len(spectra), how)
 
 
@@ -203,6 +212,12 @@ def _initial(initial: xr.DataArray, array: xr.DataArray, components: int) -> Arr
     return values
 
 
+def _undetermined(errors: Errors) -> str:
+    """Return the numbers of the components of which something is not determined."""
+    free = np.isinf(errors.abundance).any(axis=0) | np.isinf(errors.endmember).any(axis=1)
+    return ", ".join(map(str, np.flatnonzero(free)))
+
+
 # The errors of a component rest on the variance of the counts that it was fitted to. Its mean count per channel,
 # weighted by the squares of its own spectrum, says how many these are.
 def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
@@ -217,6 +232,22 @@ def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
             "spectra.count_components finds"
         )
         warnings.warn(StrayCountsWarning(message), stacklevel=4)
+
+
+def _warn_of_shortfall(engine: Engine, name: str, empty: Indices, *, converged: bool) -> None:
+    """Warn where an iteration was stopped, or nothing of the map was left for a component."""
+    reasons = []
+    if empty.size:
+        reasons.append(f"components {', '.join(map(str, empty))} are empty; ask for fewer, or use another method")
+    if not converged:
+        reasons.append(
+            "the iteration was stopped while the fit still improved, as the data hardly determine so many components; "
+            "ask for fewer (spectra.stability shows which are reproducible), crop the axis to the bands of interest, "
+            "or use method='mcr'"
+        )
+    if reasons:
+        message = f"{name}, method {engine.name!r}: {'; '.join(reasons)}"
+        warnings.warn(IncompleteResultWarning(message), stacklevel=4)
 
 
 def _scaled(scores: Array, factors: Array, *, unit_sum: bool) -> tuple[Array, Array]:

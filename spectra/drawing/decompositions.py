@@ -38,7 +38,7 @@ def plot(
     result : Dataset
         As `decompose` or `unmix` returns it, with one or two spatial dims.
     names : sequence of str, optional
-        What the components are called; left out, their numbers.
+        What the components are called; left out, the names that `name_components` gave, or their numbers.
     peaks : mapping of str to float, or iterable of Candidate
         Names with their positions on the signal axis, marked in all endmembers; or what `identify` returned, of which
         the nearest candidate for each peak is marked in its own endmember.
@@ -70,7 +70,7 @@ def plot(
     """
     require_variables(result, "decompose", "abundance", "endmember")
     count = result.sizes["component"]
-    titles = [f"component {number}" for number in range(count)] if names is None else list(names)
+    titles = _titles(result) if names is None else list(names)
     if len(titles) != count:
         raise DataError(f"{len(titles)} names for {count} components; give one for each")
     maps, marks = _maps(result), _marks(peaks, count)
@@ -87,6 +87,12 @@ def plot(
             panel.tick_params(labelsize=8, labelbottom=row == count - 1)
             panel.set_xlabel(panel.get_xlabel() if row == count - 1 else "", fontsize=9)
     return sheet.figure
+
+
+def _titles(result: xr.Dataset) -> list[str]:
+    """Return the names of the components that the result carries, else their numbers."""
+    labels = result["component"].values.tolist() if "component" in result.coords else range(result.sizes["component"])
+    return [label if isinstance(label, str) else f"component {label}" for label in labels]
 
 
 class _Sheet(NamedTuple):

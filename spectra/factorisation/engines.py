@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from spectra.factorisation.ambiguity import mixing
 from spectra.factorisation.factors import Factors, independent, singular
 from spectra.factorisation.hyperspy_algorithms import by_hyperspy
 from spectra.factorisation.least_squares import alternating, nnls
@@ -15,7 +16,7 @@ from spectra.factorisation.nmf import nonnegative
 from spectra.factorisation.problem import Problem
 from spectra.factorisation.pure_pixels import Indices, corners
 from spectra.factorisation.sparse import Array
-from spectra.factorisation.uncertainty import Errors, joint_errors, pixel_errors
+from spectra.factorisation.uncertainty import Errors, joint_errors, pixel_errors, separate_errors
 
 Method: TypeAlias = Literal[
     "nmf", "pca", "ica", "mcr", "nfindr", "vca",
@@ -136,7 +137,9 @@ def _extreme_spectra(problem: Problem, request: Request) -> Array:
 
 
 def _errors_of_both(problem: Problem, abundance: Array, endmember: Array, pixels: Indices | None) -> Errors:
-    return joint_errors(abundance, endmember, problem.by_pixel**2, problem.by_channel**2)
+    weights = problem.by_pixel**2, problem.by_channel**2
+    free = mixing(problem, abundance, endmember, separate_errors(abundance, endmember, *weights))
+    return joint_errors(abundance, endmember, *weights, free.variance)
 
 
 def _errors_of_pixels(problem: Problem, abundance: Array, endmember: Array, pixels: Indices | None) -> Errors:

@@ -3,7 +3,8 @@
 Notation: counts D (pixel, channel) are fitted by A E with weights 1 / (n m), n the sum of a pixel and m that of a
 channel. With one factor held, the other is linear in the counts, so that its error is exact. What is left are the
 rotations A (1 − Δ), (1 + Δ) E, which change the fit only through the entries that the bound holds at zero: these
-determine Δ, each with the curvature of the fit and with the noise of its own pixel or channel.
+determine Δ, each with the curvature of the fit and with the noise of its own pixel or channel. How far Δ can move
+without any entry turning negative is in `spectra.factorisation.ambiguity`.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def fit_errors(abundance: Array, endmember: Array, weight: Array) -> Array:
     return abundance_error(abundance + _SCORE / endmember.sum(axis=1), endmember, weight)
 
 
-def joint_errors(abundance: Array, endmember: Array, pixel: Array, channel: Array) -> Errors:
+def joint_errors(
+    abundance: Array, endmember: Array, pixel: Array, channel: Array, mixing: Array | None = None
+) -> Errors:
     """Return the standard errors of both factors of a non-negative decomposition of counts.
 
     To the error of each factor with the other held fixed that of the rotations between components is added, to
@@ -112,6 +115,9 @@ def joint_errors(abundance: Array, endmember: Array, pixel: Array, channel: Arra
         Of unit sum, exactly zero where the bound holds them.
     pixel, channel : array, (pixel,), (channel,)
         Sums of the counts, all positive: the Poisson weights.
+    mixing : array, (component, component), optional
+        Variance of the share of component l (second axis) in the spectrum of k (first) that the bounds leave free; the
+        diagonal is not read. Infinite where nothing holds it; where it is finite, errors are.
 
     Returns
     -------
@@ -131,6 +137,11 @@ def joint_errors(abundance: Array, endmember: Array, pixel: Array, channel: Arra
         _Side(endmember.T, channel, *_linear(abundance.T, pixel), turn_channel),
     )
     covariance, free = _rotations(*sides)
+    if mixing is not None:
+        variance = mixing[~np.eye(len(endmember), dtype=bool)]
+        known = np.isfinite(variance)
+        covariance = covariance + np.diag(np.where(known, variance, 0.0))
+        free = np.eye(variance.size)[:, ~known]
     own = np.einsum("jl,lkk->kj", endmember.T, sides[1].covariance)
     # a unit sum takes from every channel its share of the error of the sum
     own = own * (1 - 2 * endmember) + endmember**2 * own.sum(axis=1, keepdims=True)
@@ -140,6 +151,12 @@ def joint_errors(abundance: Array, endmember: Array, pixel: Array, channel: Arra
         for variance, side in zip(variances, sides, strict=True)
     ]
     return Errors(errors[0], errors[1].T)
+
+
+def separate_errors(abundance: Array, endmember: Array, pixel: Array, channel: Array) -> Errors:
+    """Return the standard errors of each factor with the other one held fixed, as in `joint_errors`."""
+    own = np.einsum("jl,lkk->kj", endmember.T, _linear(abundance.T, pixel)[1])
+    return Errors(np.sqrt(np.einsum("nl,lkk->nk", abundance + _SCORE, _linear(endmember, channel)[1])), np.sqrt(own))
 
 
 def pixel_errors(abundance: Array, endmember: Array, channel: Array, counts: Array) -> Errors:

@@ -71,3 +71,23 @@ def test_counts_are_masked_but_never_filled():
     for places in ([9.0], [(7.0, 8.0)]):
         with pytest.raises(DataError, match="no channel along energy"):
             spectra.mask_channels(ds, places)
+
+
+def test_a_hot_channel_of_a_constant_map_is_found():
+    values = np.full((4, 40), 7.0)
+    values[:, 11] = 7.5
+    np.testing.assert_array_equal(spectra.faulty_channels(line_map(values)).values.nonzero()[0], [11])
+
+
+def test_a_dead_channel_of_a_constant_map_is_found():
+    values = np.full((4, 40), 7.0)
+    values[:, 30] = 0.0
+    np.testing.assert_array_equal(spectra.faulty_channels(line_map(values)).values.nonzero()[0], [30])
+
+
+@pytest.mark.parametrize("method", ["sum", "mean"])
+def test_a_map_without_signal_tells_nothing_of_its_channels(method):
+    with pytest.raises(DataError, match="no channel of the map has any signal"):
+        spectra.faulty_channels(line_map(np.zeros((4, 40)), method=method)).values.any()
+    with pytest.raises(DataError, match="at least 5 channels"):
+        spectra.mask_channels(line_map(np.ones((4, 3)), method=method))

@@ -94,3 +94,40 @@ def test_phenylalanine_of_cartilage_is_no_spike(measured):
     ds = spectra.open(measured("raman/chondro.nc"))
     ring = {"raman_shift": slice(996.0, 1010.0)}
     xr.testing.assert_equal(spectra.despike(ds)["counts"].sel(ring), ds["counts"].sel(ring).astype(float))
+
+
+def flat_map(values, method="mean"):
+    axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "raman_shift": Axis("1/cm", 2.0, 400.0)}
+    return fusion.dataset({"signal": (tuple(axes), values)}, axes, name="map", cell_methods=method)
+
+
+@pytest.mark.parametrize(("level", "height"), [(100.0, 2e4), (1.0, 1.0), (0.0, 5.0), (-3.0, 40.0)])
+def test_a_spike_on_a_flat_background_is_mended(level, height):
+    """More than half of all steps are zero, and so is their median absolute deviation."""
+    values = np.full((4, 5, 200), level)
+    values[1, 2, 80] += height
+    values[3, 0, 20:22] += height
+    np.testing.assert_array_equal(spectra.despike(flat_map(values))["signal"], level)
+
+
+def test_a_spike_among_rounded_values_is_mended_and_the_rounding_stays():
+    rng = np.random.default_rng(4)
+    values = 100.0 + (rng.random((4, 5, 200)) < 0.15)
+    spiked = values.copy()
+    spiked[2, 1, 90] = 4000.0
+    mended = spectra.despike(flat_map(spiked))["signal"].values
+    assert np.abs(mended - values).max() <= 1.0
+    assert (mended != values).sum() <= 3
+
+
+def test_single_counts_of_a_sparse_map_are_no_spikes():
+    counts = np.random.default_rng(5).poisson(0.05, (4, 5, 200)).astype(np.uint16)
+    np.testing.assert_array_equal(spectra.despike(flat_map(counts, "sum"))["signal"], counts)
+    struck = counts.copy()
+    struck[0, 0, 50] = 60
+    assert float(spectra.despike(flat_map(struck, "sum"))["signal"].max()) < 5.0
+
+
+def test_two_channels_have_no_spike_to_show():
+    with pytest.raises(DataError, match="at least 3 channels are needed"):
+        spectra.despike(flat_map(np.ones((2, 2, 2))))

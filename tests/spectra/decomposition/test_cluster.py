@@ -83,7 +83,8 @@ def test_refusals(options, message):
 
 
 def test_more_clusters_than_different_spectra():
-    found = spectra.cluster(as_map(np.ones((3, 4, 5), int) * 7), 3, components=1)
+    with pytest.warns(fusion.IncompleteResultWarning, match="ask for fewer"):
+        found = spectra.cluster(as_map(np.ones((3, 4, 5), int) * 7), 3, components=1)
     assert found["pixels"].sum() == 12
     assert_allclose(found["mean_spectrum"][0], 7.0)
 
@@ -118,3 +119,10 @@ def test_the_scree_shows_values_and_what_is_found_again(tmp_path):
     assert shown[0].size == int(counted["components"])
     with pytest.raises(ConventionError, match=r"give what spectra\.count_components returns"):
         spectra.scree(phases()[0])
+
+
+def test_fewer_clusters_than_asked_for_are_said():
+    axes = {"x": Axis("um", 1.0), "energy": Axis("keV", 1.0)}
+    ds = fusion.dataset({"counts": (tuple(axes), np.full((6, 4), 3.0))}, axes, name="map", cell_methods="sum")
+    with pytest.warns(fusion.IncompleteResultWarning, match="fall into . clusters, not 3"):
+        spectra.cluster(ds, 3)
