@@ -20,7 +20,9 @@ def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Datas
 
     Each draw takes Poisson counts from the model, abundance · endmember, and refits it by alternating non-negative
     least squares that begin at the endmembers. The error is the root mean square deviation of the refits; so
-    the bias from the bounds counts in it as well as the noise.
+    the bias from the bounds counts in it as well as the noise. What the
+    bounds leave free is not in it: refits begin at the endmembers and stay near them, while the errors of `decompose`
+    have the range in which components can be mixed.
 
     Parameters
     ----------

@@ -103,8 +103,8 @@ def decompose(
     Notes
     -----
     Under ``"poisson"`` a few counts that share neither pixel nor channel with others make a component of their own,
-    with as much weight as any; a `fusion.StrayCountsWarning` names them. Crop the range and coarsen a very sparse map
-    first.
+    with as much weight as any; a `fusion.StrayCountsWarning` names them. Crop the range of a very sparse map, or make
+    its pixels larger by `fusion.coarsen`, first.
 
     The errors are those of the Poisson noise, of both factors jointly, and of how far two components can be mixed
     before an abundance or a spectrum turns negative, which a common continuum and overlapping lines leave open. On
@@ -228,8 +228,8 @@ def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
     if stray.size:
         message = (
             f"{name}: components {', '.join(map(str, stray))} are stray counts, in channels that have fewer than "
-            f"{_FEWEST} in the whole map; crop the range, coarsen the pixels, or ask for no more components than "
-            "spectra.count_components finds"
+            f"{_FEWEST} in the whole map; crop the range, make larger pixels by "
+            "fusion.coarsen, or ask for no more components than spectra.count_components finds"
         )
         warnings.warn(StrayCountsWarning(message), stacklevel=4)
 

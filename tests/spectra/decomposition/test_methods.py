@@ -244,3 +244,20 @@ def test_what_is_found_can_be_stored_and_fused(tmp_path):
 def test_every_method_has_an_engine_of_its_name():
     assert tuple(ENGINES) == get_args(spectra.Method)
     assert all(name == engine.name for name, engine in ENGINES.items())
+
+
+def test_an_empty_component_is_said():
+    """Of two disjoint blocks ORPCA finds one, and gives a second endmember that is nowhere."""
+    counts = np.random.default_rng(0).poisson(np.kron(np.eye(2), np.full((5, 4), 50.0)))
+    axes = {"x": Axis("um", 1.0), "energy": Axis("keV", 1.0)}
+    ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
+    with pytest.warns(fusion.IncompleteResultWarning, match="'ORPCA': components 1 are empty; ask for fewer"):
+        result = spectra.decompose(ds, 2, method="ORPCA", weighting=None)
+    assert result.attrs["converged"] == "no"
+
+
+def test_an_iteration_that_was_stopped_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("spectra.factorisation.nmf._ROUNDS", 3)
+    with pytest.warns(fusion.IncompleteResultWarning, match=r"still improved.*ask for fewer.*crop.*method='mcr'"):
+        result = spectra.decompose(noisy()[0], 3)
+    assert result.attrs["converged"] == "no"
