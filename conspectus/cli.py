@@ -28,6 +28,11 @@ def parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")
 
+    view = commands.add_parser("view", help="show a saved dataset in the browser, without a server")
+    view.add_argument("file", type=Path, metavar="FILE.nc")
+    view.add_argument("--name", help="which dataset of a project (fused)")
+    view.add_argument("--output", type=Path, metavar="PAGE.html", help="where to keep the page, instead of opening it")
+
     techniques = commands.add_parser("techniques", help="compare techniques, or say how two of them go together")
     techniques.add_argument("names", nargs="*", metavar="NAME", help="two techniques; none lists them all")
     techniques.add_argument(
@@ -80,6 +85,11 @@ def _run(options: argparse.Namespace) -> None:
         from conspectus.pages import formats
 
         formats.show(page=options.page)
+        return
+    if options.command == "view":
+        from conspectus.pages import view
+
+        print(f"Written: {view.view(options.file, node=options.name, output=options.output)}")
         return
     from conspectus.pages import info
     from conspectus.recipes import recipe, run

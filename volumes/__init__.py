@@ -10,10 +10,13 @@ from volumes.readers.opening import contents, open
 from volumes.surfaces.interference import height_from_interference
 from volumes.tomography.orientation import Orientation, orient
 from volumes.tomography.shift import shift_between
+from volumes.viewer.overview import overview
+from volumes.viewer.page import Page, page, show
 
 __all__ = [
     "Content",
     "Orientation",
+    "Page",
     "Picture",
     "contents",
     "density",
@@ -21,10 +24,13 @@ __all__ = [
     "height_from_interference",
     "open",
     "orient",
+    "overview",
+    "page",
     "picture",
     "plot",
     "render",
     "shift_between",
+    "show",
     "to_pyvista",
 ]
 

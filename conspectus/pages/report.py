@@ -9,11 +9,17 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+import xarray as xr
+
 import fusion
+import volumes
 from conspectus.meter import Cost
 from conspectus.project import Picture, Project
 from fusion import provenance
+from fusion.errors import ConspectusError
 
+_LARGEST: Final = 4e6
+"""Bytes of the page within a report, which can still be mailed."""
 _STYLE: Final = """
 :root { color-scheme: light; --ink: #1c2733; --soft: #5b6875; --line: #dde3e9; --accent: #2b5fd9; }
 * { box-sizing: border-box; }
@@ -47,6 +53,7 @@ def page(title: str, about: str, project: Project, costs: Sequence[Cost], pictur
         f"<h1>{escape(title)}</h1>",
         f'<p class="about">{escape(about.strip())}</p>',
         _figure(first),
+        _live(fused),
         "<h2>Findings</h2>",
         _table(("quantity", "value", "note"), ([escape(cell) for cell in row] for row in project.findings)),
         "<h2>Pictures</h2>" if project.pictures else "",
@@ -62,6 +69,14 @@ def page(title: str, about: str, project: Project, costs: Sequence[Cost], pictur
     content = "\n".join(filter(None, body))
     body_html = f"<body><main>{content}</main></body>"
     return f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head>{body_html}</html>\n'
+
+
+def _live(fused: xr.Dataset) -> str:
+    """Return the page of the fused dataset in a frame of its own, or why there is none."""
+    try:
+        return volumes.show(fused, largest=_LARGEST)._repr_html_()
+    except ConspectusError as error:
+        return f"<p>No page to explore: {escape(str(error))}.</p>"
 
 
 def _axes(project: Project) -> str:

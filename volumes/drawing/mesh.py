@@ -140,7 +140,7 @@ def _grid(ds: xr.Dataset, cells: bool) -> Grid:
     if None in steps:
         stretch = _diagonal(linear)
         return pv.RectilinearGrid(*(line * k + t for line, k, t in zip(lines, stretch, shift, strict=True)))
-    rotation, stretch = _rotation(linear)
+    rotation, stretch = rotation_of(linear)
     return pv.ImageData(
         dimensions=[line.size for line in lines],
         spacing=np.array(steps, dtype=float) * stretch,
@@ -159,7 +159,7 @@ def _step(line: Array) -> float | None:
     return 1.0 if line.size < 2 else spacing(xr.DataArray(line, dims="line"))
 
 
-def _rotation(linear: Array) -> tuple[Array, Array]:
+def rotation_of(linear: Array) -> tuple[Array, Array]:
     """Split a matrix into a rotation and a stretch along the grid's own axes."""
     stretch = np.linalg.norm(linear, axis=0)
     rotation = linear / stretch

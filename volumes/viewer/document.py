@@ -1,0 +1,78 @@
+"""The HTML of a page: one file whose scripts are known by their hashes, so that nothing else in it can run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any, Final
+
+from volumes.viewer import _planes
+from volumes.viewer.content import Content
+
+_SCRIPTS: Final = ("values.js", "spectrum.js", "slices.js", "shader.js", "volume.js", "explorer.js")
+_CONTROL: Final = re.compile("[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def document(content: Content) -> str:
+    """Return a page as HTML."""
+    script, style = _script(), _text("page.css")
+    packed = {name: _planes.packed(plane) for name, plane in content.planes.items()}
+    header = _cleaned(content.header) | {"planes": {name: back for name, (back, _) in packed.items()}}
+    data = "".join(
+        f'<script type="application/octet-stream" id="plane-{name}">{text}</script>\n'
+        for name, (_, text) in packed.items()
+    )
+    head = (
+        '<meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(script, style)}">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(header['title'])}</title><style>{style}</style>"
+    )
+    body = (
+        f'<main id="explorer"></main>\n<script type="application/json" id="header">{_json(header)}</script>\n'
+        f"{data}<script>{script}</script>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def _policy(script: str, style: str) -> str:
+    """Return the content security policy: no network, and no script or style but those with these hashes."""
+    return (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _script() -> str:
+    parts = "\n".join(_text(name) for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\nstart();\n}})();\n'
+
+
+def _text(name: str) -> str:
+    return files("volumes.viewer").joinpath("web", name).read_text(encoding="utf-8")
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """Return JSON in which nothing can end the element that holds it, or begin a comment."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _cleaned(value: Any) -> Any:
+    """Replace control characters in text, those that turn the direction of writing among them, by a visible mark."""
+    if isinstance(value, str):
+        return _CONTROL.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {key: _cleaned(item) for key, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value
