@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -136,7 +137,10 @@ def _in_frame(main: Raw | None, plugin: str, stem: str, raw: Raw, name: str) -> 
 
 def _on_stage(main: Raw, path: Path, raw: Raw, name: str) -> StoredArray:
     placed = renishaw.placed(raw, main, path)
-    return described(placed.raw, name, frame=STAGE, pose=placed.pose, fixed=placed.fixed)
+    array = described(placed.raw, name, frame=STAGE, pose=placed.pose, fixed=placed.fixed)
+    # WiRE shows y downwards: the photograph in the file begins with its lowest y, and upwards it would be mirrored
+    axes = {dim: replace(axis, direction="down") if dim == "y" else axis for dim, axis in array.axes.items()}
+    return replace(array, axes=axes)
 
 
 def _read(path: Path, plugin: str) -> list[Raw]:

@@ -1,11 +1,15 @@
 """Images face-on: which way is up, what lies over what, and that nothing is replaced or cut off in silence."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 import fusion
+import spectra
 import volumes
 from fusion.display import PALETTE, color, y_upwards
 from fusion.errors import DataError
@@ -183,3 +187,19 @@ def test_axes_of_the_user():
                           name="v", cell_methods="mean")  # fmt: skip
     with pytest.raises(DataError, match="take a plane"):
         volumes.plot(cube, ax=left)
+
+
+def test_the_photograph_of_a_raman_microscope_is_not_mirrored(measured):
+    """It is drawn as a viewer of pictures shows the JPEG that the file holds."""
+    path = measured("raman/renishaw_test_streamline.wdf")
+    data = path.read_bytes()
+    jpeg = Image.open(BytesIO(data[data.find(b"\xff\xd8\xff") :])).convert("L")
+    figure = volumes.plot(spectra.open(path, name="white light"), axes=False, scale_bar=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box = figure.axes[0].get_window_extent()
+    rows, columns = slice(int(900 - box.y1) + 1, int(900 - box.y0) - 1), slice(int(box.x0) + 1, int(box.x1) - 1)
+    drawn = np.asarray(canvas.buffer_rgba())[rows, columns, :3].mean(axis=-1)
+    original = np.asarray(jpeg.resize(drawn.shape[::-1])).astype(float)
+    upright, mirrored = (np.corrcoef(one.ravel(), drawn.ravel())[0, 1] for one in (original, original[::-1]))
+    assert upright > 0.9 > 0.5 > mirrored
