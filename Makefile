@@ -21,6 +21,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/resample.py
 	$(BIN)/python benchmarks/shares.py
 	$(BIN)/python benchmarks/positions.py
+	$(BIN)/python benchmarks/blocks.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/decompose.py
 	$(BIN)/python benchmarks/intervals.py

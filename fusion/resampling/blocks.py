@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import SPATIAL, spatial_dims
 from fusion.resampling.cells import Span
+
+Array = npt.NDArray[Any]
 
 
 class Reader(Protocol):
@@ -28,10 +31,10 @@ class Reader(Protocol):
     def window(self, span: Span, shape: tuple[int, ...]) -> Span:
         """Return the box of a source of a shape that a box of the grid can see."""
 
-    def read(self, full: Any, span: Span, window: Span) -> tuple[Any, Any]:
+    def read(self, full: Array, span: Span, window: Span) -> tuple[Array, Array]:
         """Return values and coverage of a box of the grid from a window of the source, on one thread."""
 
-    def read_all(self, full: Any) -> tuple[Any, Any]:
+    def read_all(self, full: Array) -> tuple[Array, Array]:
         """Return values and coverage of the grid."""
 
 
@@ -43,29 +46,60 @@ def run(full: Any, grid: xr.Dataset, reader: Reader) -> tuple[Any, Any]:
     return reader.read_all(full)
 
 
+# One layer with one task for each block of values, which takes the blocks of the source that it sees, and one with a
+# task for each block of coverage, which takes none. Slicing the source for each block instead makes dask rewrite a
+# graph that grows with the square of the blocks, and make a block of the source anew for each that reads it.
 def _lazy(full: Any, grid: xr.Dataset, reader: Reader) -> tuple[Any, Any]:
-    """Build one task for each block of the grid; each reads only the window of the source that it sees."""
     import dask.array as da
-    from dask.delayed import delayed
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
 
     chunks = _chunks(grid, reader.shape, full)
     source = full if hasattr(full, "dask") else da.from_array(full, chunks=-1)
     source = source.rechunk({3: -1})
-    values = np.empty(tuple(map(len, chunks)), dtype=object)
-    inside = np.empty_like(values)
-    starts = [np.cumsum([0, *sizes]) for sizes in chunks]
-    block = delayed(reader.read, nout=2, pure=True)
     dtype, coverage_dtype = reader.dtypes(full.dtype)
-    for index in np.ndindex(*values.shape):
+    token = tokenize(source.name, reader, chunks)
+    names = f"resampled-{token}", f"coverage-{token}"
+    values: dict[Any, Any] = {}
+    coverage: dict[Any, Any] = {}
+    starts = [np.cumsum([0, *sizes]) for sizes in chunks]
+    for index in np.ndindex(*map(len, chunks)):
         z, y, x = (slice(int(start[i]), int(start[i + 1])) for start, i in zip(starts, index, strict=True))
         window = reader.window((z, y, x), full.shape)
-        shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
-        piece, mask = block(source[window], (z, y, x), window)
-        values[index] = da.from_delayed(piece, (*shape, full.shape[3]), dtype=dtype)
-        inside[index] = da.from_delayed(mask, shape, dtype=coverage_dtype)
-    stacked = np.empty((*values.shape, 1), dtype=object)
-    stacked[..., 0] = values
-    return da.block(stacked.tolist()), da.block(inside.tolist())
+        keys, begin = _covering(source, window)
+        values[names[0], *index, 0] = (_values, reader, [z, y, x], list(window), keys, begin)
+        coverage[names[1], *index] = (_coverage, reader, [z, y, x], list(window), str(full.dtype))
+    read = HighLevelGraph.from_collections(names[0], values, dependencies=[source])
+    seen = HighLevelGraph.from_collections(names[1], coverage, dependencies=[])
+    return (
+        da.Array(read, names[0], chunks=(*chunks, (full.shape[3],)), dtype=dtype),
+        da.Array(seen, names[1], chunks=chunks, dtype=coverage_dtype),
+    )
+
+
+def _covering(source: Any, window: Span) -> tuple[list[Any], list[int]]:
+    """Return the keys of the blocks that a window of a lazy source lies in, nested, and where the first begins."""
+    ranges, begin = [], []
+    for sizes, span in zip(source.chunks[:3], window, strict=True):
+        ends = np.cumsum(sizes)
+        first, last = int(np.searchsorted(ends, span.start, side="right")), int(np.searchsorted(ends, span.stop))
+        ranges.append(range(first, last + 1))
+        begin.append(int(ends[first] - sizes[first]))
+    z, y, x = ranges
+    return [[[(source.name, i, j, k, 0) for k in x] for j in y] for i in z], begin
+
+
+def _values(reader: Reader, span: list[slice], window: list[slice], blocks: list[Any], begin: list[int]) -> Array:
+    planes = [np.concatenate([np.concatenate(row, axis=2) for row in plane], axis=1) for plane in blocks]
+    joined = np.concatenate(planes)
+    inner = tuple(slice(s.start - b, s.stop - b) for s, b in zip(window, begin, strict=True))
+    return reader.read(joined[inner], (span[0], span[1], span[2]), (window[0], window[1], window[2]))[0]
+
+
+def _coverage(reader: Reader, span: list[slice], window: list[slice], dtype: str) -> Array:
+    """Return the coverage of a block; values of the source are not needed for it, only their number."""
+    empty = np.zeros((*(s.stop - s.start for s in window), 1), dtype)
+    return reader.read(empty, (span[0], span[1], span[2]), (window[0], window[1], window[2]))[1]
 
 
 def _chunks(grid: xr.Dataset, shape: tuple[int, int, int], full: Any) -> tuple[tuple[int, ...], ...]:

@@ -143,8 +143,9 @@ class Sampling:
 # A pixel's value is a mean over the pixel already. What it lacks to a mean over a voxel is a box whose second moment is
 # the difference of theirs, (v² - p²) / 12: one of width sqrt(v² - p²), and none where the voxel is no larger than the
 # pixel. Equal grids are then left as they are, fine ones interpolated linearly, and on coarse ones the box is the
-# voxel, with no switch in between. Points are at most a quarter of a pixel apart. The depth of a tilted plane is an
-# edge and not interpolated over: there the box is all of the voxel, with points at most an eighth of the depth apart.
+# voxel, with no switch in between. Points are at most a quarter of a pixel apart (a half where three axes are mixed and
+# there are many). The depth of a tilted plane is an edge and not interpolated over: there the box is all of the voxel,
+# with points at most an eighth of the depth apart.
 def sampling(geometry: Geometry) -> Sampling:
     """Return how a mean over each target cell is sampled."""
     pixels = np.array([np.diff(axis).min() for axis in geometry.source.edges])
@@ -161,7 +162,8 @@ def sampling(geometry: Geometry) -> Sampling:
                 width[axis], across = 1.0, max(across, 2.0 * float(steps[0, axis]))
             elif across > 1.0:
                 width[axis] = float(np.sqrt(1.0 - across**-2))
-            count[axis] = max(1, int(np.ceil(4.0 * across * width[axis] - 1e-6)))
+            dense = 2.0 if len(source) == 3 and not depth else 4.0
+            count[axis] = max(1, int(np.ceil(dense * across * width[axis] - 1e-6)))
     return Sampling((count[0], count[1], count[2]), (width[0], width[1], width[2]))
 
 

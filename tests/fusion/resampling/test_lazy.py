@@ -62,3 +62,27 @@ def test_nothing_is_computed_before_it_is_asked_for() -> None:
     with dask.config.set(scheduler="synchronous"):
         moved["v"].isel(z=0).compute()
     assert 0 < len(touched) < 6, "one layer of the result reads only the layers of the source that it sees"
+
+
+def test_coverage_reads_nothing_and_a_block_of_the_source_is_made_once() -> None:
+    made: list[int] = []
+
+    def make(block_info: Any = None) -> np.ndarray:
+        made.append(1)
+        return np.ones([stop - start for start, stop in block_info[None]["array-location"]])
+
+    values = da.map_blocks(make, chunks=((4, 4), (4, 4), (4, 4)), dtype=float, meta=np.empty((0, 0, 0)))
+    ds, grid = replaced(volume((8, 8, 8)), values), volume((9, 9, 9)).chunk({"z": 2, "y": 3, "x": 3})
+    moved = fusion.resample(ds, grid, transform=TILT)
+    assert float(moved["coverage"].sum()) > 0
+    assert made == []
+    moved["v"].compute(scheduler="synchronous")
+    assert len(made) <= 8
+
+
+def test_a_thousand_blocks_make_a_graph_of_a_few_thousand_tasks() -> None:
+    ds = volume((16, 16, 16)).chunk(4)
+    grid = volume((20, 20, 20), axes(steps={"z": 0.3, "y": 0.04, "x": 0.1})).chunk(2)
+    moved = fusion.resample(ds, grid, transform=TILT)
+    assert moved["v"].data.npartitions == 1000
+    assert len(moved["v"].__dask_graph__()) < 2500
