@@ -22,7 +22,10 @@ class Affine:
     matrix : array_like, (4, 4)
         Acts on column vectors (z, y, x, 1), in um.
     covariance : array_like, (12, 12), optional
-        Covariance of the upper three rows of `matrix`, read row by row. None where it is not known.
+        Covariance of the upper three rows of `matrix`, read row by row. None where it is not known, zeros where the
+        transform is exact, as `translation`, `rotation`, `scaling` and `identity` are.
+    dof : float, optional
+        Degrees of freedom that the covariance was estimated with; infinite where it is known.
 
     Raises
     ------
@@ -39,24 +42,32 @@ class Affine:
 
     __array_ufunc__ = None  # numpy leaves the operator @ to this class
 
-    def __init__(self, matrix: npt.ArrayLike, *, covariance: npt.ArrayLike | None = None) -> None:
+    def __init__(self, matrix: npt.ArrayLike, *, covariance: npt.ArrayLike | None = None, dof: float = np.inf) -> None:
         self.matrix: Array = _frozen(matrix)
         self.covariance: Array | None = None if covariance is None else _frozen(covariance)
+        self.dof = float(dof)
         faults = _matrix_faults(self.matrix) + _covariance_faults(self.covariance)
+        if not self.dof > 0:
+            faults.append(f"degrees of freedom are positive; received {dof!r}")
         if faults:
             raise FrameError("; ".join(faults))
 
     @classmethod
     def identity(cls) -> Affine:
         """Return the transform that leaves every point where it is."""
-        return cls(np.eye(4))
+        return cls.exact(np.eye(4))
+
+    @classmethod
+    def exact(cls, matrix: npt.ArrayLike) -> Affine:
+        """Return a transform that is known without error."""
+        return cls(matrix, covariance=np.zeros((12, 12)))
 
     @classmethod
     def translation(cls, z: float = 0.0, y: float = 0.0, x: float = 0.0) -> Affine:
         """Return a shift by (z, y, x) um."""
         matrix = np.eye(4)
         matrix[:3, 3] = z, y, x
-        return cls(matrix)
+        return cls.exact(matrix)
 
     @classmethod
     def rotation(cls, degrees: float, *, axis: npt.ArrayLike = (1.0, 0.0, 0.0)) -> Affine:
@@ -72,12 +83,12 @@ class Affine:
         angle = np.deg2rad(degrees)
         matrix = np.eye(4)
         matrix[:3, :3] += np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-        return cls(matrix)
+        return cls.exact(matrix)
 
     @classmethod
     def scaling(cls, z: float = 1.0, y: float = 1.0, x: float = 1.0) -> Affine:
         """Return a stretch along the axes."""
-        return cls(np.diag([z, y, x, 1.0]))
+        return cls.exact(np.diag([z, y, x, 1.0]))
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map points (..., 3) in z, y, x, um."""
@@ -86,14 +97,20 @@ class Affine:
         return mapped
 
     def __matmul__(self, other: Affine) -> Affine:
-        """Return the transform that applies `other` first; independent errors add to first order."""
+        """Return the transform that applies `other` first.
+
+        Independent errors add to first order; if one of the two is unknown, that of the result is.
+        """
         if not isinstance(other, Affine):
             return NotImplemented
         # d(A B) = dA B + A dB. With matrices read row by row, vec(dA B) = (I ⊗ Bᵀ) vec(dA) and vec(A dB) = (A ⊗ I)
         # vec(dB); the last row of an affine matrix is fixed, which leaves the upper 3 × 3 of A.
         outer = _carry(self.covariance, np.kron(np.eye(3), other.matrix.T))
         inner = _carry(other.covariance, np.kron(self.matrix[:3, :3], np.eye(4)))
-        return Affine(self.matrix @ other.matrix, covariance=_sum(outer, inner))
+        total = None if outer is None or inner is None else outer + inner
+        return Affine(
+            self.matrix @ other.matrix, covariance=total, dof=_joint_dof((outer, self.dof), (inner, other.dof))
+        )
 
     def inverse(self) -> Affine:
         """Return the inverse; its covariance follows from d(A⁻¹) = -A⁻¹ dA A⁻¹."""
@@ -101,7 +118,7 @@ class Affine:
         inverse: Array = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         inverse[3] = 0.0, 0.0, 0.0, 1.0
         jacobian = -np.kron(inverse[:3, :3], inverse.T)
-        return Affine(inverse, covariance=_carry(self.covariance, jacobian))
+        return Affine(inverse, covariance=_carry(self.covariance, jacobian), dof=self.dof)
 
     def covariance_at(self, points: npt.ArrayLike) -> Array:
         """Return the covariance (..., 3, 3) in um² of where `points` (..., 3) land.
@@ -119,6 +136,20 @@ class Affine:
         blocks = self.covariance.reshape(3, 4, 3, 4)
         spread: Array = np.einsum("...j,ijkl,...l->...ik", homogeneous, blocks, homogeneous, optimize=True)
         return spread
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether an error is known and is not zero."""
+        return self.covariance is not None and bool(self.covariance.any())
+
+    @property
+    def widening(self) -> float:
+        """Factor of the standard errors so that 1.96 of them hold the truth in 95 %: Student's t over the normal."""
+        if np.isinf(self.dof):
+            return 1.0
+        from scipy.special import ndtri, stdtrit
+
+        return float(stdtrit(self.dof, 0.975) / ndtri(0.975))
 
     @property
     def scale(self) -> Array:
@@ -192,10 +223,21 @@ def _carry(covariance: Array | None, jacobian: npt.NDArray[np.floating]) -> Arra
     return None if covariance is None else _symmetric(jacobian @ covariance @ jacobian.T)
 
 
-def _sum(first: Array | None, second: Array | None) -> Array | None:
-    if first is None or second is None:
-        return first if second is None else second
-    return first + second
+def _joint_dof(*estimates: tuple[Array | None, float]) -> float:
+    """Return the degrees of freedom of a sum of estimated covariances, each with its own."""
+    # Welch and Satterthwaite in p dimensions: (p + p²) / sum((tr Bᵢ² + (tr Bᵢ)²) / νᵢ) with Bᵢ = C⁺ Cᵢ, which does not
+    # change with the units of the parameters (Krishnamoorthy and Yu, Stat. Probab. Lett. 66, 161 (2004), eq. 6).
+    known = [(covariance, dof) for covariance, dof in estimates if covariance is not None]
+    if all(np.isinf(dof) for _, dof in known) or len(known) < len(estimates):
+        return np.inf
+    total = np.sum([covariance for covariance, _ in known], axis=0)
+    units = np.sqrt(np.diag(total))
+    units[units == 0] = 1.0
+    inverse = np.linalg.pinv(total / np.outer(units, units), rcond=1e-10, hermitian=True)
+    shares = [(inverse @ (covariance / np.outer(units, units)), dof) for covariance, dof in known]
+    rank = float(sum(np.trace(share) for share, _ in shares))
+    spread = sum((np.trace(share @ share) + np.trace(share) ** 2) / dof for share, dof in shares)
+    return float((rank + rank**2) / spread)
 
 
 def _symmetric(matrix: Array) -> Array:

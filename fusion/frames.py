@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from fusion.affine import Affine
@@ -83,13 +84,15 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
     if not frame or not isinstance(frame, str):
         raise FrameError(f"a frame needs a name; received {frame!r}")
     attrs: dict[str, object] = {
-        "long_name": "matrix maps (z, y, x, 1) in um to frame; covariance is of its upper 12 entries, row by row",
+        "long_name": "matrix maps (z, y, x, 1) in um to frame; covariance: of its upper 12 entries by rows, 0 if exact",
         "frame": str(frame),
         "on_stage": int(isinstance(frame, Frame) and frame.on_stage),
         "matrix": pose.matrix.ravel().copy(),
     }
     if pose.covariance is not None:
-        attrs["covariance"] = pose.covariance.ravel().copy()
+        attrs["covariance"] = pose.covariance.ravel().copy() if pose.covariance.any() else 0.0
+    if np.isfinite(pose.dof):
+        attrs["dof"] = pose.dof
     placed = ds.assign_coords({POSE: xr.DataArray(np.int32(0), attrs=attrs)})
     for variable in placed.data_vars.values():
         variable.attrs["grid_mapping"] = POSE
@@ -118,11 +121,21 @@ def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, Frame]:
     attrs = ds.coords[POSE].attrs
     try:
         matrix = np.asarray(attrs["matrix"], dtype=float).reshape(4, 4)
-        covariance = attrs.get("covariance")
-        spread = None if covariance is None else np.asarray(covariance, dtype=float).reshape(12, 12)
-        return Affine(matrix, covariance=spread), Frame(attrs["frame"], on_stage=_on_stage(attrs))
+        spread = _covariance(attrs, matrix)
+        return Affine(matrix, covariance=spread, dof=float(attrs.get("dof", np.inf))), Frame(
+            attrs["frame"], on_stage=_on_stage(attrs)
+        )
     except (KeyError, ValueError, TypeError) as error:
         raise FrameError(f"damaged ({error}); a pose has frame, matrix (16) and perhaps covariance (144)") from error
+
+
+def _covariance(attrs: Mapping[Any, Any], matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Return the covariance of a pose: 144 numbers, or 0 where it is exact; None where it is not known."""
+    if "covariance" in attrs:
+        values = np.asarray(attrs["covariance"], dtype=float)
+        return np.zeros((12, 12)) if values.size == 1 and not values.any() else values.reshape(12, 12)
+    # a frame that is the dataset's own is exact by definition; files of version 0.1 did not say so
+    return np.zeros((12, 12)) if np.array_equal(matrix, np.eye(4)) else None
 
 
 def _on_stage(attrs: Mapping[Any, Any]) -> bool:

@@ -179,7 +179,10 @@ class Register(Step):
         points, targets, sigma = self._landmarks(project)
         result = fusion.register_landmarks(points, targets, model=self.model, sigma=sigma)
         onto, frame = fusion.get_pose(fixed)
-        project[self.moving] = fusion.set_pose(moving, onto @ result.transform, frame)
+        # the fixed dataset is what the frame is known by: the moving one lies relative to it
+        reference = fusion.Affine.exact(onto.matrix)
+        project[self.fixed] = fusion.set_pose(fixed, reference, frame)
+        project[self.moving] = fusion.set_pose(moving, reference @ result.transform, frame)
         note = f"{len(points)} pairs, {self.model}"
         project.find("landmark residual, rms", f"{1e3 * result.rms:.1f} nm", note)
         if result.transform.covariance is not None:

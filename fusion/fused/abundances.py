@@ -61,7 +61,8 @@ def fuse(
         On the grid of `volume`: its variables, ``abundance``, ``abundance_stderr``, ``coverage`` and the endmembers.
         The variance of ``abundance_stderr`` is that of the map's own noise plus, where `transform` carries a
         covariance, what the uncertain position does to a value: its mean square change over the positions that the
-        covariance allows (`fusion.fused.position`). The interval is for the map as it was measured, at the true
+        covariance allows (`fusion.fused.position`), widened where it was estimated with few degrees of freedom, so that
+        1.96 standard errors hold the truth in 95 %. The interval is for the map as it was measured, at the true
         position of the voxel; detail finer than a pixel of the map is in neither.
 
     Raises
@@ -82,7 +83,7 @@ def fuse(
     decomposed, volume = _fused(decomposed), check(volume)
     transform = transform or between(decomposed, volume)
     placed = resample(decomposed, volume, transform=transform, method=method, depth=depth)
-    if transform.covariance is not None:
+    if transform.is_uncertain:
         placed = _with_position(placed, decomposed, volume, transform, depth)
     taken = (set(placed.data_vars) - {COVERAGE}) & set(volume.data_vars)
     if taken:

@@ -103,7 +103,8 @@ def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
     axes = [w * np.diff(e).max() * ((np.arange(n) + 0.5) / n - 0.5)
             for n, w, e in zip(count, where.width, placed.target.edges, strict=True)]  # fmt: skip
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    return Position(placed, np.asarray(transform.inverse().covariance), offsets, noisy)
+    covariance = transform.widening**2 * np.asarray(transform.inverse().covariance)
+    return Position(placed, covariance, offsets, noisy)
 
 
 def _rule(uncertain: list[bool]) -> tuple[Array, Array]:

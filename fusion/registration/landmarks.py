@@ -1,38 +1,67 @@
-"""Registration: find the transform that brings one dataset onto another, and how well it is known."""
+"""Registration by landmarks: the transform that brings one dataset onto another, and how well it is known."""
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, get_args
+from dataclasses import replace
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.affine import Affine, skew
+from fusion.affine import Affine
 from fusion.errors import FrameError, RegistrationError
+from fusion.registration.fit import Fit, fewest, fit
+from fusion.registration.outliers import (
+    ACCUSED,
+    LeftOut,
+    agreeing,
+    explained,
+    fit_residuals,
+    is_mirrored,
+    is_unordered,
+    left_out,
+)
+from fusion.registration.pairs import Landmarks, Pairs, read_pairs
 from fusion.registration.result import Model, Registration, as_residuals
 
 Array = npt.NDArray[np.float64]
-Landmarks: TypeAlias = npt.ArrayLike | xr.Dataset | xr.DataArray
-
-_ILL_POSED: Final = 1e-6
-_MIRRORED: Final = 0.25
+Mask = npt.NDArray[np.bool_]
+Outliers = Literal["refuse", "drop", "keep"]
+_LOOSE: Final = 0.5
+"""Standard deviation of a turn (rad) or a relative stretch beyond which the error is no longer linear in it."""
+_UNLIKELY: Final = 1e-3
+_FREEDOM: Final = 5
 
 
 def register_landmarks(
-    moving: Landmarks, fixed: Landmarks, *, model: Model, sigma: npt.ArrayLike | None = None
+    moving: Landmarks,
+    fixed: Landmarks,
+    *,
+    model: Model,
+    sigma: npt.ArrayLike | None = None,
+    sigma_moving: npt.ArrayLike | None = None,
+    sigma_fixed: npt.ArrayLike | None = None,
+    outliers: Outliers = "refuse",
 ) -> Registration:
-    """Fit a transform to pairs of landmarks by weighted least squares.
+    """Fit a transform to pairs of landmarks by maximum likelihood.
 
     Parameters
     ----------
     moving, fixed : array_like (n, 3) or (n, 2), or Dataset with coordinates z, y, x along ``point``
-        The same places in both datasets, in um, z, y, x. Two columns (y, x) fit a transform within the plane.
+        The same points in both datasets, in um, z, y, x. Two columns (y, x) fit a transform within the plane; two
+        columns of `moving` and three of `fixed` place a section in a volume.
     model : {"rigid", "similarity", "affine"}
         Rotation and shift; with one scale; or any linear map and shift.
-    sigma : float or array_like (n,) or (n, 3), optional
-        Standard deviation in um of a pair: how far off fixed minus moving may be along one axis. Left out, all pairs
-        are equal and their error is estimated from the residuals.
+    sigma : float or array_like (n,), (1, 3), (n, 3), (1, 3, 3) or (n, 3, 3), optional
+        Standard deviation in um of a pair in the fixed frame: how far off fixed minus moving may be along one axis;
+        or covariances in um². Left out with the two below, all pairs are equal and their error is estimated from the
+        residuals, with the degrees of freedom that they have.
+    sigma_moving, sigma_fixed : likewise, optional
+        Of the landmarks of either side, in the coordinates of that side.
+    outliers : {"refuse", "drop", "keep"}
+        What to do with pairs that do not fit the others: refuse the set and name them, leave them out of the fit, or
+        fit all pairs.
 
     Returns
     -------
@@ -42,185 +71,159 @@ def register_landmarks(
     Raises
     ------
     RegistrationError
-        If the landmarks are too few, lie on a line or plane that leaves the model open, are mirrored, or not finite.
+        If the landmarks are too few, coincide, repeat one another, are mirrored, lie so near to a line or plane that
+        sigma leaves the model open, or scatter by more than sigma; under "refuse" also if pairs do not fit the others.
 
     Notes
     -----
-    Starts from the closed form of Umeyama, IEEE Trans. Pattern Anal. 13, 376 (1991), eqs. 39 to 43, and refines it by
-    Gauss-Newton steps on the generators of the model, so that unequal errors are weighted exactly.
+    Minimises the sum of r' S⁻¹ r with S = C_fixed + A C_moving Aᵀ, which changes with the transform A, from the closed
+    form of Umeyama, IEEE Trans. Pattern Anal. 13, 376 (1991).
 
     Examples
     --------
     >>> moving = np.array([[0.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 6.0], [2.0, 1.0, 3.0]])
-    >>> found = register_landmarks(moving, moving + [0.0, 1.0, 2.0], model="rigid", sigma=0.1)
-    >>> found.transform([0.0, 0.0, 0.0]).round(6) + 0.0
+    >>> result = register_landmarks(moving, moving + [0.0, 1.0, 2.0], model="rigid", sigma=0.1)
+    >>> result.transform([0.0, 0.0, 0.0]).round(6) + 0.0
     array([0., 1., 2.])
-    >>> round(float(found.tre([[0.0, 0.0, 0.0]])[0]), 3)
+    >>> round(float(result.tre([[0.0, 0.0, 0.0]])[0]), 3)
     0.121
     """
-    if model not in get_args(Model):
-        raise RegistrationError(f"unknown model {model!r}; accepted are {', '.join(get_args(Model))}")
-    source, target, planar = _pairs(moving, fixed)
-    weights = _weights(sigma, source.shape, planar)
-    generators = _generators(model, planar)
-    _refuse_too_few(len(source), model, planar)
-    centre_source, centre_target = source.mean(axis=0), target.mean(axis=0)
-    matrix, spread = _fit(source - centre_source, target - centre_target, weights, generators, model)
-    known = _known_sigma(sigma, source - centre_source, target - centre_target, matrix, len(generators), planar)
-    factor = 1.0 if sigma is not None else known**2 if known is not None else None
-    try:
-        centred = Affine(matrix, covariance=None if factor is None else spread * factor)
-    except FrameError as error:
-        raise RegistrationError(f"the landmarks do not give a usable {model} transform: {error}") from error
-    transform = Affine.translation(*centre_target) @ centred @ Affine.translation(*-centre_source)
-    return Registration(transform, as_residuals(target - transform(source)), model, known)
-
-
-def _refuse_too_few(pairs: int, model: Model, planar: bool) -> None:
-    needed = {"rigid": 3, "similarity": 3, "affine": 4}[model] - planar
-    if pairs < needed:
-        raise RegistrationError(f"{model} needs at least {needed} pairs of landmarks; received {pairs}")
-
-
-def _pairs(moving: Landmarks, fixed: Landmarks) -> tuple[Array, Array, bool]:
-    source, target = _positions(moving, "moving"), _positions(fixed, "fixed")
-    if source.shape != target.shape:
-        raise RegistrationError(f"landmarks come in pairs; received {source.shape} moving and {target.shape} fixed")
-    planar = source.shape[1] == 2
-    if planar:
-        source, target = (np.pad(points, ((0, 0), (1, 0))) for points in (source, target))
-    return source, target, planar
-
-
-def _positions(points: Landmarks, which: str) -> Array:
-    if isinstance(points, xr.Dataset):
-        if not {"y", "x"} <= set(points.coords):
-            raise RegistrationError(f"{which}: landmarks in a Dataset need coordinates z, y, x along 'point'")
-        points = np.stack([points[dim].values for dim in ("z", "y", "x") if dim in points.coords], axis=-1)
-    try:
-        array = np.asarray(points, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise RegistrationError(f"{which}: landmarks are rows of two or three numbers; {error}") from error
-    if array.ndim != 2 or array.shape[1] not in (2, 3):
-        raise RegistrationError(f"{which}: landmarks are (n, 3) as z, y, x or (n, 2) as y, x; received {array.shape}")
-    if not np.isfinite(array).all():
-        raise RegistrationError(f"{which}: landmark {int(np.argwhere(~np.isfinite(array))[0, 0])} is not finite")
-    return array
-
-
-def _weights(sigma: npt.ArrayLike | None, shape: tuple[int, ...], planar: bool) -> Array:
-    """Return 1/sigma for each coordinate of each pair; the fixed plane of planar landmarks has no weight."""
-    try:
-        spread = np.asarray(1.0 if sigma is None else sigma, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise RegistrationError(f"sigma is a number or an array of them; {error}") from error
-    if spread.ndim == 1:
-        spread = spread[:, None]
-    if planar and spread.ndim == 2 and spread.shape[1] == 2:
-        spread = np.pad(spread, ((0, 0), (1, 0)), constant_values=1.0)
-    if not (np.isfinite(spread).all() and (spread > 0).all()):
-        raise RegistrationError("sigma must be positive and finite for every landmark")
-    try:
-        weights = 1.0 / np.broadcast_to(spread, shape)
-    except ValueError as error:
-        raise RegistrationError(f"sigma is one number, (n,) or (n, 3); received shape {spread.shape}") from error
-    return weights * np.array([0.0, 1.0, 1.0]) if planar else weights
-
-
-def _generators(model: Model, planar: bool) -> Array:
-    """Return the directions (k, 4, 4) in which a matrix of the model may change."""
-    axes = np.eye(3)[:1] if planar else np.eye(3)
-    moves = np.eye(3)[1:] if planar else np.eye(3)
-    if model == "affine":
-        rows = range(1, 3) if planar else range(3)
-        return np.array([_unit(row, column) for row in rows for column in (*rows, 3)])
-    found = [_embedded(skew(axis)) for axis in axes]
-    if model == "similarity":
-        found.append(_embedded(np.diag([0.0, 1.0, 1.0]) if planar else np.eye(3)))
-    found.extend(_unit(int(np.argmax(move)), 3) for move in moves)
-    return np.array(found)
-
-
-def _unit(row: int, column: int) -> Array:
-    matrix = np.zeros((4, 4))
-    matrix[row, column] = 1.0
-    return matrix
-
-
-def _embedded(linear: Array) -> Array:
-    matrix = np.zeros((4, 4))
-    matrix[:3, :3] = linear
-    return matrix
-
-
-def _fit(source: Array, target: Array, weights: Array, generators: Array, model: Model) -> tuple[Array, Array]:
-    """Return the matrix and the covariance (12, 12) of its entries, for centred landmarks and unit weights."""
-    from scipy.linalg import expm
-
-    matrix = _closed_form(source, target, weights, model)
-    homogeneous = np.concatenate([source, np.ones((len(source), 1))], axis=1)
-    for _ in range(50):
-        design = _design(homogeneous @ matrix.T, weights, generators, model)
-        residual = (weights * (target - (homogeneous @ matrix.T)[:, :3])).ravel()
-        step = np.linalg.lstsq(design, residual, rcond=None)[0]
-        change = np.tensordot(step, generators, axes=1)
-        matrix = matrix + change @ matrix if model == "affine" else expm(change) @ matrix
-        if np.abs(step).max() < 1e-13 * (1.0 + np.abs(target).max()):
-            break
-    design = _design(homogeneous @ matrix.T, weights, generators, model)
-    inverse = np.linalg.pinv(design)
-    jacobian = (generators @ matrix)[:, :3].reshape(len(generators), 12).T @ inverse
-    spread = jacobian @ jacobian.T
-    return matrix, (spread + spread.T) / 2.0
-
-
-def _design(mapped: Array, weights: Array, generators: Array, model: Model) -> Array:
-    design = np.einsum("kij,nj->nik", generators, mapped)[:, :3] * weights[:, :, None]
-    flat: Array = design.reshape(-1, len(generators))
-    norms = np.linalg.norm(flat, axis=0)
-    singular = np.linalg.svd(flat / np.where(norms > 0, norms, 1.0), compute_uv=False)
-    if not norms.all() or singular[-1] < _ILL_POSED * singular[0]:
-        raise RegistrationError(
-            f"the landmarks leave the {model} model open: they coincide, or lie on one line or plane; add landmarks "
-            "off it, or use a model with fewer parameters (for two images give (y, x) columns only)"
-        )
-    return flat
-
-
-def _closed_form(source: Array, target: Array, weights: Array, model: Model) -> Array:
-    """Umeyama's solution with one weight for each pair; the start of the refinement."""
-    used = weights[0] > 0
-    weight = (weights[:, used] ** 2).mean(axis=1)[:, None]
-    start, end = source[:, used], target[:, used]
-    left, singular, right = np.linalg.svd((weight * end).T @ start)
-    signs = np.ones(len(singular))
-    signs[-1] = np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0
-    size = float((weight * start**2).sum())
-    # coinciding landmarks have no size; the design matrix refuses them in the next step
-    scale = 1.0 if model == "rigid" or size == 0 else float((singular * signs).sum()) / size
+    for name, value, accepted in (("model", model, Model), ("outliers", outliers, Outliers)):
+        if value not in get_args(accepted):
+            raise RegistrationError(f"unknown {name} {value!r}; accepted are {', '.join(get_args(accepted))}")
+    pairs = read_pairs(moving, fixed, sigma, sigma_moving, sigma_fixed)
+    needed = fewest(model, pairs.dim, pairs.columns)
+    if len(pairs) < needed:
+        raise RegistrationError(f"{model} needs at least {needed} pairs of landmarks; received {len(pairs)}")
     if model != "affine":
-        _refuse_mirrored(singular, signs, size, float((weight * end**2).sum()), model)
-    matrix = np.eye(4)
-    matrix[np.ix_([*used, False], [*used, False])] = (scale or 1.0) * (left * signs) @ right
-    return matrix
+        _refuse_mirrored(pairs, model)
+    centre, onto = pairs.moving.mean(axis=0), pairs.fixed.mean(axis=0)
+    centred = replace(pairs, moving=pairs.moving - centre, fixed=pairs.fixed - onto)
+    result = fit(centred, model)
+    kept = np.ones(len(pairs), bool)
+    if outliers != "keep":
+        kept = _judged(centred, result, model, outliers)
+        result = result if kept.all() else fit(centred.take(kept), model)
+        _refuse_loose(result, _scale(result, pairs), model)
+    if model == "affine":
+        _refuse_mirrored(pairs.take(kept), model)
+    scale = _scale(result, pairs)
+    return _registration(centred, result, kept, scale, model, (centre, onto))
 
 
-def _refuse_mirrored(singular: Array, signs: Array, size: float, reach: float, model: Model) -> None:
-    """Compare the residuals that are left with and without a reflection."""
-    proper, mirrored = ((singular * sign).sum() for sign in (signs, np.abs(signs)))
-    if model == "rigid":
-        left_over, left_mirrored = reach + size - 2 * proper, reach + size - 2 * mirrored
-    else:
-        left_over, left_mirrored = (reach - value**2 / max(size, 1e-300) for value in (proper, mirrored))
-    if signs[-1] < 0 and left_over > 1e-9 * reach and left_mirrored < _MIRRORED * left_over:
+def _refuse_mirrored(pairs: Pairs, model: Model) -> None:
+    if is_mirrored(pairs, model):
         raise RegistrationError("the landmarks are mirrored: one axis of moving or fixed runs the other way; turn it")
 
 
-def _known_sigma(
-    sigma: npt.ArrayLike | None, source: Array, target: Array, matrix: Array, parameters: int, planar: bool
-) -> float | None:
-    if sigma is not None:
-        return float(np.sqrt(np.mean(np.square(sigma))))
-    residual = target - (source @ matrix[:3, :3].T + matrix[:3, 3])
-    freedom = residual.shape[0] * (2 if planar else 3) - parameters
-    return float(np.sqrt((residual**2).sum() / freedom)) if freedom > 0 else None
+def _judged(pairs: Pairs, result: Fit, model: Model, outliers: Outliers) -> Mask:
+    """Return which pairs belong together; refuse the set if there is no doubt that some do not, or none do."""
+    everything = np.ones(len(pairs), bool)
+    accused = (left_out(result, pairs).p < ACCUSED / len(pairs)).any()
+    if pairs.known and not accused and not _is_unlikely(result):
+        return everything
+    kept = agreeing(pairs, model)
+    enough = len(pairs) > fewest(model, pairs.dim, pairs.columns) + 1
+    # several pairs are not taken for false on the word of a fit with hardly any freedom
+    lost = int((~kept).sum())
+    few = lost >= len(pairs) / 2 or (lost > 1 and fit(pairs.take(kept), model).dof < _FREEDOM)
+    if (few or kept.all()) and enough and is_unordered(pairs, model):
+        raise RegistrationError(
+            "the landmarks fit hardly better than in a random order: moving and fixed are in different orders "
+            "(fusion.match_landmarks finds it), or of different specimens"
+        )
+    if few:
+        raise RegistrationError("no majority of the pairs agrees on one transform; measure them anew")
+    if not kept.all() and outliers == "refuse":
+        raise RegistrationError(f"{explained(pairs, model, kept)}; or pass outliers='drop' or 'keep'")
+    if kept.all() and pairs.known and _is_unlikely(result):
+        raise RegistrationError(
+            f"the landmarks scatter {np.sqrt(result.chi2 / result.dof):.3g} times as far as sigma says, and no few "
+            "pairs are to blame: sigma is too small, or the model too narrow"
+        )
+    return kept
+
+
+def _is_unlikely(result: Fit) -> bool:
+    from scipy.special import chdtrc
+
+    return bool(result.dof > 0 and chdtrc(result.dof, result.chi2) < _UNLIKELY)
+
+
+def _scale(result: Fit, pairs: Pairs) -> float | None:
+    """Return the factor of the variances: 1 where they are known, else estimated; None where it cannot be."""
+    if pairs.known:
+        return 1.0
+    if result.dof <= 0:
+        return None
+    # landmarks that fit perfectly are not perfect: their coordinates are rounded
+    return max(result.chi2 / result.dof, pairs.rounding)
+
+
+def _refuse_loose(result: Fit, scale: float | None, model: Model) -> None:
+    """Refuse landmarks that determine a turn or stretch only as far as it is small."""
+    if scale is None:
+        return
+    dim = result.whitened.shape[1]
+    names = len(result.design.T) - dim if model != "affine" else len(result.design.T)
+    turns = np.sqrt(scale * np.diag(result.parameters))
+    linear = turns[:names] if model != "affine" else turns.reshape(dim, dim + 1)[:, :dim].ravel()
+    # an affine map is linear in its parameters at any size, so its error is good for as long as no sign is open
+    if linear.max(initial=0.0) > (1.0 if model == "affine" else _LOOSE):
+        raise RegistrationError(
+            f"the landmarks lie too near to one line or plane for their error: a turn or stretch of the {model} model "
+            f"is known to {linear.max():.2g} only (radians, or relative); add landmarks off it, or use a narrower model"
+        )
+
+
+def _registration(
+    pairs: Pairs, result: Fit, kept: Mask, scale: float | None, model: Model, centres: tuple[Array, Array]
+) -> Registration:
+    from scipy.special import chdtrc
+
+    matrix, spread = _embedded(result.matrix, None if scale is None else scale * result.covariance)
+    dof = np.inf if pairs.known else float(result.dof)
+    first, last = (np.pad(centre, (3 - len(centre), 0)) for centre in centres)
+    try:
+        middle = Affine(matrix, covariance=spread, dof=dof if spread is not None else np.inf)
+        transform = Affine.translation(*last) @ middle @ Affine.translation(*-first)
+    except FrameError as error:
+        raise RegistrationError(f"the landmarks do not give a usable {model} transform: {error}") from error
+    total = pairs.fixed_covariance + pairs.moving_covariance
+    given = float(np.sqrt(np.trace(total, axis1=1, axis2=2).mean() / pairs.dim))
+    residuals = np.pad(fit_residuals(pairs, result.matrix), ((0, 0), (3 - pairs.dim, 0)))
+    return Registration(
+        transform=transform,
+        residuals=as_residuals(residuals),
+        model=model,
+        sigma=given if pairs.known else None if scale is None else float(np.sqrt(scale)),
+        chi2=result.chi2 if pairs.known else np.nan,
+        dof=dof,
+        p=float(chdtrc(result.dof, result.chi2)) if pairs.known and result.dof > 0 else np.nan,
+        left_out=_labelled(left_out(result, pairs), kept),
+        kept=xr.DataArray(kept, dims="point", name="kept", attrs={"long_name": "pair takes part in the fit"}),
+        columns=pairs.columns,
+    )
+
+
+def _embedded(matrix: Array, covariance: Array | None) -> tuple[Array, Array | None]:
+    """Return matrix and covariance in three dimensions; a transform within the plane leaves z as it is, exactly."""
+    dim = len(matrix) - 1
+    inner = slice(3 - dim, None)
+    full = np.eye(4)
+    full[inner, inner] = matrix
+    if covariance is None:
+        return full, None
+    spread = np.zeros((3, 4, 3, 4))
+    spread[inner, inner, inner, inner] = covariance.reshape(dim, dim + 1, dim, dim + 1)
+    return full, spread.reshape(12, 12)
+
+
+def _labelled(values: LeftOut, kept: Mask) -> xr.Dataset:
+    """Return the comparison with the other pairs, NaN for those that were dropped."""
+    columns = {}
+    for name, unit, array in (("distance", "um", values.distance), ("p", "1", values.p)):
+        full = np.full(len(kept), np.nan)
+        full[kept] = array
+        columns[name] = ("point", full, {"units": unit})
+    return xr.Dataset(columns)

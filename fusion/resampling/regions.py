@@ -152,9 +152,9 @@ def _adjoint(cells: Geometry, weights: Array) -> Array:
 
 # The pose is uncertain along the principal directions of its covariance: T ± σ_k v_k, two for each direction.
 def _displaced(transform: Affine) -> list[Affine]:
-    if transform.covariance is None:
+    if not transform.is_uncertain:
         return []
-    variances, directions = np.linalg.eigh(transform.covariance)
+    variances, directions = np.linalg.eigh(transform.widening**2 * np.asarray(transform.covariance))
     moved = []
     for variance, direction in zip(variances, directions.T, strict=True):
         if variance <= 1e-12 * variances[-1] or variance <= 0:

@@ -129,11 +129,34 @@ def test_covariance_of_a_chain_is_that_of_composed_draws() -> None:
 
 @pytest.mark.parametrize("which", ["outer", "inner"])
 def test_covariance_of_one_link_alone_passes_through_the_chain(which: str) -> None:
-    exact, vague = Affine(with_covariance(6).matrix), with_covariance(7)
+    exact, vague = Affine.exact(with_covariance(6).matrix), with_covariance(7)
     chain = vague @ exact if which == "outer" else exact @ vague
     draws = drawn(vague, 8) @ exact.matrix if which == "outer" else exact.matrix @ drawn(vague, 8)
     assert_same_spread(chain.covariance, upper(draws))
-    assert (exact @ exact).covariance is None
+    assert not (exact @ exact).covariance.any()
+
+
+def test_what_is_unknown_stays_unknown_in_a_chain() -> None:
+    unknown, vague = Affine(with_covariance(6).matrix), with_covariance(7)
+    for chain in (unknown @ vague, vague @ unknown, unknown.inverse(), Affine.translation(1.0) @ unknown):
+        assert chain.covariance is None
+    with pytest.raises(fusion.FrameError, match="no covariance"):
+        (vague @ unknown).covariance_at([0.0, 0.0, 0.0])
+
+
+def test_degrees_of_freedom_travel_along_a_chain() -> None:
+    vague = with_covariance(7)
+    estimated = Affine(vague.matrix, covariance=vague.covariance, dof=5.0)
+    assert (estimated @ Affine.rotation(30.0)).dof == pytest.approx(5.0)
+    assert estimated.inverse().dof == 5.0
+    assert (Affine.translation(1.0) @ vague).dof == np.inf
+    turned = Affine(vague.matrix, covariance=9.0 * np.asarray(vague.covariance))
+    assert (turned @ estimated).dof > 5.0
+    same = Affine(np.eye(4), covariance=vague.covariance, dof=5.0)
+    # two equal estimates of one number each have the degrees of freedom of both
+    assert (same @ same).dof == pytest.approx(10.0, rel=0.05)
+    with pytest.raises(fusion.FrameError, match="degrees of freedom"):
+        Affine(np.eye(4), covariance=vague.covariance, dof=0.0)
 
 
 def test_covariance_at_a_point_is_that_of_where_draws_land() -> None:
@@ -194,7 +217,7 @@ def test_other_misuse_is_refused() -> None:
         with pytest.raises(fusion.FrameError, match="rotation axis"):
             Affine.rotation(3.0, axis=axis)
     with pytest.raises(fusion.FrameError, match="no covariance"):
-        Affine.identity().covariance_at([0.0, 0.0, 0.0])
+        Affine(np.eye(4)).covariance_at([0.0, 0.0, 0.0])
     with pytest.raises(TypeError):
         Affine.identity() @ np.eye(4)  # type: ignore[operator]
     with pytest.raises(TypeError):

@@ -49,15 +49,17 @@ def test_covariance_is_that_of_repeated_picking(model: Model) -> None:
     rng, points, sigma = np.random.default_rng(2), scatter(2, 6), 0.05
     exact = TRUTHS[model](points)
     draws = [
-        register_landmarks(points, exact + rng.normal(size=exact.shape) * sigma, model=model, sigma=sigma).transform
-        for _ in range(600)
+        register_landmarks(
+            points, exact + rng.normal(size=exact.shape) * sigma, model=model, sigma=sigma, outliers="keep"
+        ).transform
+        for _ in range(300)
     ]
     probe = np.array([[9.0, 80.0, -10.0], [0.0, 140.0, 0.0]])
     landed = np.array([draw(probe) for draw in draws])
     for index in range(len(probe)):
         expected = draws[0].covariance_at(probe[index])
         measured = np.cov(landed[:, index].T)
-        np.testing.assert_allclose(measured, expected, atol=0.25 * np.trace(expected))
+        np.testing.assert_allclose(measured, expected, atol=0.3 * np.trace(expected))
 
 
 def test_unequal_errors_are_weighted_exactly() -> None:
@@ -69,7 +71,9 @@ def test_unequal_errors_are_weighted_exactly() -> None:
     sigma[0, 0] = 1e6
     found = register_landmarks(points, target, model="rigid", sigma=sigma)
     np.testing.assert_allclose(found.transform.matrix, GENERAL.matrix, atol=1e-6)
-    wrong = register_landmarks(points, target, model="rigid")
+    with pytest.raises(fusion.RegistrationError, match=r"too far from where the others place them: 0 \(50 um\)"):
+        register_landmarks(points, target, model="rigid")
+    wrong = register_landmarks(points, target, model="rigid", outliers="keep")
     assert np.abs(wrong.transform.matrix - GENERAL.matrix).max() > 0.01
 
 
@@ -118,11 +122,12 @@ PLANE = scatter(7) * [0.0, 1.0, 1.0]
         ("affine", scatter(8)[:3], scatter(8)[:3], "at least 4"),
         ("rigid", LINE, LINE, "one line"),
         ("affine", PLANE, PLANE, "plane"),
-        ("rigid", LINE * 0, LINE * 0, "coincide"),
+        ("rigid", LINE * 0, LINE, "moving: all landmarks coincide"),
+        ("rigid", scatter(8), scatter(8) * 0, "fixed: all landmarks coincide"),
         ("similarity", LINE * 0, LINE * 0, "coincide"),
         ("rigid", scatter(8), scatter(8) * [1, 1, -1], "mirrored"),
         ("similarity", scatter(8)[:, 1:], scatter(8)[:, 1:] * [1, -2], "mirrored"),
-        ("rigid", scatter(8), scatter(8)[:5], "pairs"),
+        ("rigid", scatter(8), scatter(8)[:5], "received 8 moving and 5 fixed"),
         ("rigid", scatter(8), scatter(8) * np.nan, "not finite"),
         ("rigid", np.zeros(3), np.zeros(3), r"\(n, 3\)"),
         ("tps", scatter(8), scatter(8), "accepted are rigid, similarity, affine"),
@@ -137,3 +142,194 @@ def test_ill_posed_landmarks_are_refused(model: Model, moving: np.ndarray, fixed
 def test_senseless_sigma_is_refused(sigma: object) -> None:
     with pytest.raises(fusion.RegistrationError, match="sigma"):
         register_landmarks(scatter(9), scatter(9), model="rigid", sigma=sigma)  # type: ignore[arg-type]
+
+
+def quality(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return landmarks in a cube of 100 um, and where a tilt of 54 degrees takes them."""
+    points = np.random.default_rng(seed).uniform(-50.0, 50.0, (count, 3))
+    return points, TILT(points)
+
+
+TILT = fusion.Affine.translation(5.0, -20.0, 10.0) @ fusion.Affine.rotation(54.0, axis=(0.0, 0.0, 1.0))
+
+
+def test_errors_of_the_moving_side_turn_with_the_transform() -> None:
+    """Ten times the error along z of the moving side lies along another axis after a tilt of 54 degrees."""
+    rng, spread, target = np.random.default_rng(11), np.array([[5.0, 0.5, 0.5]]), np.array([[40.0, 40.0, -40.0]])
+    points, landed = quality(8, 12)
+    held = {"both sides": 0, "as if fixed": 0}
+    for _ in range(150):
+        moving = points + rng.normal(size=points.shape) * spread
+        right = register_landmarks(moving, landed, model="rigid", sigma_moving=spread, outliers="keep")
+        naive = register_landmarks(moving, landed, model="rigid", sigma=spread, outliers="keep")
+        held["both sides"] += int(right.holds(target, TILT(target))[0])
+        held["as if fixed"] += int(naive.holds(target, TILT(target))[0])
+    assert held["both sides"] >= 135
+    assert held["as if fixed"] < 120
+
+
+def test_one_error_may_be_said_of_either_side_of_a_rigid_transform() -> None:
+    points, landed = quality(7, 13)
+    landed = landed + np.random.default_rng(14).normal(size=landed.shape)
+    turn = TILT.matrix[:3, :3]
+    own = np.array([np.diag([1.0, 2.0, 3.0 + n]) for n in range(7)])
+    one = register_landmarks(points, landed, model="rigid", sigma_moving=own)
+    # the rotation that is fitted is not quite the true one, which the covariance is turned by here
+    other = register_landmarks(points, landed, model="rigid", sigma_fixed=turn @ own @ turn.T)
+    np.testing.assert_allclose(one.transform.matrix, other.transform.matrix, atol=0.05)
+    np.testing.assert_allclose(one.chi2, other.chi2, rtol=0.1)
+
+
+def test_the_fit_is_a_minimum_of_chi_squared() -> None:
+    """No neighbouring rotation, shift or scale does better, with the covariances turned along."""
+    points, landed = quality(9, 15)
+    rng = np.random.default_rng(16)
+    sigma = rng.uniform(2.0, 8.0, (9, 3))
+    moving = points + rng.normal(size=points.shape) * sigma
+    result = register_landmarks(moving, landed, model="similarity", sigma_moving=sigma, sigma_fixed=1.0)
+
+    def chi2(transform: fusion.Affine) -> float:
+        linear = transform.matrix[:3, :3]
+        spread = np.eye(3) + linear @ (sigma[:, :, None] ** 2 * np.eye(3)) @ linear.T
+        miss = landed - transform(moving)
+        return float((miss * np.linalg.solve(spread, miss[..., None])[..., 0]).sum())
+
+    assert chi2(result.transform) == pytest.approx(result.chi2, rel=1e-9)
+    centre = result.transform(moving).mean(axis=0)
+    about = fusion.Affine.translation(*centre)
+    for size in (-1e-3, 1e-3):
+        for step in (
+            fusion.Affine.rotation(np.rad2deg(size)), fusion.Affine.rotation(np.rad2deg(size), axis=(0, 1, 1)),
+            fusion.Affine.scaling(1 + size, 1 + size, 1 + size), fusion.Affine.translation(y=100 * size),
+        ):  # fmt: skip
+            assert chi2(about @ step @ about.inverse() @ result.transform) > result.chi2
+
+
+def test_an_estimated_error_has_its_degrees_of_freedom() -> None:
+    """Three landmarks: 95 % by Student's t, far less by the normal distribution."""
+    rng, target = np.random.default_rng(17), np.array([[10.0, 20.0, -10.0]])
+    points, landed = quality(3, 18)
+    held = {"t": 0.0, "normal": 0.0}
+    for _ in range(200):
+        result = register_landmarks(points, landed + rng.normal(size=landed.shape), model="rigid", outliers="keep")
+        miss = np.abs(result.transform(target) - TILT(target))[0]
+        held["t"] += float((miss <= result.interval(target).values[0]).mean())
+        held["normal"] += float((miss <= 1.96 * np.sqrt(np.diag(result.transform.covariance_at(target[0])))).mean())
+    assert (result.dof, round(result.transform.dof, 9)) == (3, 3)
+    assert 0.91 < held["t"] / 200 < 0.985
+    assert held["normal"] / 200 < 0.9
+    assert result.transform.widening == pytest.approx(3.182 / 1.96, rel=1e-3)
+
+
+def test_perfect_pairs_have_the_error_of_their_rounding() -> None:
+    points = np.array([[0.0, 0.0], [40.0, 3.0], [7.0, 31.0]])
+    result = register_landmarks(points, points + np.array([5.0, 2.0]), model="rigid")
+    assert result.sigma == pytest.approx(np.sqrt(2.0 / 12.0), rel=1e-6)
+    tenths = register_landmarks(points + 0.1, points, model="rigid")
+    assert tenths.sigma == pytest.approx(np.sqrt(1.01 / 12.0), rel=1e-6)
+
+
+def test_points_have_as_many_columns_as_landmarks() -> None:
+    points, landed = quality(6, 19)
+    flat = register_landmarks(points[:, 1:], points[:, 1:] + 1.0, model="rigid", sigma=0.1)
+    np.testing.assert_array_equal(flat.tre([[1.0, 2.0]]), flat.tre([[0.0, 1.0, 2.0]]))
+    assert flat.interval([[1.0, 2.0]]).values[0, 0] == 0.0
+    assert float(flat.tre([[1.0, 2.0]], level=0.95)[0]) > 1.9 * float(flat.interval([[1.0, 2.0]], level=0.68).max())
+    solid = register_landmarks(points, landed, model="rigid", sigma=0.1)
+    with pytest.raises(fusion.RegistrationError, match="two columns, the landmarks had three"):
+        solid.tre([[1.0, 2.0]])
+
+
+def test_landmarks_of_a_section_place_it_in_a_volume() -> None:
+    rng, flat = np.random.default_rng(20), np.random.default_rng(21).uniform(-50, 50, (9, 2))
+    landed = TILT(np.pad(flat, ((0, 0), (1, 0)))) + rng.normal(size=(9, 3)) * 0.2
+    result = register_landmarks(flat, landed, model="rigid", sigma_moving=0.1, sigma_fixed=0.2)
+    np.testing.assert_allclose(result.transform.matrix, TILT.matrix, atol=0.3)
+    assert result.holds([[10.0, -5.0]], TILT([[0.0, 10.0, -5.0]])).all()
+    with pytest.raises(fusion.RegistrationError, match="exchange the two"):
+        register_landmarks(landed, flat, model="rigid")
+    with pytest.raises(fusion.RegistrationError, match="sigma_fixed="):
+        register_landmarks(flat, landed, model="rigid", sigma_moving=0.1)
+
+
+@pytest.mark.parametrize("model", TRUTHS)
+def test_the_transform_is_that_of_simpleitk(model: Model) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    points, landed = quality(8, 22)
+    noise = np.random.default_rng(23).normal(size=landed.shape)
+    # with noise the scale of ITK is that of the sizes (Horn), not that of least squares
+    landed = 1.3 * landed if model == "similarity" else landed + noise
+    kinds = {"rigid": sitk.VersorRigid3DTransform, "similarity": sitk.Similarity3DTransform}
+    transform = kinds[model]() if model in kinds else sitk.AffineTransform(3)
+    # ITK's transforms are of (x, y, z) and lead from fixed to moving
+    lists = [points[:, ::-1].ravel().tolist(), landed[:, ::-1].ravel().tolist()]
+    theirs = sitk.LandmarkBasedTransformInitializer(transform, *lists)
+    ours = register_landmarks(points, landed, model=model).transform
+    mapped = np.array([theirs.TransformPoint(point[::-1].tolist())[::-1] for point in points])
+    np.testing.assert_allclose(ours(points), mapped, atol=1e-6)
+
+
+def exchanged(fixed: np.ndarray) -> np.ndarray:
+    return fixed[[1, 0, *range(2, len(fixed))]]
+
+
+WRONG = {
+    "exchanged: 0 with 1": exchanged,
+    "fixed: landmarks 0 and 8 are the same point": lambda fixed: np.concatenate([fixed[:-1], fixed[:1]]),
+    "in different orders": lambda fixed: np.roll(fixed, 1, axis=0),
+    "mirrored": lambda fixed: fixed * [1, 1, -1],
+    "fixed: all landmarks coincide": lambda fixed: fixed * 0.0 + 1.0,
+    "too far from where the others place them: 4": lambda fixed: fixed + np.eye(9)[:, [4]] * [0.0, 30.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("sigma", [0.5, None])
+@pytest.mark.parametrize("model", TRUTHS)
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_pairs_are_named(message: str, model: Model, sigma: float | None) -> None:
+    points = np.random.default_rng(24).uniform(-50.0, 50.0, (9, 3))
+    fixed = TRUTHS[model](points) + np.random.default_rng(25).normal(size=points.shape) * 0.4
+    register_landmarks(points, fixed, model=model, sigma=sigma)
+    with pytest.raises(fusion.RegistrationError, match=message):
+        register_landmarks(points, WRONG[message](fixed), model=model, sigma=sigma)
+
+
+def test_wrong_pairs_are_dropped_or_kept_on_demand() -> None:
+    points, landed = quality(10, 26)
+    landed = landed + np.random.default_rng(27).normal(size=landed.shape) * 0.3
+    wrong = exchanged(landed)
+    dropped = register_landmarks(points, wrong, model="rigid", sigma=0.3, outliers="drop")
+    assert dropped.kept.values.tolist() == [False, False, *[True] * 8]
+    assert np.isnan(dropped.left_out["p"][:2]).all()
+    assert np.linalg.norm(dropped.residuals[0]) > 10.0
+    np.testing.assert_allclose(dropped.transform.matrix, TILT.matrix, atol=0.5)
+    kept = register_landmarks(points, wrong, model="rigid", sigma=0.3, outliers="keep")
+    assert kept.kept.all()
+    assert kept.p < 1e-6
+    assert set(np.argsort(kept.left_out["p"].values)[:2]) <= {0, 1}
+
+
+def test_a_sigma_that_is_far_too_small_is_refused() -> None:
+    points, landed = quality(12, 28)
+    landed = landed + np.random.default_rng(29).normal(size=landed.shape)
+    with pytest.raises(fusion.RegistrationError, match=r"scatter .* times as far as sigma says|no majority"):
+        register_landmarks(points, landed, model="rigid", sigma=0.2)
+
+
+def test_landmarks_near_a_line_are_refused_against_their_error() -> None:
+    rng = np.random.default_rng(30)
+    points = np.outer(np.linspace(0.0, 100.0, 6), [0.0, 0.0, 1.0]) + rng.normal(size=(6, 3)) * 0.3
+    fixed = TILT(points)
+    assert register_landmarks(points, fixed, model="rigid", sigma=0.01).rms < 1e-9
+    with pytest.raises(fusion.RegistrationError, match="too near to one line"):
+        register_landmarks(points, fixed, model="rigid", sigma=1.0)
+
+
+def test_leaving_a_pair_out_is_what_a_fit_without_it_says() -> None:
+    points, landed = quality(7, 31)
+    landed = landed + np.random.default_rng(32).normal(size=landed.shape) * 0.2
+    every = register_landmarks(points, landed, model="affine", sigma=0.2)
+    for row in range(7):
+        rest = register_landmarks(np.delete(points, row, 0), np.delete(landed, row, 0), model="affine", sigma=0.2)
+        distance = np.linalg.norm(rest.transform(points[row]) - landed[row])
+        assert float(every.left_out["distance"][row]) == pytest.approx(distance, rel=1e-6)
