@@ -24,6 +24,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/blocks.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/decompose.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/elements.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/rank.py
 	$(BIN)/python benchmarks/correlation.py

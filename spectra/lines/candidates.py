@@ -10,11 +10,13 @@ import numpy.typing as npt
 import xarray as xr
 
 import fusion
-from fusion.conventions import spatial_dims
 from fusion.errors import DataError
-from fusion.variables import real_variable
 from spectra.lines.bands import raman_bands
-from spectra.lines.xrays import find_resolution, require_resolution, width, xray_lines
+from spectra.lines.elements import share_counts
+from spectra.lines.search import Outcome
+from spectra.lines.settings import find_resolution, require_resolution
+from spectra.lines.totals import spectra_of
+from spectra.lines.xrays import is_counts, width, xray_lines
 
 _STRONGEST: Final = ("Ka", "La", "Ma")
 _TOLERANCE_KEV: Final = 0.04
@@ -37,12 +39,17 @@ class Candidate(NamedTuple):
     """Position of the line or band less that of the peak."""
     reference: str = ""
     """The work that the position of a Raman band was read from."""
+    counts: float = np.nan
+    """Of an X-ray line by the fit of all elements; 0 where another explains the peak, NaN without a fit."""
 
 
-class _Place(NamedTuple):
+class _Entry(NamedTuple):
+    """A line or band of a table."""
+
     name: str
     position: float
     reference: str = ""
+    counts: float = np.nan
 
 
 def identify(
@@ -56,8 +63,9 @@ def identify(
 ) -> list[Candidate]:
     """Name what lies near the peaks of a map or of each of its endmembers: X-ray lines (Kα, Lα, Mα) or Raman bands.
 
-    These are candidates for a table, nearest first for each peak; they are no proof that something is there. For
-    elements whose other lines are asked too, see `find_elements`.
+    For counts whose resolution and beam energy are known, all elements share the spectrum in the fit of
+    `find_elements`: lines of elements that it needs come first for each peak, then those that could be meant instead.
+    Without such a fit the nearest line comes first, which is no proof that its element is there.
 
     Parameters
     ----------
@@ -65,11 +73,12 @@ def identify(
         A map along energy or Raman shift, whose total spectrum is taken, or what `spectra.decompose` returned. Take
         the baseline off Raman spectra first.
     elements : collection of str, optional
-        Only X-ray lines of these, e.g. ``("Fe", "O")``.
+        Only X-ray lines of these, e.g. ``("Fe", "O")``; all that lie near a peak are listed, with 0 counts where
+        another of them explains it.
     materials : collection of str, optional
         Only Raman bands of these, e.g. ``("calcite",)``.
     resolution : float, optional
-        Full width at half maximum of the detector at Mn Kα, in eV; left out, what the metadata state.
+        Full width at half maximum of the detector at Mn Kα, in eV; left out, what the file states.
     tolerance : float, optional
         Farthest distance of a line or band from its peak, in keV or 1/cm. Left out, half the width of an X-ray line
         at that energy, so that all lines are listed that overlap so far that one peak remains; 0.04 keV where the
@@ -80,7 +89,7 @@ def identify(
     Returns
     -------
     list of Candidate
-        By component, then by falling height, then by distance; a peak without anything near it is left out.
+        By component, then by falling height, falling counts and distance; a peak without anything near it is left out.
 
     Raises
     ------
@@ -98,42 +107,56 @@ def identify(
     >>> [(line.name, round(line.position, 2)) for line in identify(ds, elements=("Fe", "O"))]
     [('Fe_Ka', 6.4), ('O_Ka', 0.52)]
     """
-    found = spectra_of(fusion.check(ds)).compute()
-    dim = str(found.dims[-1])
+    spectra = spectra_of(fusion.check(ds)).compute()
+    dim = str(spectra.dims[-1])
     if dim == "energy":
         _refuse(materials is not None, "materials are for Raman bands; X-ray lines take elements")
-        width_known = find_resolution(ds) if resolution is None else require_resolution(ds, resolution)
-        table = _lines(elements)
+        fwhm = find_resolution(ds) if resolution is None else require_resolution(ds, resolution)
     else:
         _refuse(elements is not None or resolution is not None, "elements and resolution are for X-ray lines")
-        width_known = None
-        table = _bands(materials)
-    if not np.isfinite(found.values).all():
-        raise DataError(f"{found.name}: values that are not finite have no peaks; mask or crop them first")
-    axis = found[dim].values
+        fwhm = None
+    if not np.isfinite(spectra.values).all():
+        raise DataError(f"{spectra.name}: values that are not finite have no peaks; mask or crop them first")
+    fits = _fits(ds, spectra, elements, fwhm) if dim == "energy" else {}
+    axis, values = spectra[dim].values, np.atleast_2d(spectra.values)
+    every = _bands(materials) if dim != "energy" else _lines(elements)
+    tables = [_fitted(every, fits[index], elements) if index in fits else every for index in range(len(values))]
     return [
-        Candidate(component, peak, height, place.name, place.position - peak, place.reference)
-        for component, spectrum in enumerate(np.atleast_2d(found.values))
+        Candidate(index, peak, height, entry.name, entry.position - peak, entry.reference, entry.counts)
+        for index, (spectrum, table) in enumerate(zip(values, tables, strict=True))
         for peak, height in _peaks(axis, spectrum, prominence, dim)
-        for place in _near(table, peak, _reach(peak, tolerance, width_known, dim))
+        for entry in _near(table, peak, _reach(peak, tolerance, fwhm, dim))
     ]
 
 
-def spectra_of(ds: xr.Dataset) -> xr.DataArray:
-    """Return the endmembers of a decomposition or the total spectrum of a map, the signal axis last.
+def _fits(
+    ds: xr.Dataset, spectra: xr.DataArray, elements: Collection[str] | None, resolution: float | None
+) -> dict[int, Outcome]:
+    """Return the shared fit of each spectrum; none where the values are no counts or the file does not state enough."""
+    counted = (
+        is_counts(ds["abundance"]) or ds["abundance"].attrs.get("units") == "count"
+        if "abundance" in ds
+        else (is_counts(spectra) or ds.attrs.get("signal_type", "").startswith("EDS"))
+    )
+    if not counted or resolution is None or "beam_energy" not in ds.attrs or (spectra.values < 0).any():
+        return {}
+    return dict(share_counts(ds, resolution=resolution, beam_energy=None, among=elements))
 
-    Raises
-    ------
-    DataError
-        If the axis is neither energy nor Raman shift.
-    """
-    array = ds["endmember"] if "endmember" in ds else real_variable(ds)
-    if not {"energy", "raman_shift"} & set(array.dims):
-        raise DataError(
-            f"X-ray lines need an energy axis in keV, Raman bands one of raman_shift in 1/cm; "
-            f"{array.name} has the dims {array.dims}"
-        )
-    return array if array.name == "endmember" else array.sum(spatial_dims(array))
+
+def _fitted(table: list[_Entry], outcome: Outcome, elements: Collection[str] | None) -> list[_Entry]:
+    """Return the lines with their counts; leave out elements that the fit neither needs nor could need."""
+    fit = outcome.fit
+    counts = {
+        line.name: float(amount * profile.sum())
+        for amount, shell in zip(fit.per_shell, fit.shells, strict=True)
+        for line, profile in zip(shell.lines, shell.profiles, strict=True)
+    }
+    possible = {other.element for others in outcome.alternatives.values() for other in others}
+    return [
+        entry._replace(counts=counts.get(entry.name, 0.0))
+        for entry in table
+        if elements is not None or entry.name in counts or entry.name.partition("_")[0] in possible
+    ]
 
 
 def _reach(peak: float, tolerance: float | None, resolution: float | None, dim: str) -> float:
@@ -154,24 +177,24 @@ def _peaks(
     if not (spectrum[real] > 0).any():
         return
     relative = spectrum[real] / spectrum[real].max()
-    places, _ = find_peaks(relative, prominence=prominence)
-    for place in sorted(places, key=lambda index: -relative[index]):
-        yield float(axis[real][place]), float(relative[place])
+    tops, _ = find_peaks(relative, prominence=prominence)
+    for top in sorted(tops, key=lambda index: -relative[index]):
+        yield float(axis[real][top]), float(relative[top])
 
 
-def _near(table: list[_Place], peak: float, reach: float) -> list[_Place]:
-    near = (place for place in table if abs(place.position - peak) <= reach)
-    return sorted(near, key=lambda place: abs(place.position - peak))
+def _near(table: list[_Entry], peak: float, reach: float) -> list[_Entry]:
+    near = (entry for entry in table if abs(entry.position - peak) <= reach)
+    return sorted(near, key=lambda entry: (-np.nan_to_num(entry.counts), abs(entry.position - peak)))
 
 
-def _lines(elements: Collection[str] | None) -> list[_Place]:
+def _lines(elements: Collection[str] | None) -> list[_Entry]:
     alpha = (line for line in xray_lines().values() if line.name.partition("_")[2] in _STRONGEST)
-    return [_Place(line.name, line.energy) for line in alpha if elements is None or line.element in elements]
+    return [_Entry(line.name, line.energy) for line in alpha if elements is None or line.element in elements]
 
 
-def _bands(materials: Collection[str] | None) -> list[_Place]:
+def _bands(materials: Collection[str] | None) -> list[_Entry]:
     bands = (band for band in raman_bands() if materials is None or band.material in materials)
-    return [_Place(band.name, band.raman_shift, band.reference) for band in bands]
+    return [_Entry(band.name, band.raman_shift, band.reference) for band in bands]
 
 
 def _refuse(wrong: bool, message: str) -> None:

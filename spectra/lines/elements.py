@@ -1,8 +1,8 @@
-"""Which elements the lines of a spectrum speak for, with a score."""
+"""Which elements are in a spectrum, each with its counts, its error and the lines that speak for it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,73 +10,76 @@ import numpy.typing as npt
 import xarray as xr
 
 import fusion
+from fusion.conventions import stderr_name
 from fusion.errors import DataError
-from spectra.lines.candidates import spectra_of
-from spectra.lines.xrays import (
-    FAMILIES,
-    SIGMA,
-    XrayLine,
-    channel_edges,
-    continuum,
-    family,
-    profile,
-    require_beam_energy,
-    require_resolution,
-    width,
-    xray_lines,
-)
+from spectra.lines.response import ABSORBED_KEV, Shell, sum_peaks
+from spectra.lines.search import Outcome, find
+from spectra.lines.settings import require_beam_energy, require_resolution
+from spectra.lines.sharing import Spectrum, binned
+from spectra.lines.totals import spectra_of
+from spectra.lines.xrays import XrayLine, width
 
 Array = npt.NDArray[np.float64]
 
-_OVERVOLTAGE: Final = 1.5
-"""Beam over line energy from which a line is expected to be seen."""
-_SOFTEST_KEV: Final = 0.15
-_ABSORBED_KEV: Final = 1.0
-"""Below it the absence of a line proves nothing, as specimen and window absorb it."""
-_WEIGHTS: Final = 2.0
-"""Factor to which tabulated weights hold: subshells and absorption change them."""
 _FAINT: Final = 0.05
+"""Weight below which a line proves nothing."""
 _SURE: Final = 4.0
-_SOUND: Final = 0.5
-"""Score from which an element is taken to explain lines of others."""
-_BACKGROUND: Final = 0.05
-"""Relative error of the background under a line."""
+_TOLERANCE: Final = 2.0
+"""Factor to which the ratio of two lines must hold."""
+_FOREIGN: Final = 0.05
+"""Relative error of what lies under a line: the continuum and other elements."""
+_PAIRS: Final = 0.02
+"""Share of the counts that sum peaks may have before an element is said to be possibly one."""
+_FEWEST_CHANNELS: Final = 10
+
+
+class Evidence(NamedTuple):
+    """What one line says within half a width to each side, other elements and the continuum taken off."""
+
+    line: str
+    energy: float
+    """In keV."""
+    counts: float
+    error: float
+    expected: float
+    """By the fit."""
 
 
 class Element(NamedTuple):
-    """An element that may be there."""
+    """An element in a spectrum."""
 
     component: int
     element: str
     score: float
     """From 0 to 1; see `find_elements`."""
     counts: float
-    """Net counts within half a width to each side of its strongest line."""
+    """Of all its lines on the axis. Those of all elements together are never more than the counts of the spectrum."""
     seen: tuple[str, ...]
-    """Its lines that stand out of the background by four standard errors."""
+    """Its lines that stand out by four standard errors."""
     missing: tuple[str, ...]
     """Its lines that should but do not."""
+    error: float = np.nan
+    """Standard error of the counts: of counting, and of the weights, positions and widths of lines."""
+    evidence: tuple[Evidence, ...] = ()
+    """Its lines, strongest first."""
+    alternatives: tuple[str, ...] = ()
+    """What else its lines could be: elements that fit within three standard errors, best first, or ``"sum peak"``."""
+    hidden: tuple[str, ...] = ()
+    """Strong lines that the beam excites but the axis does not hold: a wider axis would confirm or refute."""
+    named_by_file: bool = False
+    """Whether the file lists it, so that less evidence sufficed."""
 
-
-class _Spectrum(NamedTuple):
-    """One spectrum in counts, with what is the same for every element."""
-
-    energy: Array
-    edges: Array
-    counts: Array
-    background: Array
-    peaks: Array
-    resolution: float
-    beam: float
-
-
-class _Window(NamedTuple):
-    """What is found and what is expected of one line within half a width to each side."""
-
-    line: XrayLine
-    net: float
-    error: float
-    expected: float
+    def __str__(self) -> str:
+        """Return one line for a report."""
+        lines = ", ".join(f"{one.line} {one.counts:.0f} ± {one.error:.0f}" for one in self.evidence)
+        notes = [
+            f"could also be {', '.join(self.alternatives)}" if self.alternatives else "",
+            f"missing {', '.join(self.missing)}" if self.missing else "",
+            f"not on the axis {', '.join(self.hidden)}" if self.hidden else "",
+            "named by the file" if self.named_by_file else "",
+        ]
+        text = f"{self.element}: {self.counts:.0f} ± {self.error:.0f} counts, score {self.score:.2f} ({lines})"
+        return "; ".join([text, *(note for note in notes if note)])
 
 
 def find_elements(
@@ -87,50 +90,51 @@ def find_elements(
     among: Collection[str] | None = None,
     least: float = 0.5,
 ) -> list[Element]:
-    """Rank the elements whose X-ray lines a map, or each endmember of its decomposition, shows in the right ratio.
+    """Find the elements of a map, or of each endmember of its decomposition, by one fit of all their lines.
 
     Parameters
     ----------
     ds : Dataset
         A map with counts along energy, whose total spectrum is taken, or what `spectra.decompose` returned by a
-        non-negative method.
+        non-negative method. Elements in its attribute ``elements`` are taken to be likely.
     resolution : float, optional
-        Full width at half maximum at Mn Kα, in eV; left out, what the metadata state.
+        Full width at half maximum at Mn Kα, in eV; left out, what the file states.
     beam_energy : float, optional
         In keV; left out, the attribute of that name.
     among : collection of str, optional
-        Only these elements.
+        Only these elements. Noble gases and elements without a lasting isotope are only sought if named here or by
+        the file.
     least : float
         Lowest score to be listed.
 
     Returns
     -------
     list of Element
-        By component, then by falling score.
+        By component, then by falling counts. `str` of each is a line for a report.
 
     Raises
     ------
     DataError
-        If resolution or beam energy are not known, there is no energy axis, or spectra are negative or not finite.
+        If resolution or beam energy are not known, there is no energy axis, it has fewer than 10 channels below the
+        beam energy, or spectra are negative or not finite.
 
     Notes
     -----
-    A line counts as visible if it lies on the axis, above 0.15 keV, and the beam has 1.5 times its energy. For each
-    shell whose α line is visible the score is closeness × consistency:
+    All shells of all elements found and a smooth continuum share the counts in one non-negative least squares, weighted
+    with the variance of counting and with that of the shapes: weights, positions and widths of lines, escape and sum
+    peaks, tails, bumps of the continuum (`spectra.lines.sharing`). Energy scale and resolution are corrected within
+    what the file can be off by. Elements are added as long as one is significant, and dropped when others explain its
+    lines (`spectra.lines.search`):
 
-    - closeness = exp(−½ (d/σ)²), with d from the α line to the nearest peak and σ the standard deviation of the
-      detector there; 0 if its net counts are below four standard errors or no peak lies within one FWHM.
-    - consistency = the smallest, over the other visible lines j of the shell with a weight of 0.05 or more that do not
-      merge with the α line, of min(1, (n_j + 4 s_j) / (½ p_j n_α / p_α)): n are net counts within ±½ FWHM, s their
-      standard errors, p what the tabulated weights put there. The ½ leaves room for weights, which change with
-      subshell and absorption. A Kβ that should be seen and is not brings it to zero; one too faint to be seen does not.
+    - Its counts are at least four standard errors, in the shells between 1 and 15 keV that the beam excites twofold if
+      there are any: soft lines alone do not name an element whose hard lines should be seen.
+    - Two standard errors suffice for elements that the file lists; five are needed where a strong line is cropped.
 
-    The score of an element is the mean over its shells that must be seen: those with a visible α line above 1 keV, or
-    if there is none, the hardest one below. It is multiplied by the share of the α line that is left after the
-    weaker lines of elements with more counts and a score of 0.5 or more are taken off: V Kα in the presence of Ti is
-    Ti Kβ until there is more of it than that. The background is SNIP's, taken to be known to 5 %. Lines that lie
-    closer than the detector resolves (S Kα, Mo Lα, Pb Mα) keep several elements on the list; a line hidden in the
-    flank of a stronger one has no peak of its own and is missed.
+    The score is likelihood × consistency. Likelihood is 1 / (1 + Σ exp(−½ Δ)) over the other elements that could take
+    the place of this one, Δ by how much chi-square is then larger; being listed by the file counts as 9, a cropped line
+    as −6. Consistency is the smallest, over the lines above 1 keV with a weight of 0.05 or more that do not merge
+    with the strongest, of min(1, (n + 4 s) / (½ m)): n ± s net counts and m those expected. A Kβ that should be
+    seen and is not brings it to zero.
 
     Examples
     --------
@@ -140,145 +144,123 @@ def find_elements(
     >>> shape = sum(weight * np.exp(-0.5 * ((energy - at) / 0.057) ** 2) for at, weight in pair)
     >>> ds = fusion.dataset({"counts": (("x", "energy"), np.round([50.0 + 900.0 * shape] * 4))},
     ...                     {"x": Axis("um", 1.0), "energy": Axis("keV", 0.01)}, name="map", cell_methods="sum")
-    >>> [(found.element, round(found.score, 1)) for found in find_elements(ds, resolution=130.0, beam_energy=20.0)]
+    >>> [(one.element, round(one.score, 1)) for one in find_elements(ds, resolution=130.0, beam_energy=20.0)]
     [('Fe', 1.0)]
     """
-    found = spectra_of(fusion.check(ds))
-    if "energy" not in found.dims:
-        raise DataError(f"elements are sought along energy; {found.name} has the dims {found.dims}")
-    width_known, beam = require_resolution(ds, resolution), require_beam_energy(ds, beam_energy)
-    known = dict.fromkeys(line.element for line in xray_lines().values())
-    wanted = [name for name in known if among is None or name in among]
-    ranked = []
-    for component, counts in enumerate(_counts(ds, found)):
-        spectrum = _prepared(found["energy"].values, counts, width_known, beam)
-        scored = _explained([one for name in wanted if (one := _scored(component, name, spectrum))], spectrum)
-        ranked += sorted((one for one in scored if one.score >= least), key=lambda one: -one.score)
-    return ranked
+    outcomes = share_counts(ds, resolution=resolution, beam_energy=beam_energy, among=among)
+    listed = _listed(ds)
+    every = (_element(index, name, outcome, listed) for index, outcome in outcomes for name in outcome.elements)
+    return sorted((one for one in every if one.score >= least), key=lambda one: (one.component, -one.counts))
 
 
-def _counts(ds: xr.Dataset, found: xr.DataArray) -> Array:
-    """Return the spectra in counts; an endmember has those of all its abundances."""
-    spectra = np.atleast_2d(found.transpose(..., "energy").values).astype(np.float64)
+def share_counts(
+    ds: xr.Dataset, *, resolution: float | None, beam_energy: float | None, among: Collection[str] | None
+) -> list[tuple[int, Outcome]]:
+    """Return the fit of each spectrum that has counts, with its number."""
+    array = spectra_of(fusion.check(ds))
+    if "energy" not in array.dims:
+        raise DataError(f"elements are sought along energy; {array.name} has the dims {array.dims}")
+    fwhm, beam = require_resolution(ds, resolution), require_beam_energy(ds, beam_energy)
+    energy = array["energy"].values
+    if (energy <= beam).sum() < _FEWEST_CHANNELS:
+        raise DataError(f"fewer than {_FEWEST_CHANNELS} channels lie below the beam energy of {beam:g} keV")
+    spectra = zip(*_counts(ds, array), strict=True)
+    prepared = [binned(energy, counts, extra, fwhm, beam) for counts, extra in spectra]
+    return [
+        (index, find(spectrum, fwhm, _listed(ds), among))
+        for index, spectrum in enumerate(prepared)
+        if spectrum.counts.any()
+    ]
+
+
+def _listed(ds: xr.Dataset) -> tuple[str, ...]:
+    """Return the elements that the file names."""
+    return tuple(np.atleast_1d(ds.attrs.get("elements", ())).astype(str))
+
+
+def _counts(ds: xr.Dataset, array: xr.DataArray) -> tuple[Array, Array]:
+    """Return spectra in counts, (spectrum, channel), and their variance beyond that of counting."""
+    spectra = np.atleast_2d(array.transpose(..., "energy").values).astype(np.float64)
     if not (np.isfinite(spectra).all() and (spectra >= 0).all()):
-        raise DataError(f"{found.name}: negative or not finite, so not counts; use the raw map or method='nmf'")
-    if "component" in found.dims:
-        amounts = ds["abundance"].sum([dim for dim in ds["abundance"].dims if dim != "component"])
-        spectra = spectra * amounts.values[:, None]
-    return spectra
+        raise DataError(f"{array.name}: negative or not finite, so not counts; use the raw map or method='nmf'")
+    if "component" not in array.dims:
+        return spectra, np.zeros_like(spectra)
+    # An endmember has the counts of all its abundances. Its error is larger than that of so many counts, as the
+    # decomposition had to divide channels between endmembers; where that is not determined, counting alone is taken.
+    abundance = ds["abundance"]
+    amounts = abundance.sum([dim for dim in abundance.dims if dim != "component"]).values[:, None]
+    counts = spectra * amounts
+    error = stderr_name("endmember")
+    if error not in ds:
+        return counts, np.zeros_like(counts)
+    errors = ds[error].transpose("component", "energy").values * amounts
+    return counts, np.where(np.isfinite(errors), np.maximum(errors**2 - counts, 0.0), 0.0)
 
 
-def _prepared(energy: Array, counts: Array, resolution: float, beam: float) -> _Spectrum:
-    background = continuum(energy, counts, resolution)
-    return _Spectrum(
-        energy,
-        channel_edges(energy),
-        counts,
-        background,
-        _peaks(energy, counts, background, resolution),
-        resolution,
-        beam,
-    )
+def _element(component: int, name: str, outcome: Outcome, listed: Collection[str]) -> Element:
+    spectrum, fit = outcome.spectrum, outcome.fit
+    mine = np.array([shell.element == name for shell in fit.shells])
+    own = _own(outcome, mine)
+    # each bin is shared in the ratio of the shapes, so that elements never have more than was counted
+    counts = float((spectrum.counts * own / np.maximum(fit.model, 1e-12)).sum())
+    shells = sorted(map(int, np.flatnonzero(mine)), key=lambda index: -fit.per_shell[index])
+    lines = [pair for index in shells for pair in _evidence(index, outcome, own)]
+    consistency = min((_ratio(one, reference) for one, reference, refutes in lines if refutes), default=1.0)
+    missing = tuple(one.line for one, reference, refutes in lines if refutes and _ratio(one, reference) < 1.0)
+    others = outcome.alternatives[name]
+    likelihood = 1.0 / (1.0 + sum(np.exp(-0.5 * max(other.excess, -20.0)) for other in others))
+    evidence = tuple(one for one, _, _ in lines)
+    return Element(
+        component, name, float(likelihood * np.clip(consistency, 0.0, 1.0)), counts,
+        tuple(one.line for one in evidence if one.counts > _SURE * one.error), missing, fit.error(mine), evidence,
+        (*(other.element for other in others), *_pile_up(spectrum, outcome, evidence)), outcome.hidden[name],
+        name in listed,
+    )  # fmt: skip
 
 
-def _peaks(energy: Array, counts: Array, background: Array, resolution: float) -> Array:
-    """Return the positions of peaks that stand out of the noise, after smoothing by half the width of the detector."""
-    from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks
-
-    step = (energy[-1] - energy[0]) / (energy.size - 1)
-    sigma = float(width(1.0, resolution)) / SIGMA / 2.0 / step
-    smooth = gaussian_filter1d(counts - background, sigma)
-    # white noise smoothed by a Gaussian keeps 1 / (2 sqrt(pi) sigma) of its variance
-    noise = np.sqrt(gaussian_filter1d(counts + 1.0, sigma) / max(1.0, 2.0 * np.sqrt(np.pi) * sigma))
-    places, _ = find_peaks(smooth, prominence=_SURE * noise)
-    return np.asarray(energy[places])
+def _own(outcome: Outcome, chosen: npt.NDArray[np.bool_]) -> Array:
+    """Return the expected counts of some shells in each bin."""
+    pairs = zip(outcome.fit.per_shell[chosen], np.flatnonzero(chosen), strict=True)
+    none = np.zeros_like(outcome.spectrum.counts)
+    return np.asarray(sum((count * outcome.fit.shells[index].shape for count, index in pairs), none))
 
 
-def _scored(component: int, element: str, spectrum: _Spectrum) -> Element | None:
-    shells = list(_expected(element, spectrum))
-    if not shells:
+def _evidence(index: int, outcome: Outcome, own: Array) -> list[tuple[Evidence, Evidence, bool]]:
+    """Return what each line of a shell says, the strongest line, and whether a line could refute."""
+    shell, amount = outcome.fit.shells[index], float(outcome.fit.per_shell[index])
+    strongest, full = shell.lines[0], float(width(shell.lines[0].energy, outcome.detector.resolution))
+    lines = [line for line in shell.lines if line.weight >= _FAINT * strongest.weight]
+    every = [_of_line(line, shell, amount, outcome, own) for line in lines]
+    shown = [one for one in every if one is not None]
+    return [(one, shown[0], abs(one.energy - shown[0].energy) > full and one.energy > ABSORBED_KEV) for one in shown]
+
+
+def _of_line(line: XrayLine, shell: Shell, amount: float, outcome: Outcome, own: Array) -> Evidence | None:
+    spectrum, fit = outcome.spectrum, outcome.fit
+    centres = (spectrum.edges[:-1] + spectrum.edges[1:]) / 2.0
+    inside = np.abs(centres - line.energy) <= width(line.energy, outcome.detector.resolution) / 2.0
+    expected = float(amount * shell.profiles[shell.lines.index(line)][inside].sum())
+    if not inside.any() or expected <= 0:
         return None
-    score = float(np.mean([_shell_score(windows, spectrum) for windows in shells]))
-    lines = [window for windows in shells for window in windows]
-    seen = tuple(window.line.name for window in lines if window.net > _SURE * window.error)
-    missing = tuple(window.line.name for windows in shells for window in windows if _is_missing(window, windows[0]))
-    return Element(component, element, score, shells[0][0].net, seen, missing)
+    counts = expected + float(fit.residual[inside].sum())
+    foreign = float((fit.model - own)[inside].sum())
+    error = float(np.sqrt(max(fit.model[inside].sum(), 1.0) + (_FOREIGN * foreign) ** 2))
+    return Evidence(line.name, line.energy, counts, error, expected)
 
 
-def _explained(scored: list[Element], spectrum: _Spectrum) -> list[Element]:
-    """Lower the scores of elements whose strongest line is where others, found with more counts, have a weaker one."""
-    kept: list[Element] = []
-    for one in sorted(scored, key=lambda one: -one.counts):
-        alpha = next(_expected(one.element, spectrum))[0]
-        foreign = sum(_beside(other, alpha.line, spectrum) for other in kept if other.score >= _SOUND)
-        left = 1.0 - foreign / alpha.net if alpha.net > 0 else 0.0
-        kept.append(one._replace(score=one.score * float(np.clip(left, 0.0, 1.0))))
-    return kept
+def _ratio(one: Evidence, reference: Evidence) -> float:
+    """Return how much of the least that the strongest line foretells can be there."""
+    scale = max(reference.counts / reference.expected, 0.0)
+    least = one.expected * scale / _TOLERANCE
+    return (one.counts + _SURE * one.error) / least if least > 0 else 1.0
 
 
-def _beside(other: Element, line: XrayLine, spectrum: _Spectrum) -> float:
-    """Return the counts that the weaker lines of a found element put under a line, its own α line left out."""
-    windows = next(_expected(other.element, spectrum))
-    alpha = windows[0]
-    apart = float(width(alpha.line.energy, spectrum.resolution))
-    weaker = [window.line for window in windows if abs(window.line.energy - alpha.line.energy) > apart]
-    return alpha.net / alpha.expected * _foretold(weaker, _inside(line, spectrum), spectrum)
-
-
-def _expected(element: str, spectrum: _Spectrum) -> Iterator[list[_Window]]:
-    """Yield the visible lines of each shell that must be seen, strongest first; the hardest shell comes first."""
-    shells = [lines for shell in FAMILIES if (lines := family(element, shell)) and _is_visible(lines[0], spectrum)]
-    hard = [lines for lines in shells if lines[0].energy >= _ABSORBED_KEV] or shells[:1]
-    for lines in hard:
-        visible = [line for line in lines if line.weight >= _FAINT and _is_visible(line, spectrum)]
-        yield [_window(line, lines, spectrum) for line in visible]
-
-
-def _is_visible(line: XrayLine, spectrum: _Spectrum) -> bool:
-    low, high = max(_SOFTEST_KEV, spectrum.edges[0]), min(spectrum.edges[-1], spectrum.beam / _OVERVOLTAGE)
-    half = float(width(line.energy, spectrum.resolution)) / 2.0
-    return bool(low <= line.energy - half and line.energy + half <= high)
-
-
-def _window(line: XrayLine, lines: Iterable[XrayLine], spectrum: _Spectrum) -> _Window:
-    inside = _inside(line, spectrum)
-    counts, background = spectrum.counts[inside].sum(), spectrum.background[inside].sum()
-    error = np.sqrt(counts + (_BACKGROUND * background) ** 2)
-    return _Window(line, float(counts - background), float(error), _foretold(lines, inside, spectrum))
-
-
-def _inside(line: XrayLine, spectrum: _Spectrum) -> slice:
-    """Return the channels within half a width to each side of a line."""
-    half = float(width(line.energy, spectrum.resolution)) / 2.0
-    ends = np.searchsorted(spectrum.energy, [line.energy - half, line.energy + half])
-    return slice(int(ends[0]), max(int(ends[1]), int(ends[0]) + 1))
-
-
-def _foretold(lines: Iterable[XrayLine], inside: slice, spectrum: _Spectrum) -> float:
-    """Return what the tabulated weights of lines put into a few channels."""
-    edges = spectrum.edges[inside.start : inside.stop + 1]
-    return float(sum(line.weight * profile(line, edges, spectrum.resolution).sum() for line in lines))
-
-
-def _shell_score(windows: list[_Window], spectrum: _Spectrum) -> float:
-    alpha = windows[0]
-    if alpha.net <= _SURE * alpha.error or not spectrum.peaks.size:
-        return 0.0
-    distance = float(np.abs(spectrum.peaks - alpha.line.energy).min())
-    full = float(width(alpha.line.energy, spectrum.resolution))
-    if distance > full:
-        return 0.0
-    ratios = [_ratio(window, alpha) for window in windows[1:] if abs(window.line.energy - alpha.line.energy) > full]
-    return float(np.exp(-0.5 * (distance * SIGMA / full) ** 2) * np.clip(min(ratios, default=1.0), 0.0, 1.0))
-
-
-def _ratio(window: _Window, alpha: _Window) -> float:
-    """Return how much of the least that the α line foretells can be there."""
-    return (window.net + _SURE * window.error) / (window.expected / _WEIGHTS * alpha.net / alpha.expected)
-
-
-def _is_missing(window: _Window, alpha: _Window) -> bool:
-    if window.line == alpha.line:
-        return alpha.net <= _SURE * alpha.error
-    return alpha.net > _SURE * alpha.error and _ratio(window, alpha) < 1.0
+def _pile_up(spectrum: Spectrum, outcome: Outcome, evidence: tuple[Evidence, ...]) -> tuple[str, ...]:
+    """Return a note where pairs of photons could make a good share of the strongest line."""
+    if not evidence:
+        return ()
+    every = _own(outcome, np.ones(len(outcome.fit.shells), dtype=bool))
+    centres = (spectrum.edges[:-1] + spectrum.edges[1:]) / 2.0
+    half = width(evidence[0].energy, outcome.detector.resolution) / 2.0
+    pairs = _PAIRS * sum_peaks(every, spectrum.edges)[np.abs(centres - evidence[0].energy) <= half].sum()
+    return ("sum peak",) if pairs > evidence[0].counts / 2.0 else ()

@@ -16,6 +16,7 @@ from fusion.errors import DataError
 from fusion.model import like
 from fusion.variables import real_variable
 from spectra.lines import xrays
+from spectra.lines.settings import require_resolution
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def line_map(
     lines : str or iterable of str
         As ``"Fe_Ka"`` or ``["Fe_Ka", "Pt_La"]``.
     resolution : float, optional
-        Full width at half maximum (FWHM) at Mn Kα, in eV; left out, what the metadata state.
+        Full width at half maximum (FWHM) at Mn Kα, in eV; left out, what the file states.
     width : float
         Of the window around the line, in FWHM of the line; 2.0 holds 98 % of it.
     gap : float
@@ -87,7 +88,7 @@ def line_map(
     """
     array = real_variable(fusion.check(ds))
     _require_counts(array)
-    known = xrays.require_resolution(ds, resolution)
+    known = require_resolution(ds, resolution)
     names = [lines] if isinstance(lines, str) else list(lines)
     wanted = {name: _around(xrays.xray_line(name), known, width, gap, side) for name in names}
     weights = np.ones(array.sizes["energy"])

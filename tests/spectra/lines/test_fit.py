@@ -168,3 +168,25 @@ def test_too_few_channels_are_refused():
         spectra.fit_lines(ds, ["Fe"], resolution=130.0)
     with pytest.raises(DataError, match="resolution at Mn Kα lies between 121 and 1000 eV; received '130 eV'"):
         spectra.fit_lines(ds, ["Fe"], resolution="130 eV")
+
+
+def test_errors_cover_weights_that_are_off_by_their_stated_error():
+    # S Kα lies on the lines of Mo L: where the weight of Mo Lβ is off, its counts go to S
+    truth, energy, rng = {"S_K": 3e4, "Mo_L": 5e4}, ENERGY[60:400], np.random.default_rng(8)
+    edges, deviations = channel_edges(energy), {"S_Ka": [], "Mo_La": []}
+    for _ in range(60):
+        total = np.full(energy.size, 40.0)
+        for shell, amount in truth.items():
+            for line in family(*shell.split("_")):
+                weight = line.weight + line.weight_stderr * rng.standard_normal()
+                total = total + amount * max(weight, 0.0) * profile(line, edges, 130.0)
+        axes = {"energy": Axis("keV", values=energy)}
+        counts = {"counts": (("energy",), rng.poisson(total), {"units": "count"})}
+        fitted = spectra.fit_lines(
+            fusion.dataset(counts, axes, name="spectrum"), ["S", "Mo"], resolution=130.0, beam_energy=15.0
+        )
+        for name in deviations:
+            deviations[name].append(float(fitted[name] - truth[f"{name[:-1]}"]) / float(fitted[f"{name}_stderr"]))
+    for z in map(np.array, deviations.values()):
+        assert (abs(z) < 1.96).mean() > 0.86
+        assert 0.75 < z.std() < 1.25
