@@ -28,6 +28,8 @@ _TOLERANCE: Final = 2.0
 """Factor to which the ratio of two lines must hold."""
 _FOREIGN: Final = 0.05
 """Relative error of what lies under a line: the continuum and other elements."""
+_BESIDE: Final = 0.15
+"""Relative error of other lines of the same element under a line."""
 _PAIRS: Final = 0.02
 """Share of the counts that sum peaks may have before an element is said to be possibly one."""
 _FEWEST_CHANNELS: Final = 10
@@ -244,7 +246,9 @@ def _of_line(line: XrayLine, shell: Shell, amount: float, outcome: Outcome, own:
         return None
     counts = expected + float(fit.residual[inside].sum())
     foreign = float((fit.model - own)[inside].sum())
-    error = float(np.sqrt(max(fit.model[inside].sum(), 1.0) + (_FOREIGN * foreign) ** 2))
+    beside = float(own[inside].sum()) - expected
+    noise = max(fit.model[inside].sum(), 1.0)
+    error = float(np.sqrt(noise + (_FOREIGN * foreign) ** 2 + (_BESIDE * beside) ** 2))
     return Evidence(line.name, line.energy, counts, error, expected)
 
 
