@@ -59,6 +59,7 @@ def plot(
 
     Examples
     --------
+    >>> import fusion
     >>> from fusion import Axis
     >>> from spectra.decomposition.decompose import decompose
     >>> counts = np.random.default_rng(0).poisson(np.kron(np.eye(2), np.full((3, 4), 50.0)))[:, None, :]

@@ -57,9 +57,9 @@ def test_together_they_tell_what_neither_tells_alone():
     maps = modalities()
     joint = correlations(spectra.decompose_jointly(maps, 3)["shared/abundance"])
     assert joint.min() > 0.99
-    for ds in maps.values():
-        alone = correlations(spectra.decompose(ds, 3, weighting=None)["abundance"])
-        assert alone.min() < 0.9
+    with pytest.warns(fusion.IncompleteResultWarning, match="hardly determine"):
+        alone = [spectra.decompose(ds, 3, weighting=None)["abundance"] for ds in maps.values()]
+    assert all(correlations(abundance).min() < 0.9 for abundance in alone)
 
 
 def test_endmembers_and_shares_of_each_modality():
