@@ -22,7 +22,9 @@ from fusion.frames import Frame, between, get_pose, locate, set_pose
 from fusion.fused.abundances import fuse, spectrum, window
 from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
+from fusion.registration.combination import combine
 from fusion.registration.landmarks import register_landmarks
+from fusion.registration.matching import match_landmarks
 from fusion.registration.result import Registration
 from fusion.resampling.coarsen import coarsen
 from fusion.resampling.placing import measure, place
@@ -55,6 +57,7 @@ __all__ = [
     "between",
     "check",
     "coarsen",
+    "combine",
     "compatible",
     "correlation",
     "dataset",
@@ -63,6 +66,7 @@ __all__ = [
     "limits",
     "load",
     "locate",
+    "match_landmarks",
     "measure",
     "phantom",
     "place",

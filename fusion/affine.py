@@ -109,7 +109,7 @@ class Affine:
         inner = _carry(other.covariance, np.kron(self.matrix[:3, :3], np.eye(4)))
         total = None if outer is None or inner is None else outer + inner
         return Affine(
-            self.matrix @ other.matrix, covariance=total, dof=_joint_dof((outer, self.dof), (inner, other.dof))
+            self.matrix @ other.matrix, covariance=total, dof=joint_dof((outer, self.dof), (inner, other.dof))
         )
 
     def inverse(self) -> Affine:
@@ -223,7 +223,7 @@ def _carry(covariance: Array | None, jacobian: npt.NDArray[np.floating]) -> Arra
     return None if covariance is None else _symmetric(jacobian @ covariance @ jacobian.T)
 
 
-def _joint_dof(*estimates: tuple[Array | None, float]) -> float:
+def joint_dof(*estimates: tuple[Array | None, float]) -> float:
     """Return the degrees of freedom of a sum of estimated covariances, each with its own."""
     # Welch and Satterthwaite in p dimensions: (p + p²) / sum((tr Bᵢ² + (tr Bᵢ)²) / νᵢ) with Bᵢ = C⁺ Cᵢ, which does not
     # change with the units of the parameters (Krishnamoorthy and Yu, Stat. Probab. Lett. 66, 161 (2004), eq. 6).

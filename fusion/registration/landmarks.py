@@ -130,7 +130,7 @@ def _judged(pairs: Pairs, result: Fit, model: Model, outliers: Outliers) -> Mask
     if (few or kept.all()) and enough and is_unordered(pairs, model):
         raise RegistrationError(
             "the landmarks fit hardly better than in a random order: moving and fixed are in different orders "
-            "(fusion.match_landmarks finds it), or of different specimens"
+            "(fusion.match_landmarks finds that of rigid sets), or of different specimens"
         )
     if few:
         raise RegistrationError("no majority of the pairs agrees on one transform; measure them anew")
