@@ -45,14 +45,14 @@ def ticks(limits: npt.ArrayLike, most: int = 5) -> Array:
     """
     low, high = np.asarray(limits, dtype=float)
     rows = (_multiples(low, high, step) for step in _steps(high - low))
-    found = next(row for row in rows if row.size <= most)
-    return found if found.size > 1 else np.array([low, high])
+    positions = next(row for row in rows if row.size <= most)
+    return positions if positions.size > 1 else np.array([low, high])
 
 
 def _multiples(low: float, high: float, step: float) -> Array:
     slack = 1e-9 * (high - low) / step
-    found: Array = step * np.arange(np.ceil(low / step - slack), np.floor(high / step + slack) + 1) + 0.0
-    return found
+    positions: Array = step * np.arange(np.ceil(low / step - slack), np.floor(high / step + slack) + 1) + 0.0
+    return positions
 
 
 def _steps(span: float) -> list[float]:
@@ -126,12 +126,12 @@ def add_color_bar(plotter: pv.Plotter, title: str, cmap: str, limits: tuple[floa
 
     mapper = pv.DataSetMapper(dataset=pv.PolyData([[0.0, 0.0, 0.0]]))
     mapper.lookup_table = pv.LookupTable(cmap, scalar_range=limits)
-    look: dict[str, Any] = {
+    appearance: dict[str, Any] = {
         "title": title, "mapper": mapper, "color": color, "vertical": True, "height": 0.42, "width": 0.055,
         "position_x": 0.885, "position_y": 0.3, "n_labels": 3, "fmt": "%.4g",
         "label_font_size": _font(plotter), "title_font_size": _font(plotter, 2),
     }  # fmt: skip
-    bar = plotter.add_scalar_bar(**look)
+    bar = plotter.add_scalar_bar(**appearance)
     bar.SetVerticalTitleSeparation(_font(plotter))
 
 
@@ -153,10 +153,10 @@ class _ScaleBar:
         from vtkmodules.vtkRenderingCore import vtkActor2D, vtkCoordinate, vtkPolyDataMapper2D
 
         self.plotter, self.unit = plotter, unit
-        place = vtkCoordinate()
-        place.SetCoordinateSystemToNormalizedViewport()
+        viewport = vtkCoordinate()
+        viewport.SetCoordinateSystemToNormalizedViewport()
         self.mapper = vtkPolyDataMapper2D()
-        self.mapper.SetTransformCoordinate(place)
+        self.mapper.SetTransformCoordinate(viewport)
         line = vtkActor2D()
         line.SetMapper(self.mapper)
         self.text = Text("")

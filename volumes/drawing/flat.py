@@ -107,13 +107,13 @@ def plot(ds: xr.Dataset, *, ax: Axes | None = None, light: bool | None = None, *
         _draw_on(ax, scene)
         host = ax.figure
         return host.figure if isinstance(host, SubFigure) else host
-    look = scene.options
-    figure = Figure(figsize=(look.window_size[0] / DPI, look.window_size[1] / DPI), facecolor=theme.paper)
+    settings = scene.options
+    figure = Figure(figsize=(settings.window_size[0] / DPI, settings.window_size[1] / DPI), facecolor=theme.paper)
     panels = _panels(figure, scene.ds)
     for pair, panel in panels.items():
         _draw(panel, scene, pair)
         _label(panel, scene, pair)
-    if look.scale_bar:
+    if settings.scale_bar:
         _add_scale_bar(next(iter(panels.values())), scene)
     if scene.chosen.grey is not None:
         _add_color_bar(figure, panels, scene)

@@ -193,7 +193,7 @@ def photograph(ds: xr.Dataset, variable: str | None) -> list[Layer]:
     array = chosen[0]
     initials = [str(label).lower() for label in array["channel"].values]
     order = [initials.index(name) for names in _RGB for name in names if set(names) == set(initials) - set(_ALPHA)]
-    # resampling turns the whole numbers of a photograph into floats
+    # resampling turns the integers of a photograph into floats
     if len(order) != 3 or (array.dtype != np.uint8 and array.dtype.kind != "f"):
         return []
     seen = _covered(array.isel(channel=order), ds)

@@ -34,7 +34,7 @@ def to_pyvista(ds: xr.Dataset, *, variables: Sequence[str] | None = None, cells:
     ds : Dataset
         One to three spatial dims; a missing one is a plane at its scalar coordinate, or at 0.
     variables : sequence of str, optional
-        What to take along. All that lie on the whole grid if left out, except spectra; a variable with one more dim
+        What to take along. All that lie on the full grid if left out, except spectra; a variable with one more dim
         (channel, component) becomes an array of several components.
     cells : bool, optional
         By default the pixel centres are the points of the grid, as interpolation and volume rendering need it. True
@@ -115,17 +115,17 @@ def from_pyvista(grid: Grid, *, name: str = "volume", units: str | None = None) 
     DataError
         If the grid has no arrays, or is not a regular one.
     """
-    if not all(hasattr(grid, part) for part in ("dimensions", "x", "y", "z", "user_dict")):
+    if not all(hasattr(grid, attribute) for attribute in ("dimensions", "x", "y", "z", "user_dict")):
         raise DataError(f"an ImageData or RectilinearGrid is needed; received {type(grid).__name__}")
     cells = not grid.point_data.keys()
     arrays = _arrays(grid, cells)
     if not arrays:
         raise DataError("the grid carries no arrays; add point_data or cell_data to it")
-    said = dict(grid.user_dict)
-    shell = _restored(said) if "coords" in said else None
+    description = dict(grid.user_dict)
+    shell = _restored(description) if "coords" in description else None
     if shell is not None and _agree(_grid(shell, cells), grid):
-        return check(_filled(shell, said["variables"], arrays))
-    return _foreign(grid, cells, said, name, units or _unit(shell))
+        return check(_filled(shell, description["variables"], arrays))
+    return _foreign(grid, cells, description, name, units or _unit(shell))
 
 
 def _grid(ds: xr.Dataset, cells: bool) -> Grid:
@@ -178,20 +178,20 @@ def _diagonal(linear: Array) -> Array:
 
 
 def _chosen(ds: xr.Dataset, variables: Sequence[str] | None) -> list[str]:
-    whole = spatial_dims(ds)
-    if not whole:
+    dims = spatial_dims(ds)
+    if not dims:
         raise DataError(f"the dataset has no spatial dim; its dims are {tuple(ds.dims)}")
     if variables is None:
-        found = [
-            str(key) for key, v in ds.data_vars.items() if spatial_dims(v) == whole and set(v.dims) <= {*whole, *_BANDS}
+        fitting = [
+            str(key) for key, v in ds.data_vars.items() if spatial_dims(v) == dims and set(v.dims) <= {*dims, *_BANDS}
         ]
-        if not found:
-            raise DataError(f"no variable lies on the whole grid {whole}; the dataset has {list(ds.data_vars)}")
-        return found
+        if not fitting:
+            raise DataError(f"no variable lies on the full grid {dims}; the dataset has {list(ds.data_vars)}")
+        return fitting
     names = [variables] if isinstance(variables, str) else list(variables)
-    missing = [name for name in names if name not in ds.data_vars or spatial_dims(ds[name]) != whole]
+    missing = [name for name in names if name not in ds.data_vars or spatial_dims(ds[name]) != dims]
     if missing:
-        raise DataError(f"{missing} do not lie on the grid {whole}; the dataset has {list(ds.data_vars)}")
+        raise DataError(f"{missing} do not lie on the grid {dims}; the dataset has {list(ds.data_vars)}")
     return names
 
 
@@ -219,9 +219,9 @@ def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
     return {str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in attrs.items()}
 
 
-def _restored(said: dict[str, Any]) -> xr.Dataset:
-    coords = {key: (entry["dims"], entry["values"], entry["attrs"]) for key, entry in said["coords"].items()}
-    shell = xr.Dataset(coords=coords, attrs=said["attrs"])
+def _restored(description: dict[str, Any]) -> xr.Dataset:
+    coords = {key: (entry["dims"], entry["values"], entry["attrs"]) for key, entry in description["coords"].items()}
+    shell = xr.Dataset(coords=coords, attrs=description["attrs"])
     return shell.assign_coords(pose=shell["pose"].astype(np.int32))
 
 
@@ -240,11 +240,11 @@ def _direction(grid: Grid) -> Array:
 
 def _filled(shell: xr.Dataset, variables: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> xr.Dataset:
     ds = shell
-    for key, found in arrays.items():
+    for key, flat in arrays.items():
         entry = variables.get(key)
         if entry is None:
             raise ConventionError([f"{key}: this array was added to the grid; remove it or give it a dataset"])
-        values = found.reshape([shell.sizes[dim] for dim in entry["dims"]])
+        values = flat.reshape([shell.sizes[dim] for dim in entry["dims"]])
         ds = ds.assign({key: (entry["dims"], values, _typed(entry, values.dtype))})
     return ds
 
@@ -256,13 +256,13 @@ def _typed(entry: dict[str, Any], dtype: Any) -> dict[str, Any]:
 
 
 def _unit(shell: xr.Dataset | None) -> str:
-    found = [] if shell is None else [shell[dim].attrs["units"] for dim in SPATIAL if dim in shell.coords]
-    if not found:
+    known = [] if shell is None else [shell[dim].attrs["units"] for dim in SPATIAL if dim in shell.coords]
+    if not known:
         raise UnitError("the grid does not say what its coordinates are measured in; give units=, e.g. units='um'")
-    return str(found[0])
+    return str(known[0])
 
 
-def _foreign(grid: Grid, cells: bool, said: dict[str, Any], name: str, units: str) -> xr.Dataset:
+def _foreign(grid: Grid, cells: bool, description: dict[str, Any], name: str, units: str) -> xr.Dataset:
     """Build a dataset from the geometry of the grid alone; an axis with one plane becomes a scalar coordinate."""
     rotation = _direction(grid)
     pose = np.eye(4)
@@ -276,11 +276,11 @@ def _foreign(grid: Grid, cells: bool, said: dict[str, Any], name: str, units: st
     axes: dict[str, Any] = {dim: Axis(units, values=line if dim in dims else line[0]) for dim, line in centres.items()}
     shape, variables = [centres[dim].size for dim in dims], {}
     for key, values in _arrays(grid, cells).items():
-        known = said.get("variables", {}).get(key, {"dims": [], "attrs": {}})
+        known = description.get("variables", {}).get(key, {"dims": [], "attrs": {}})
         bands = [dim for dim in known["dims"] if dim not in SPATIAL] or ["channel"] * (values.ndim - 1)
         axes.update({dim: range(values.shape[1]) for dim in bands})
         variables[key] = ((*dims, *bands), values.reshape(*shape, *values.shape[1:]), _typed(known, values.dtype))
-    frame = said.get("coords", {}).get("pose", {}).get("attrs", {}).get("frame")
+    frame = description.get("coords", {}).get("pose", {}).get("attrs", {}).get("frame")
     return dataset(variables, axes, name=name, cell_methods="mean", pose=Affine(pose), frame=frame)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from volumes.drawing.layers import Layer
 
 
-def mixed(found: Sequence[Layer]) -> npt.NDArray[np.uint8]:
+def mixed(layers: Sequence[Layer]) -> npt.NDArray[np.uint8]:
     """Mix layers as light is mixed and return RGBA.
 
     Every layer is scaled to its own brightest value. Opacity is that of the brightest layer, a dark colour counting
@@ -22,7 +22,7 @@ def mixed(found: Sequence[Layer]) -> npt.NDArray[np.uint8]:
 
     Parameters
     ----------
-    found : sequence of Layer
+    layers : sequence of Layer
         Of one shape.
 
     Returns
@@ -34,10 +34,10 @@ def mixed(found: Sequence[Layer]) -> npt.NDArray[np.uint8]:
 
     # Colours combine by 1 - (1 - a)(1 - b), the "screen" of graphics: commutative, and never above 1. A plain sum
     # clips where three components meet, and a mean darkens where one of them is zero.
-    shape = found[0].values.shape
+    shape = layers[0].values.shape
     dark = np.ones((*shape, 3), dtype=np.float32)
     strongest = np.zeros(shape, dtype=np.float32)
-    for layer in found:
+    for layer in layers:
         share = np.clip((layer.values.values - layer.bottom) / (layer.top - layer.bottom), 0.0, 1.0)
         share = np.nan_to_num(share).astype(np.float32)
         color = np.asarray(to_rgb(layer.color), dtype=np.float32)
@@ -47,18 +47,18 @@ def mixed(found: Sequence[Layer]) -> npt.NDArray[np.uint8]:
     return np.round(255 * light).astype(np.uint8)
 
 
-def covered(found: Sequence[Layer]) -> npt.NDArray[np.bool_]:
+def covered(layers: Sequence[Layer]) -> npt.NDArray[np.bool_]:
     """Return where at least one layer has a value."""
-    lost = np.ones(found[0].values.shape, dtype=bool)
-    for layer in found:
+    lost = np.ones(layers[0].values.shape, dtype=bool)
+    for layer in layers:
         lost &= np.isnan(layer.values.values)
     return ~lost
 
 
-def focus(found: Sequence[Layer]) -> dict[str, int]:
+def focus(layers: Sequence[Layer]) -> dict[str, int]:
     """Return the middle index along each dim of what the coloured layers cover."""
-    seen = covered([layer for layer in found if layer.role != "behind"] or found)
-    dims = [str(dim) for dim in found[0].values.dims]
+    seen = covered([layer for layer in layers if layer.role != "behind"] or layers)
+    dims = [str(dim) for dim in layers[0].values.dims]
     if not seen.any():
         return {}
     return {dim: int(np.median(index)) for dim, index in zip(dims, np.nonzero(seen), strict=True)}

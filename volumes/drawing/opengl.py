@@ -1,4 +1,4 @@
-"""Whether this machine can draw: asked in a child process, because VTK dies where it finds no OpenGL."""
+"""Whether this machine can draw: tried in a child process, because VTK ends its process where there is no OpenGL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHOICE: Final = "VTK_DEFAULT_OPENGL_WINDOW"
 
 @cache
 def window_class() -> str | None:
-    """Return the class of window with which VTK can draw here, or None; found out once per process, in about 1 s.
+    """Return the class of window with which VTK can draw here, or None; determined once per process, in about 1 s.
 
     The environment variable ``CONSPECTUS_NO_OPENGL=1`` says none without trying.
     """
@@ -51,14 +51,14 @@ def available() -> bool:
 def require() -> None:
     """Refuse to draw where VTK would end the process.
 
-    VTK is told which window was found, or it would first look for an X server and complain.
+    VTK is given the class of window that works, or it would first try an X server and complain.
 
     Raises
     ------
     DataError
         Saying what to install.
     """
-    found = window_class()
-    if found is None:
+    window = window_class()
+    if window is None:
         raise DataError(f"3D rendering is not possible here: {ADVICE}; or use volumes.picture, which draws flat then")
-    os.environ.setdefault(_CHOICE, found)
+    os.environ.setdefault(_CHOICE, window)

@@ -60,8 +60,9 @@ def _drawable(over: xr.Dataset) -> xr.Dataset:
     over = check(unlinked(over))
     dims = spatial_dims(over)
     kept = {str(key): v for key, v in over.data_vars.items() if v.dtype.kind in "iuf" and kind(v) != "label"}
-    fitting = [name for name in kept if name in layers.drawn_names(over) and set(kept[name].dims) - set(dims) in _BANDS]
-    banded = [name for name in fitting if set(kept[name].dims) != set(dims)]
+    numeric = {name: kept[name].dims for name in kept if name in layers.drawn_names(over)}
+    fitting = [name for name, own in numeric.items() if own[: len(dims)] == dims and set(own[len(dims) :]) in _BANDS]
+    banded = [name for name in fitting if kept[name].dims != dims]
     if not fitting:
         raise DataError(f"{title(over)}: no map to draw over an image; it has {list(over.data_vars)}")
     maps = over[banded or fitting]

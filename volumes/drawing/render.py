@@ -93,15 +93,15 @@ def render(
     DataError
         If there is nothing to draw, or no OpenGL on this machine.
     """
-    look = Options(
+    options = Options(
         variable=variable, style=style, components=components, colors=colors, overlay=overlay, alpha=alpha,
         contours=contours, in_frame=in_frame, cmap=cmap, opacity=opacity, off_screen=off_screen, scale_bar=scale_bar,
         axes=axes, window_size=window_size,
     )  # fmt: skip
-    ds, look, points = with_overlay(drawable(ds), look)
+    ds, options, points = with_overlay(drawable(ds), options)
     if contours or points is not None:
         raise DataError("contours and points are drawn flat; use volumes.plot, or volumes.density for an image of them")
-    drawn = chosen(ds, look)
+    drawn = chosen(ds, options)
     opengl.require()
     import pyvista as pv
 
@@ -110,11 +110,11 @@ def render(
     upwards = y_upwards(ds)
     ds = ds if in_frame else _in_own_axes(ds)
     if drawn.grey is not None:
-        _draw_grey(plotter, ds, drawn.grey, look)
+        _draw_grey(plotter, ds, drawn.grey, options)
     else:
-        _draw_layers(plotter, ds, drawn.all_layers(look.alpha), look)
-    lines = _legend_lines(drawn, look)
-    _finish(plotter, ds, len(lines), look, upwards and not in_frame)
+        _draw_layers(plotter, ds, drawn.all_layers(options.alpha), options)
+    lines = _legend_lines(drawn, options)
+    _finish(plotter, ds, len(lines), options, upwards and not in_frame)
     _add_legend(plotter, lines)
     return plotter
 
@@ -124,12 +124,12 @@ def _in_own_axes(ds: xr.Dataset) -> xr.Dataset:
     return ds if len(spatial_dims(ds)) > 2 else set_pose(ds, Affine.identity(), get_pose(ds)[1])
 
 
-def _legend_lines(drawn: Chosen, look: Options) -> list[legend.Line]:
+def _legend_lines(drawn: Chosen, options: Options) -> list[legend.Line]:
     if drawn.grey is not None:
         lines = legend.of_grey(drawn.grey, INK)
     else:
         lines = legend.of_layers([*drawn.behind, *drawn.layers], INK) + legend.of_left_out(drawn.left_out, INK)
-    return legend.wrapped(lines, 0.92 * look.window_size[0], _letters(look.window_size[1]))
+    return legend.wrapped(lines, 0.92 * options.window_size[0], _letters(options.window_size[1]))
 
 
 def _letters(height: float) -> float:
@@ -137,33 +137,33 @@ def _letters(height: float) -> float:
     return max(9.0, 25.0 * height / 900)
 
 
-def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, look: Options) -> None:
+def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, options: Options) -> None:
     values = array.astype(np.float32)
     low, high = window(values.values, *layers.PERCENTILES)
     shown = ds.drop_vars(list(ds.data_vars)).assign(shown=values.assign_attrs(array.attrs))
     unit = spelled(str(array.attrs.get("units", "1")))
-    add_color_bar(plotter, " " if unit == "1" else unit, look.cmap, (low, high), INK)
-    shade: dict[str, Any] = {"scalars": "shown", "cmap": look.cmap, "clim": (low, high), "show_scalar_bar": False}
-    for plane in _planes(shown, look.style, {}):
+    add_color_bar(plotter, " " if unit == "1" else unit, options.cmap, (low, high), INK)
+    shade: dict[str, Any] = {"scalars": "shown", "cmap": options.cmap, "clim": (low, high), "show_scalar_bar": False}
+    for plane in _planes(shown, options.style, {}):
         plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **shade)
-    if _is_cloud(shown, look.style):
+    if _is_cloud(shown, options.style):
         filled = shown.assign(shown=shown["shown"].fillna(low))
         grid = to_pyvista(filled)
-        plotter.add_volume(grid, opacity=_ramp(look.opacity), opacity_unit_distance=_depth(grid), **shade)
+        plotter.add_volume(grid, opacity=_ramp(options.opacity), opacity_unit_distance=_depth(grid), **shade)
 
 
-def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, found: list[layers.Layer], look: Options) -> None:
-    rgba = mixed(found)
+def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, drawn: list[layers.Layer], options: Options) -> None:
+    rgba = mixed(drawn)
     solid, cloud = rgba.copy(), rgba
-    solid[..., 3] = 255 * covered(found)
-    cloud[..., 3] = _ramp(look.opacity).astype(np.uint8)[cloud[..., 3]]
-    for plane in _planes(_with_rgba(ds, solid), look.style, focus(found)):
+    solid[..., 3] = 255 * covered(drawn)
+    cloud[..., 3] = _ramp(options.opacity).astype(np.uint8)[cloud[..., 3]]
+    for plane in _planes(_with_rgba(ds, solid), options.style, focus(drawn)):
         plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
-    if _is_cloud(ds, look.style):
+    if _is_cloud(ds, options.style):
         grid = to_pyvista(_with_rgba(ds, cloud))
-        drawn: Any = plotter.add_volume(grid, scalars="shown")
+        actor: Any = plotter.add_volume(grid, scalars="shown")
         # VTK takes the depth for the opacity of RGBA from its fourth component, which PyVista leaves at 1 um
-        drawn.prop.SetScalarOpacityUnitDistance(3, _depth(grid))
+        actor.prop.SetScalarOpacityUnitDistance(3, _depth(grid))
 
 
 def _with_rgba(ds: xr.Dataset, rgba: Any) -> xr.Dataset:
@@ -197,14 +197,14 @@ def _planes(ds: xr.Dataset, style: Style, focus: Mapping[str, int]) -> list[xr.D
     return [ds.isel({dim: focus.get(dim, ds.sizes[dim] // 2)}) for dim in dims] if style != "volume" else []
 
 
-def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, look: Options, upwards: bool) -> None:
+def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, options: Options, upwards: bool) -> None:
     unit = str(ds[spatial_dims(ds)[-1]].attrs["units"])
     bounds = np.reshape(plotter.bounds, (3, 2))
     _aim(plotter, bounds, lines, upwards)
-    if look.axes:
+    if options.axes:
         add_box(plotter, bounds, unit, INK)
         plotter.renderer.ResetCameraClippingRange()
-    if look.scale_bar:
+    if options.scale_bar:
         add_scale_bar(plotter, unit, INK)
 
 

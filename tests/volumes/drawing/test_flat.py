@@ -86,9 +86,10 @@ class TestOver:
         """Two channels of the photograph used to be drawn instead, in false colour."""
         values = np.zeros((4, 6, 2))
         values[2, 3, 1] = 5.0
+        over = components(values, [0, 1]).assign(explained=("component", [0.6, 0.3]))
         ds = photograph().assign(abundance=components(values, [0, 1])["abundance"])
         for drawn in (chosen(ds, Options(variable="photo", components=[0, 1])),
-                      chosen(*_with(photograph(), components(values, [0, 1])))):  # fmt: skip
+                      chosen(*_with(photograph(), over))):  # fmt: skip
             assert [layer.role for layer in drawn.behind] == ["photograph"] * 3
             assert [layer.name for layer in drawn.layers] == ["component 0", "component 1"]
             rgba = mixing.mixed(drawn.all_layers(alpha=0.5))

@@ -364,7 +364,7 @@ class TestBlend:
         assert mixing.mixed(found)[0, 0].tolist() == [0, 0, 0, 0]
 
 
-class TestFurniture:
+class TestAnnotations:
     @pytest.mark.parametrize("span", np.geomspace(1e-4, 1e5, 19))
     @pytest.mark.parametrize("start", [0.0, -3.7, 1234.5])
     def test_ticks_are_few_round_and_inside(self, span, start):
