@@ -4,6 +4,7 @@ from fusion import techniques
 from fusion.affine import Affine
 from fusion.conventions import check
 from fusion.errors import (
+    ChangedFileWarning,
     ConspectusError,
     ConventionError,
     DataError,
@@ -17,7 +18,9 @@ from fusion.errors import (
     UnitError,
     UnknownFormatError,
 )
+from fusion.files.export import export
 from fusion.files.store import load, save
+from fusion.files.verification import Verification, verify
 from fusion.frames import Frame, between, get_pose, locate, set_pose
 from fusion.fused.abundances import fuse, spectrum, window
 from fusion.isolation.sandbox import limits
@@ -38,6 +41,7 @@ from fusion.techniques.compatibility import compatible
 __all__ = [
     "Affine",
     "Axis",
+    "ChangedFileWarning",
     "ConspectusError",
     "ConventionError",
     "Correlation",
@@ -53,6 +57,7 @@ __all__ = [
     "TruncatedFileWarning",
     "UnitError",
     "UnknownFormatError",
+    "Verification",
     "backproject",
     "between",
     "check",
@@ -61,6 +66,7 @@ __all__ = [
     "compatible",
     "correlation",
     "dataset",
+    "export",
     "fuse",
     "get_pose",
     "limits",
@@ -79,6 +85,7 @@ __all__ = [
     "set_pose",
     "spectrum",
     "techniques",
+    "verify",
     "window",
 ]
 

@@ -85,6 +85,10 @@ class TruncatedFileWarning(UserWarning):
     """A measurement was stopped before its end: what there is of it is opened, with the attribute ``truncated``."""
 
 
+class ChangedFileWarning(UserWarning):
+    """Another program changed a file that `fusion.save` wrote: what it holds now is opened."""
+
+
 class StrayCountsWarning(UserWarning):
     """A component of a sparse map is a few counts in channels that have next to none."""
 

@@ -29,8 +29,9 @@ OWNERS = {
     "pylibCZIrw": "volumes",
 }  # fmt: skip
 HEAVY = {
-    "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5py", "hyperspy", "igor2", "k3d", "liffile", "matplotlib",
-    "mrcfile", "nd2", "numba", "pint", "pooch", "psutil", "pybaselines", "pylibCZIrw", "pyvista", "rsciio", "scipy",
+    "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5netcdf", "h5py", "hyperspy", "igor2", "imagecodecs", "k3d",
+    "liffile", "matplotlib", "mrcfile",
+    "nd2", "numba", "pint", "pooch", "psutil", "pybaselines", "pylibCZIrw", "pyvista", "rsciio", "scipy",
     "skimage", "sklearn", "sparse", "tifffile", "vtkmodules", "yaml",
 }  # fmt: skip
 """What a function may import on its own, because it is heavy or optional."""
@@ -370,4 +371,4 @@ def test_hdf5_files_of_others_are_opened_in_one_place() -> None:
     callers = {
         path.relative_to(ROOT).as_posix() for path in sources() if re.search(r"\bh5py\.File\(", path.read_text())
     }
-    assert callers <= {"fusion/files/hdf5.py", "fusion/files/store.py"}
+    assert callers <= {"fusion/files/hdf5.py", "fusion/files/store.py", "fusion/files/writer.py"}

@@ -1,46 +1,45 @@
 """Save and load: one NetCDF file is the project.
 
-In a file the root group holds the fused dataset, which is what a plain NetCDF program shows; the modalities are its
-child groups. In memory the fused dataset is the node ``fused``, because a tree hands the coordinates of its root down
-to its children, and those lie on other grids.
+A tree is saved as groups of the names of its nodes, and the root group holds attributes only; a single dataset lies in
+the root. Any program that reads NetCDF reads both; what NetCDF cannot express, the manifest keeps.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 
 from fusion.conventions import SPATIAL, check
-from fusion.errors import ConventionError, FileReadError, StoreError
-from fusion.files import hdf5
+from fusion.errors import ChangedFileWarning, FileReadError, StoreError
+from fusion.files import hdf5, layout, manifest, sealing, verification, writer
+from fusion.files.replacing import PartialFile, replacing
 from fusion.frames import POSE
 
-ROOT: Final = "fused"
+FUSED: Final = "fused"
+"""The node that a file of version 0.1 holds in its root group."""
 _ENGINE: Final = "h5netcdf"
-_FULL: Final = 1 << 20
-_POSITIONS: Final = {dim: f"{dim}_position" for dim in SPATIAL}
+_POSITIONS: Final = {f"{dim}_position": dim for dim in SPATIAL}
+"""Names of single positions in files of version 0.1."""
+_SMALL: Final = 1 << 28
+"""Lazy files up to this size, 0.2 s to hash, are compared with their seal when they are opened."""
 _PLAIN: Final[Mapping[str, Any]] = {"decode_times": False, "decode_timedelta": False, "mask_and_scale": False}
 
 
 def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
-    """Write a dataset or a tree to one NetCDF file, whole or not at all.
+    """Write a dataset or a tree to one NetCDF file, complete or not at all.
 
-    The file is written beside its place under another name, flushed to the disk, opened again and compared, and only
-    then takes its name; an interrupt, a crash or a full disk leaves an older file of that name as it was.
+    The file is written beside the target under another name, read back and compared, flushed to the disk, and only then
+    takes its name; an interrupt, a crash or a full disk leaves an older file as it was.
 
     Parameters
     ----------
     data : Dataset or DataTree
-        Passes `fusion.check`. Of a tree, the node ``fused`` becomes the root group, the others groups.
+        Passes `fusion.check`. The nodes of a tree become groups of the same names, a dataset lies in the root.
     path : path-like
         Ends in ``.nc``.
 
@@ -51,13 +50,13 @@ def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
     Raises
     ------
     ConventionError
-        If the data break the conventions.
+        If the data break the conventions, or hold what a file cannot give back the same.
     StoreError
-        If the place cannot be written or what was written does not read back the same.
+        If the file cannot be written or does not read back the same.
 
     Examples
     --------
-    >>> import tempfile
+    >>> import numpy as np, tempfile
     >>> from fusion import Axis, dataset
     >>> ds = dataset({"image": (("y", "x"), np.eye(2))}, {"y": Axis("nm", 5.0), "x": Axis("nm", 5.0)},
     ...              name="sem", cell_methods="mean")
@@ -66,18 +65,13 @@ def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
     True
     """
     target = Path(path)
-    if target.suffix != ".nc" or "\0" in str(target):
-        raise StoreError(f"{target}: datasets are saved as NetCDF; the name must end in '.nc'")
-    groups = _groups(check(data))
-    if not any(ds.variables for ds in groups.values()):
+    groups = layout.groups(check(data))
+    if not any(ds.variables or ds.attrs for ds in groups.values()) and len(groups) == 1:
         raise StoreError(f"{target}: there is nothing to save; the dataset is empty")
-    _require_room(target, sum(ds.nbytes for ds in groups.values()))
-    with _beside(target) as temporary:
-        for index, (group, ds) in enumerate(groups.items()):
-            _write(ds, temporary, group, "w" if index == 0 else "a")
-        _flush(temporary)
-        for group, ds in groups.items():
-            _compare(ds, temporary, group)
+    with replacing(target) as file:
+        writer.write(groups, file, _about(data))
+        _require_same(target, file)
+        sealing.seal(file)
     return target
 
 
@@ -94,40 +88,38 @@ def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
     Returns
     -------
     Dataset or DataTree
-        A tree if the file has groups; its root group is then the node ``fused``.
+        As it was saved: types, order and attributes. Of a file of version 0.1 the root group is the node ``fused``.
 
     Raises
     ------
     FileReadError
-        If the file is missing or is no NetCDF file.
+        If the file is missing, damaged or no NetCDF file. Lazy values of a damaged block raise an OSError where they
+        are computed.
     ConventionError
         If its contents break the conventions.
-    """
-    import h5py
 
+    Warns
+    -----
+    ChangedFileWarning
+        If another program changed values or attributes since the file was saved.
+    """
     source = Path(path)
     if not source.is_file():
         raise FileReadError(source, "no such file")
-    try:
-        with h5py.File(source) as file:
-            hdf5.refuse_foreign(file)
-        groups = xr.open_groups(source, engine=_ENGINE, chunks=chunks, **_PLAIN)
-        read = {_node(name): ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
-    except FileReadError:
-        raise
-    except Exception as error:  # a damaged file makes HDF5, h5netcdf and xarray raise errors of many classes
-        raise FileReadError(
-            source, f"not a readable NetCDF file ({error})", hint="files of this project end in .nc"
-        ) from error
-    found = {name: _inward(ds) for name, ds in read.items()}
-    nodes = {name: ds for name, ds in found.items() if ds.variables or name != ROOT}
-    if not nodes:
-        raise FileReadError(source, "the file holds no dataset")
-    return check(nodes[ROOT] if set(nodes) == {ROOT} else xr.DataTree.from_dict(nodes))
+    compared = chunks is None or source.stat().st_size < _SMALL
+    if compared:
+        _notice_changes(source)
+    groups = _read(source, chunks)
+    known = manifest.loaded(groups["/"].attrs.pop(manifest.ATTRIBUTE, None)) if "/" in groups else None
+    if known is None:
+        return check(_version_01(source, groups))
+    if not compared:
+        _notice_differences(source, groups, known)
+    return check(_as_saved(groups, known))
 
 
 def wrote(path: str | PathLike[str]) -> bool:
-    """Whether a file looks like one that `save` wrote: HDF5 with a pose in its root or in a group."""
+    """Whether a file looks like one that `save` wrote: HDF5 with a manifest, or with a pose in the root or a group."""
     import h5py
 
     if not Path(path).is_file() or not h5py.is_hdf5(path):
@@ -135,13 +127,61 @@ def wrote(path: str | PathLike[str]) -> bool:
     try:
         with h5py.File(path) as file:
             groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
-            return any(POSE in group for group in groups)
+            return manifest.ATTRIBUTE in file.attrs or any(POSE in group for group in groups)
     except (OSError, KeyError, RuntimeError):  # damaged; the reader that comes next says how
         return False
 
 
-def _node(group: str) -> str:
-    return group.strip("/") or ROOT
+def _about(data: xr.Dataset | xr.DataTree) -> manifest.About:
+    if isinstance(data, xr.DataTree):
+        return manifest.About(tree=True, name=data.name)
+    return manifest.About(tree=False, name=None)
+
+
+def _require_same(target: Path, file: PartialFile) -> None:
+    """Read back what was written, block by block, and compare it with what was meant."""
+    import h5py
+
+    if file.error is not None:
+        raise file.error
+    with h5py.File(file) as hdf5_file:
+        verdict = verification.compared(hdf5_file)
+    if verdict is None or any(verdict):
+        names = ", ".join(name for names in verdict or [["the file"]] for name in names)
+        raise StoreError(f"{target}: {names} did not read back as written; is the disk failing?")
+
+
+def _notice_changes(source: Path) -> None:
+    """Refuse a damaged file before HDF5 reads it; warn of one that another program changed."""
+    if sealing.state(source) is sealing.Seal.INTACT:
+        return
+    try:
+        result = verification.verify(source)
+    except FileReadError:  # no checksums: an older file, or one of another program
+        return
+    if result.damaged:
+        raise FileReadError(
+            source, f"damaged: {', '.join(result.damaged)}", hint="copy it again from where it is intact"
+        )
+    if result.changed:
+        warnings.warn(str(result), ChangedFileWarning, stacklevel=3)
+
+
+def _read(source: Path, chunks: Any) -> dict[str, xr.Dataset]:
+    """Return the datasets of all groups, as xarray sees them."""
+    import h5py
+
+    try:
+        with h5py.File(source) as file:
+            hdf5.refuse_foreign(file)
+        groups = xr.open_groups(source, engine=_ENGINE, chunks=chunks, **_PLAIN)
+        return {name: ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
+    except FileReadError:
+        raise
+    except Exception as error:  # a damaged file makes HDF5, h5netcdf and xarray raise errors of many classes
+        raise FileReadError(
+            source, f"not a readable NetCDF file ({error})", hint="files of this project end in .nc"
+        ) from error
 
 
 def _read_and_close(ds: xr.Dataset) -> xr.Dataset:
@@ -149,144 +189,33 @@ def _read_and_close(ds: xr.Dataset) -> xr.Dataset:
         return ds.load()
 
 
-def _groups(data: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
-    """Return the datasets by group name; the root group comes first, empty if nothing is fused."""
-    if isinstance(data, xr.Dataset):
-        return {"/": _outward(data)}
-    nodes = {node.path.strip("/"): node.to_dataset() for node in data.subtree if node.has_data}
-    if faults := list(_tree_faults(data)):
-        raise ConventionError(faults)
-    root = nodes.pop(ROOT, xr.Dataset())
-    clashes = sorted(set(nodes) & set(map(str, root.variables)))
-    if clashes:
-        raise ConventionError([f"{ROOT}: {name} is also the name of a node; rename one of them" for name in clashes])
-    return {"/": _outward(root), **{f"/{name}": _outward(ds) for name, ds in nodes.items()}}
+def _notice_differences(source: Path, groups: dict[str, xr.Dataset], known: manifest.Manifest) -> None:
+    """Warn of a file whose variables are not those of its manifest, without reading values."""
+    changes = [
+        f"{path}: {change}"
+        for path, group in known["groups"].items()
+        for change in manifest.differences(groups.get(path, xr.Dataset()), group)
+    ]
+    if changes:
+        message = f"{source}: changed by another program since it was saved: {'; '.join(changes)}"
+        warnings.warn(message, ChangedFileWarning, stacklevel=3)
 
 
-def _tree_faults(tree: xr.DataTree) -> Iterator[str]:
-    """Tell what a file of groups would lose."""
-    if tree.has_data:
-        yield f"/: the root of a tree holds no variables; call the fused dataset {ROOT!r}"
-    for node in tree.subtree:
-        if node.attrs and not node.has_data:
-            yield f"{node.path}: a node without variables keeps no attributes"
-        if node.path.startswith(f"/{ROOT}/"):
-            yield f"{node.path}: {ROOT!r} becomes the root of the file and has no nodes of its own"
+def _as_saved(groups: dict[str, xr.Dataset], known: manifest.Manifest) -> Any:
+    described = known["groups"]
+    nodes = {p: manifest.restored_dataset(ds, described[p]) if p in described else ds for p, ds in groups.items()}
+    if known["tree"]:
+        return xr.DataTree.from_dict(nodes, name=known["name"])
+    return nodes["/"]
 
 
-def _outward(ds: xr.Dataset) -> xr.Dataset:
-    """Rename the position of a plane: in a group, h5netcdf takes a single z for the dim z of the root."""
-    return ds.rename({dim: name for dim, name in _POSITIONS.items() if dim in ds.coords and ds[dim].ndim == 0})
-
-
-def _inward(ds: xr.Dataset) -> xr.Dataset:
-    return ds.rename({name: dim for dim, name in _POSITIONS.items() if name in ds.coords})
-
-
-def _require_room(target: Path, size: int) -> None:
-    """Refuse before anything is written: a disk that fills up half-way leaves HDF5 unfit for further use."""
-    folder = target.parent
-    free = _free(folder) if folder.is_dir() else size
-    if free < size:
-        raise StoreError(f"{target}: up to {size / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free; make room")
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Yield a temporary name beside the target; take the target's name on success, vanish otherwise."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".nc", dir=target.parent)
-    except OSError as error:
-        raise StoreError(f"{target}: cannot write there ({error.strerror}); choose a folder that exists") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-        _flush(target.parent)
-    except (OSError, RuntimeError) as error:
-        # h5py says RuntimeError where the disk is full; from elsewhere it is not ours to explain
-        if isinstance(error, StoreError) or (isinstance(error, RuntimeError) and _free(target.parent) > _FULL):
-            raise
-        raise StoreError(f"{target}: could not be written ({error}); an older file is left as it was") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _flush(path: Path) -> None:
-    """Force a file or folder to the disk; a folder where the system allows it."""
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write(ds: xr.Dataset, path: Path, group: str, mode: Any) -> None:
-    encoding = {name: _encoding(variable) for name, variable in ds.variables.items()}
-    plain = ds.drop_encoding().assign_attrs(_plain_text(ds.attrs))
-    for variable in plain.variables.values():
-        variable.attrs = _plain_text(variable.attrs)
-    plain.to_netcdf(path, mode=mode, group=group, engine=_ENGINE, encoding=encoding)
-
-
-def _plain_text(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Turn numpy's text, which h5netcdf refuses, into Python's."""
-    return {key: np.asarray(v).tolist() if np.asarray(v).dtype.kind == "U" else v for key, v in attrs.items()}
-
-
-def _encoding(variable: xr.Variable) -> dict[str, Any]:
-    """Compress what is large; never let a fill value appear that was not there."""
-    encoding: dict[str, Any] = {} if variable.dtype.kind in "SUO" else {"_FillValue": None}
-    if variable.dtype.kind in "iufb" and variable.nbytes > 1 << 16:
-        encoding |= {"compression": "gzip", "compression_opts": 1, "shuffle": True, "chunksizes": _chunks(variable)}
-    return encoding
-
-
-def _chunks(variable: xr.Variable) -> tuple[int, ...]:
-    """Return chunks of about 1 MB, halving the longest axis until they fit; those of dask if they are small enough."""
-    shape = list(variable.shape if variable.chunks is None else (max(sizes) for sizes in variable.chunks))
-    while np.prod(shape) * variable.dtype.itemsize > 1 << 20:
-        longest = int(np.argmax(shape))
-        shape[longest] = -(-shape[longest] // 2)
-    return tuple(shape)
-
-
-def _compare(ds: xr.Dataset, path: Path, group: str) -> None:
-    """Open what was written: eager values must be the same, and of lazy ones no block may be missing."""
-    with xr.open_dataset(path, engine=_ENGINE, group=group, **_PLAIN) as written:
-        for name, variable in ds.variables.items():
-            if name not in written.variables or written.variables[name].shape != variable.shape:
-                raise StoreError(f"{path}: {name} of {group} was not written whole; is the disk full?")
-            if variable.chunks is None and not _same(variable.values, written.variables[name].values):
-                raise StoreError(f"{path}: {name} of {group} reads back with other values; is the disk failing?")
-    _refuse_missing_chunks(ds, path, group)
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    numeric = ours.dtype.kind in "fc"
-    return bool(np.array_equal(ours, theirs, equal_nan=numeric))
-
-
-def _refuse_missing_chunks(ds: xr.Dataset, path: Path, group: str) -> None:
-    import h5py
-
-    with h5py.File(path) as file:
-        for name in ds.variables:
-            stored = file[f"{group}/{name}"]
-            if stored.chunks and stored.id.get_num_chunks() < np.prod(-(-np.array(stored.shape) // stored.chunks)):
-                raise StoreError(f"{path}: blocks of {name} in {group} are missing; is the disk full?")
+def _version_01(source: Path, groups: dict[str, xr.Dataset]) -> Any:
+    """Return what a file without a manifest holds: its root is the node ``fused``, or the only dataset."""
+    inward = {
+        path.strip("/") or FUSED: ds.rename({name: dim for name, dim in _POSITIONS.items() if name in ds.coords})
+        for path, ds in groups.items()
+    }
+    nodes = {name: ds for name, ds in inward.items() if ds.variables or name != FUSED}
+    if not nodes:
+        raise FileReadError(source, "the file holds no dataset")
+    return nodes[FUSED] if set(nodes) == {FUSED} else xr.DataTree.from_dict(nodes)
