@@ -27,6 +27,12 @@ def parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")
+    info.add_argument("--verify", action="store_true", help="compare a saved file with its checksums")
+
+    export = commands.add_parser("export", help="write one dataset to a flat NetCDF file for other programs")
+    export.add_argument("file", type=Path, metavar="PROJECT.nc")
+    export.add_argument("--node", default="", help="the dataset, such as fused; left out where there is one")
+    export.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.nc")
 
     view = commands.add_parser("view", help="show a saved dataset in the browser, without a server")
     view.add_argument("file", type=Path, metavar="FILE.nc")
@@ -91,11 +97,16 @@ def _run(options: argparse.Namespace) -> None:
 
         print(f"Written: {view.view(options.file, node=options.name, output=options.output)}")
         return
+    if options.command == "export":
+        from conspectus import items
+
+        items.export(options.file, options.node, options.out)
+        return
     from conspectus.pages import info
     from conspectus.recipes import recipe, run
 
     if options.command == "info":
-        info.show(options.file)
+        info.show(options.file, verify=options.verify)
     elif options.command == "demo":
         run.run(recipe.demo(), options.out)
     else:

@@ -82,6 +82,24 @@ def one(path: str | PathLike[str], name: str) -> xr.Dataset:
     raise FileReadError(source, f"it holds no item {name!r}", hint=f"name one of {names}")
 
 
+def export(path: Path, node: str, out: Path) -> Path:
+    """Write one dataset of a saved file to a flat file; `node` may be empty where there is only one dataset.
+
+    Raises
+    ------
+    FileReadError
+        If the file has no such node, or several and none is named.
+    """
+    saved = netcdf.saved(existing(path))
+    name = next(iter(saved)) if len(saved) == 1 and not node else node.strip("/")
+    if name not in saved:
+        names = ", ".join(filter(None, saved))
+        hint = f"name one of {names} with --node" if names else "leave --node out: it holds a single dataset"
+        reason = f"there is no node {name!r}" if saved else "fusion.save did not write it"
+        raise FileReadError(path, reason, hint=hint if saved else "open it and save it first")
+    return fusion.export(saved[name], out)
+
+
 def reason(error: ConspectusError) -> str:
     """Return what an error says, without the path that a table or a list has already."""
     if isinstance(error, FileReadError):

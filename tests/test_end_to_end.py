@@ -1,6 +1,7 @@
 """The embedded default, whole: its errors against the truth, and its file in the eyes of other programs."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import netCDF4
@@ -60,7 +61,12 @@ def test_abundances_are_placed_only_where_the_map_lies(demo: Project) -> None:
 
 
 def test_results_are_written_and_nothing_else(demo: Project, demo_folder: Path) -> None:
-    assert sorted(item.name for item in demo_folder.iterdir()) == ["fused.nc", "fused.png", "report.html"]
+    assert sorted(item.name for item in demo_folder.iterdir()) == [
+        "fused.nc",
+        "fused.png",
+        "report.html",
+        "specimen.nc",
+    ]
     assert [item.name for item in demo_folder.parent.iterdir()] == ["results"]
     page = (demo_folder / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 1 + len(demo.pictures)
@@ -68,7 +74,7 @@ def test_results_are_written_and_nothing_else(demo: Project, demo_folder: Path) 
 
 
 def test_the_saved_tree_is_the_project(demo: Project, demo_folder: Path) -> None:
-    tree = fusion.load(demo_folder / "fused.nc")
+    tree = fusion.load(demo_folder / "specimen.nc")
     for name, ds in demo.nodes.items():
         xr.testing.assert_identical(tree[name].to_dataset(), ds)
 
@@ -80,21 +86,30 @@ def test_plain_xarray_sees_the_fused_volume(demo: Project, demo_folder: Path) ->
         assert plain["x"].attrs["units"] == "um"
 
 
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+def test_plain_xarray_opens_the_tree(demo: Project, demo_folder: Path, engine: Any) -> None:
+    with xr.open_datatree(demo_folder / "specimen.nc", engine=engine) as plain:
+        assert set(plain.children) == set(demo.nodes)
+        np.testing.assert_array_equal(plain["fused/abundance"], demo["fused"]["abundance"])
+        np.testing.assert_array_equal(plain["map/x"], demo["map"]["x"])
+
+
 def test_netcdf4_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:
-    with netCDF4.Dataset(demo_folder / "fused.nc") as file:
-        assert file["image"].dimensions == ("z", "y", "x")
-        assert file["x"].units == "um"
-        np.testing.assert_allclose(np.diff(file["x"][:]), 0.015)
-        assert file["abundance"].shape == demo["fused"]["abundance"].shape
-        np.testing.assert_array_equal(np.asarray(file["image"][:]), demo["fused"]["image"].values)
-        assert set(file.groups) == set(demo.nodes) - {"fused"}
+    with netCDF4.Dataset(demo_folder / "fused.nc") as flat, netCDF4.Dataset(demo_folder / "specimen.nc") as file:
+        assert set(file.groups) == set(demo.nodes)
+        assert not file.variables
+        assert file["fused/abundance"].shape == demo["fused"]["abundance"].shape
+        assert flat["image"].dimensions == ("z", "y", "x")
+        assert flat["x"].units == "um"
+        np.testing.assert_allclose(np.diff(flat["x"][:]), 0.015)
+        np.testing.assert_array_equal(np.asarray(flat["image"][:]), demo["fused"]["image"].values)
 
 
 def test_h5py_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:
-    with h5py.File(demo_folder / "fused.nc") as file:
-        np.testing.assert_array_equal(file["image"][()], demo["fused"]["image"].values)
+    with h5py.File(demo_folder / "specimen.nc") as file:
+        np.testing.assert_array_equal(file["fused/image"][()], demo["fused"]["image"].values)
         np.testing.assert_array_equal(file["map/counts"][()], demo["map"]["counts"].values)
-        assert file["image"].dims[0][0].name == "/z"
+        assert file["fused/image"].dims[0][0].name == "/fused/z"
 
 
 def test_vtk_sees_the_fused_volume(demo: Project, demo_folder: Path) -> None:

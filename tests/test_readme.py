@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import fusion
 from conspectus import cli
@@ -36,7 +37,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_python_writes_the_files_that_it_names(written: Path) -> None:
-    assert sorted(item.name for item in written.iterdir()) == ["fused.nc", "fused.png"]
+    assert sorted(item.name for item in written.iterdir()) == ["fused.html", "fused.nc", "fused.png"]
     fused = fusion.load(written / "fused.nc")
     assert set(fused.data_vars) >= {"image", "abundance", "abundance_stderr", "endmember", "coverage"}
 
@@ -50,18 +51,43 @@ def test_make_has_the_targets() -> None:
 
 
 def test_no_command_is_shown_that_is_not_run_here() -> None:
-    assert {line[0] for line in commands("conspectus")} == {"demo", "info", "run", "techniques"}
+    assert {line[0] for line in commands("conspectus")} == {"demo", "export", "info", "run", "techniques", "view"}
 
 
-def run(command: str, **words: Path) -> int:
-    """Run the line of README that begins so, with paths in place of the words in capitals."""
-    (line,) = [line for line in commands("conspectus") if line[0] == command]
-    return cli.main([str(words.get(word.partition(".")[0], word)) for word in line])
+def run(command: str, **words: Path) -> list[int]:
+    """Run the lines of README that begin so, with paths in place of the words in capitals."""
+    lines = [line for line in commands("conspectus") if line[0] == command]
+    return [cli.main([str(words.get(word.partition(".")[0], word)) for word in line]) for line in lines]
 
 
-def test_info_says_what_is_in_a_file(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("info", FILE=written / "fused.nc") == 0
-    assert "abundance" in capsys.readouterr().out
+def test_info_says_what_is_in_a_file_and_that_it_is_undamaged(
+    written: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("info", FILE=written / "fused.nc") == [0, 0]
+    text = capsys.readouterr().out
+    assert "abundance" in text
+    assert "every byte is as it was saved" in text.replace("\n", " ")
+
+
+def test_export_writes_a_flat_file(
+    demo: Project, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("export", PROJECT=demo_folder / "specimen.nc") == [0]
+    with xr.open_dataset(tmp_path / "fused.nc") as flat:
+        assert flat["abundance_0"].dims == ("z", "y", "x")
+
+
+def test_view_opens_a_page(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert run("view", FUSED=written / "fused.nc") == [0]
+    assert opened[0].endswith("fused.html")
+
+
+def test_techniques_compares_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("techniques") == [0]
+    assert "AFM" in capsys.readouterr().out
 
 
 def test_run_goes_from_files_to_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +103,7 @@ def test_run_goes_from_files_to_a_report(tmp_path: Path, monkeypatch: pytest.Mon
     text = "".join("[[step]]\n" + "".join(f"{key} = {value!r}\n" for key, value in step.items()) for step in steps)
     (tmp_path / "small.toml").write_text(f'title = "small"\n{text}', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert run("run", RECIPE=tmp_path / "small.toml") == 0
+    assert run("run", RECIPE=tmp_path / "small.toml") == [0]
     assert (tmp_path / "out" / "small" / "report.html").exists()
 
 

@@ -16,22 +16,34 @@ from fusion.errors import FileReadError
 from fusion.reading.paths import existing
 
 
-def show(path: Path, *, console: Console | None = None) -> None:
+def show(path: Path, *, verify: bool = False, console: Console | None = None) -> None:
     """Print the items of a file, or the datasets of a saved project: axes, position, technique.
+
+    With `verify`, say instead whether a saved file is what was saved.
 
     Raises
     ------
     FileReadError
-        If the file is missing or no reader knows it.
+        If the file is missing or no reader knows it; with `verify`, if it is damaged.
     """
     console = console or Console(markup=False)
     existing(path)
+    if verify:
+        console.print(str(_undamaged(path)), soft_wrap=True)
+        return
     project = _project(path)
     if project is not None:
         console.print(_table(path, "open with fusion.load", _datasets(project)))
         return
     opener, items = opened(path)
     console.print(_table(path, f"open with {opener}", items))
+
+
+def _undamaged(path: Path) -> fusion.Verification:
+    result = fusion.verify(path)
+    if result.damaged:
+        raise FileReadError(path, f"damaged: {', '.join(result.damaged)}", hint="copy it again from where it is intact")
+    return result
 
 
 def _project(path: Path) -> Any:

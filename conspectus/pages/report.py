@@ -82,7 +82,9 @@ def _live(fused: xr.Dataset) -> str:
 def _axes(project: Project) -> str:
     fused = project["fused"]
     sizes = " × ".join(str(size) for dim, size in fused.sizes.items() if dim in ("z", "y", "x"))
-    return f"{sizes} on physical axes in µm; saved as the root group of fused.nc."
+    return (
+        f"{sizes} on physical axes in µm; saved as the group fused of specimen.nc, and for other programs as fused.nc."
+    )
 
 
 def _figure(picture: Picture) -> str:

@@ -22,13 +22,17 @@ from conspectus.pages import report
 from conspectus.project import Project
 from conspectus.recipes.recipe import Recipe
 
-PROJECT: Final = "fused.nc"
+PROJECT: Final = "specimen.nc"
+FUSED: Final = "fused.nc"
 PICTURE: Final = "fused.png"
 REPORT: Final = "report.html"
 
 
 def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project:
-    """Carry out a recipe and write ``fused.nc``, ``fused.png`` and ``report.html`` to a folder.
+    """Carry out a recipe and write its results to a folder.
+
+    ``specimen.nc`` has all datasets, ``fused.nc`` the fused one for programs that know neither groups nor components,
+    ``fused.png`` shows it, and ``report.html`` has the findings.
 
     Parameters
     ----------
@@ -95,6 +99,7 @@ def _save(project: Project, keep: Sequence[str] | None, folder: Path) -> None:
         raise RecipeError(f"keep: there is no {', '.join(unknown)}; there are {', '.join(project.nodes)}")
     tree = project.tree().filter(lambda node: keep is None or node.name in ("fused", *keep))
     fusion.save(tree, folder / PROJECT)
+    fusion.export(project["fused"], folder / FUSED)
 
 
 def _render(project: Project, recipe: Recipe, folder: Path) -> None:
@@ -151,4 +156,6 @@ def _close(console: Console, title: str, project: Project, costs: list[Cost], ou
     steps.add_row("together", f"{total:.2f} s", f"{max(cost.peak for cost in costs):.0f} MB", style="bold")
     console.print(findings)
     console.print(steps)
-    console.print(f"Written: {', '.join(str(out / name) for name in (PROJECT, PICTURE, REPORT))}", soft_wrap=True)
+    console.print(
+        f"Written: {', '.join(str(out / name) for name in (PROJECT, FUSED, PICTURE, REPORT))}", soft_wrap=True
+    )

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 import fusion
 from conspectus import cli
@@ -63,6 +65,9 @@ def refused(capsys: pytest.CaptureFixture[str], arguments: list[str], out: Path,
     assert sorted(out.parent.iterdir()) == before
 
 
+RESULTS = ["fused.nc", "fused.png", "report.html", "specimen.nc"]
+
+
 def run(folder: Path, text: str) -> list[str]:
     return ["run", str(recipe(folder, text)), "--out", str(folder / "out")]
 
@@ -71,8 +76,8 @@ def test_a_recipe_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     saved_map(tmp_path, COUNTS)
     saved_volume(tmp_path)
     assert cli.main(run(tmp_path, MAP + VOLUME + DECOMPOSE + FUSE)) == 0
-    assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["fused.nc", "fused.png", "report.html"]
-    tree = fusion.load(tmp_path / "out" / "fused.nc")
+    assert sorted(item.name for item in (tmp_path / "out").iterdir()) == RESULTS
+    tree = fusion.load(tmp_path / "out" / "specimen.nc")
     assert set(tree["fused"].data_vars) >= {"image", "abundance", "coverage", "endmember"}
     printed = capsys.readouterr().out
     assert "decompose" in printed
@@ -138,10 +143,10 @@ def test_a_recipe_that_fuses_nothing_is_refused(tmp_path: Path, capsys: pytest.C
 def test_an_older_result_survives_a_failing_run(tmp_path: Path) -> None:
     saved_map(tmp_path, COUNTS)
     assert cli.main(run(tmp_path, MAP + DECOMPOSE + '[[step]]\ndo = "fuse"\n')) == 0
-    before = (tmp_path / "out" / "fused.nc").read_bytes()
+    before = (tmp_path / "out" / "specimen.nc").read_bytes()
     saved_map(tmp_path, np.full((6, 7, 30), np.nan))
     assert cli.main(run(tmp_path, MAP + DECOMPOSE + '[[step]]\ndo = "fuse"\n')) == 2
-    assert (tmp_path / "out" / "fused.nc").read_bytes() == before
+    assert (tmp_path / "out" / "specimen.nc").read_bytes() == before
 
 
 def test_info_lists_a_saved_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,3 +192,23 @@ def test_an_interrupt_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "nothing was written" in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_is_exported_and_a_wrong_one_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = saved_map(tmp_path, COUNTS)
+    assert cli.main(["export", str(project), "-o", str(tmp_path / "flat.nc")]) == 0
+    with xr.open_dataset(tmp_path / "flat.nc") as flat:
+        np.testing.assert_array_equal(flat["counts"], COUNTS)
+    arguments = ["export", str(project), "--node", "map/sem", "-o", str(tmp_path / "flat.nc")]
+    refused(capsys, arguments, tmp_path / "out", "no node 'map/sem'", "leave --node out")
+
+
+def test_a_damaged_file_is_named_by_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved_map(tmp_path, COUNTS)
+    assert cli.main(["info", "--verify", str(path)]) == 0
+    content = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        block = file["counts"].id.get_chunk_info(0)
+    content[block.byte_offset + 9] ^= 4
+    path.write_bytes(content)
+    refused(capsys, ["info", "--verify", str(path)], tmp_path / "out", "damaged: /counts")
