@@ -1,10 +1,12 @@
 """What a file says of itself: how its contents were in memory, and a sha256 for every variable and its attributes.
 
-It is JSON in the attribute `conspectus_manifest` of the root group. A program that knows nothing of it loses nothing.
+It is a sha256 and JSON, in the attribute `conspectus_manifest` of the root group. A program that knows nothing of it
+loses nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Final, TypedDict
@@ -69,15 +71,20 @@ def described(attrs: Mapping[Hashable, Any], in_file: Mapping[str, Any]) -> Attr
 
 
 def dumped(about: About, groups: dict[str, Group]) -> str:
-    """Return a manifest as text."""
+    """Return a manifest as text: its own sha256, a space, and JSON."""
     manifest = Manifest(version=VERSION, groups=groups, **about)
-    return json.dumps(manifest, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(manifest, separators=(",", ":"), ensure_ascii=True)
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}"
 
 
 def loaded(text: Any) -> Manifest | None:
-    """Return the manifest that a file holds, or None if it holds none that can be read."""
+    """Return the manifest that a file holds, or None if it holds none that is undamaged."""
+    content = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text or "")
+    digest, _, body = content.partition(" ")
+    if digest != hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest():
+        return None
     try:
-        manifest: Manifest = json.loads(text)
+        manifest: Manifest = json.loads(body)
         return manifest if manifest["version"] == VERSION else None
     except (TypeError, ValueError, KeyError):
         return None

@@ -14,7 +14,7 @@ _LINE: Final = re.compile(re.escape(_TEXT) + rb"([0-9a-f]{64})\n")
 
 
 class Seal(Enum):
-    """Whether a file is as it was written."""
+    """Whether a file is as it was written; one that another program changed has no seal, as HDF5 cuts it off."""
 
     INTACT = "intact"
     BROKEN = "broken"

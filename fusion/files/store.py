@@ -110,7 +110,10 @@ def load(path: str | PathLike[str], *, chunks: Any = None) -> Any:
     if compared:
         _notice_changes(source)
     groups = _read(source, chunks)
-    known = manifest.loaded(groups["/"].attrs.pop(manifest.ATTRIBUTE, None)) if "/" in groups else None
+    text = groups["/"].attrs.pop(manifest.ATTRIBUTE, None) if "/" in groups else None
+    known = manifest.loaded(text)
+    if text is not None and known is None:
+        raise FileReadError(source, "damaged: the record of its contents", hint="copy it again from where it is intact")
     if known is None:
         return check(_version_01(source, groups))
     if not compared:

@@ -1,6 +1,5 @@
 """Checksums: which variable is damaged, what another program changed, and that no other value comes back in silence."""
 
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ import xarray as xr
 
 import fusion
 from fusion.files.sealing import Seal, state
-from tests.makers.datasets import rich, small, tree
+from tests.makers.datasets import assert_same, rich, small, tree
 from tests.makers.version_01 import write_version_01
 
 
@@ -57,16 +56,14 @@ def test_no_flipped_bit_is_unnoticed_and_none_changes_a_value_in_silence(project
         len(content) - 1,
         len(content) - 70,
         len(content) - 80,
-        *rng.integers(len(content), size=25),
+        *rng.integers(len(content), size=8),
     ]:
         project.write_bytes(content)
         flip(project, int(position), int(rng.integers(8)))
         with suppress(fusion.FileReadError):
             assert not fusion.verify(project).intact
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", fusion.ChangedFileWarning)
-            with suppress(fusion.FileReadError):
-                assert fusion.load(project).identical(original)
+        with suppress(fusion.FileReadError):
+            assert_same(fusion.load(project), original)
 
 
 def test_a_file_cut_short_is_damaged(project: Path) -> None:
