@@ -1,0 +1,276 @@
+"""What a project file survives, and how fast it is written: kills, full disks, flipped bits, any data, speed.
+
+python benchmarks/store.py                   # about an hour
+python benchmarks/store.py --small           # a minute
+python benchmarks/store.py --only speed
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import fusion
+from fusion import Axis
+from tests.makers.anything import labelled_data
+from tests.makers.datasets import assert_same, small, tree
+
+WRITER = """
+import sys
+import numpy as np, xarray as xr, fusion
+from tests.makers.datasets import small, tree
+data = small(np.random.default_rng(1).normal(size=(400, 500)))
+fusion.save(data, "warm.nc")
+print("ready", flush=True)
+fusion.save(data, sys.argv[1])
+"""
+
+
+def kills(count: int) -> None:
+    """Kill a process at any moment while it replaces a file."""
+    outcome: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "p.nc"
+        new = small(np.random.default_rng(1).normal(size=(400, 500)))
+        taken = _seconds(lambda: fusion.save(new, path))
+        for delay in np.linspace(0.0, 1.5 * taken, count):
+            fusion.save(small(), path)
+            child = subprocess.Popen(
+                [sys.executable, "-c", WRITER.replace("warm.nc", str(folder / "warm.nc")), str(path)],
+                stdout=subprocess.PIPE, cwd=Path(__file__).parents[1], env={**os.environ, "PYTHONPATH": "."},
+            )  # fmt: skip
+            assert child.stdout is not None
+            child.stdout.readline()
+            time.sleep(delay)
+            child.kill()
+            child.wait()
+            left = len(list(folder.glob(".conspectus-*")))
+            loaded = fusion.load(path)
+            outcome["old" if loaded.identical(small()) else "new" if loaded.identical(new) else "LOST"] += 1
+            outcome["leftovers"] += left
+            fusion.save(small(), folder / "next.nc")
+            outcome["LEFT AFTER THE NEXT SAVE"] += len(list(folder.glob(".conspectus-*")))
+    print("kills", dict(outcome))
+
+
+def full(count: int) -> None:
+    """Let the system refuse every byte beyond a size, as on a full disk; a child saves, so that a crash is seen."""
+    code = (
+        "import resource, signal, sys, fusion; from tests.makers.datasets import small; import numpy as np\n"
+        "ds = small(np.random.default_rng(1).normal(size=(400, 500)))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "for size in map(int, sys.argv[2:]):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+        "    try: fusion.save(ds, sys.argv[1]); print('saved')\n"
+        "    except fusion.StoreError: print('StoreError')\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        path = fusion.save(small(np.random.default_rng(1).normal(size=(400, 500))), Path(name) / "p.nc")
+        sizes = np.linspace(0, path.stat().st_size * 1.01, count).astype(int)
+        fusion.save(small(), path)
+        command = [sys.executable, "-c", code, str(path), *map(str, sizes)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1],
+                              env={**os.environ, "PYTHONPATH": "."}, check=False)  # fmt: skip
+        left = [item.name for item in Path(name).iterdir() if item != path]
+        fusion.load(path)
+    print("full disk", dict(Counter(done.stdout.split())), "exit code", done.returncode, "left", left)
+
+
+def flips(count: int) -> None:
+    """Flip single bits of a file and verify, load and lazily load it in processes that may crash or hang."""
+    outcome: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        path = fusion.save(tree(), Path(name) / "p.nc")
+        content = path.read_bytes()
+        positions = np.random.default_rng(0).integers(len(content) * 8, size=count)
+        batches = np.array_split(positions, max(1, count // 250))
+        for batch in batches:
+            outcome.update(_flipped(path, content, batch.tolist()))
+    print("flips", dict(outcome))
+
+
+def _flipped(path: Path, content: bytes, positions: list[int]) -> Counter[str]:
+    """Do a batch in a child; whoever crashes or hangs is counted and left out."""
+    outcome: Counter[str] = Counter()
+    while positions:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            os.nice(5)
+            with os.fdopen(write, "w") as stream:
+                for position in positions:
+                    signal.alarm(60)
+                    stream.write(_verdict(path, content, position) + "\n")
+                    stream.flush()
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as stream:
+            lines = stream.read().split()
+        status = os.waitpid(child, 0)[1]
+        outcome.update(lines)
+        positions = positions[len(lines) :]
+        if status:
+            outcome[f"SIGNAL {status & 127}"] += 1
+            positions = positions[1:]
+    return outcome
+
+
+def _verdict(path: Path, content: bytes, position: int) -> str:
+    changed = bytearray(content)
+    changed[position // 8] ^= 1 << position % 8
+    path.write_bytes(changed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            noticed = not fusion.verify(path).intact
+        except fusion.FileReadError:
+            noticed = True
+        try:
+            same = fusion.load(path).identical(tree())
+            loaded = "same" if same else "warned" if caught else "SILENTLY-OTHER"
+        except fusion.ConspectusError:
+            loaded = "refused"
+    return f"{'noticed' if noticed else 'UNNOTICED'},{loaded}"
+
+
+def anything(count: int) -> None:
+    """Save and load any datasets and trees: the same to the last bit, or refused before a byte is written."""
+    outcome: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "any.nc"
+
+        @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(labelled_data())
+        def once(data: Any) -> None:
+            path.unlink(missing_ok=True)
+            try:
+                fusion.save(data, path)
+            except (fusion.ConventionError, fusion.StoreError):
+                outcome["refused"] += 1
+                assert not list(Path(name).iterdir())
+                return
+            assert_same(fusion.load(path), data)
+            outcome["identical"] += 1
+            for engine in ("h5netcdf", "netcdf4"):
+                opener = xr.open_datatree if isinstance(data, xr.DataTree) else xr.open_dataset
+                opener(path, engine=engine, decode_times=False).close()
+                outcome[engine] += 1
+
+        once()
+    print("anything", dict(outcome))
+
+
+def speed(size: int, repeat: int) -> None:
+    """Time the same data through `fusion.save`, xarray with either engine, and a raw flushed write, in turns."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(0)
+    blobs = gaussian_filter(rng.normal(size=(size, size, size)), 2.0).astype(np.float32)
+    blobs += rng.normal(scale=0.01, size=blobs.shape).astype(np.float32)
+    axes = {dim: Axis("um", 0.1) for dim in "zyx"}
+    image = fusion.dataset({"image": (("z", "y", "x"), blobs)}, axes, name="volume", cell_methods="mean")
+    half = blobs[: size // 2, : size // 2, : size // 2]
+    shares = {f"share_{index}": (("z", "y", "x"), half + index) for index in range(8)}
+    data = xr.DataTree.from_dict(
+        {"/volume": image, "/fused": fusion.dataset(shares, axes, name="fused", cell_methods="mean")}
+    )
+    raw = b"".join(variable.values.tobytes() for node in data.leaves for variable in node.data_vars.values())
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "p.nc"
+        zlib = {"zlib": True, "complevel": 1, "shuffle": True}
+        encoding = {node.path: dict.fromkeys(node.data_vars, zlib) for node in data.leaves}
+        ways: dict[str, Callable[[], Any]] = {
+            "raw bytes, flushed": lambda: _raw(path, raw),
+            "fusion.save, checked": lambda: fusion.save(data, path),
+            "xarray, netcdf4, zlib": lambda: data.to_netcdf(path, engine="netcdf4", encoding=encoding),
+            "xarray, h5netcdf, zlib": lambda: data.to_netcdf(path, engine="h5netcdf", encoding=encoding),
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(repeat + 1):
+            for way, do in ways.items():
+                taken = _seconds(do)
+                if turn:  # the first turn imports and warms up
+                    times[way].append(taken)
+        fusion.save(data, path)
+        stored = path.stat().st_size
+    base = statistics.median(times["raw bytes, flushed"])
+    print(f"{len(raw) / 1e6:.0f} MB, {stored / 1e6:.0f} MB stored")
+    for way, values in times.items():
+        median = statistics.median(values)
+        print(f"{way:<24} {median:7.3f} s  {median / base:5.1f} x raw")
+
+
+def _raw(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        os.fsync(file.fileno())
+
+
+def _seconds(do: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+def streamed(size: int) -> None:
+    """Save and open lazy data of `size` MB; print how much the memory of a fresh process grew."""
+    code = (
+        "import sys, psutil, dask.array as da, fusion, threading, time\n"
+        "from fusion import Axis\n"
+        "layers = int(sys.argv[1])\n"
+        "values = da.random.default_rng(0).normal(size=(layers, 512, 512), chunks=(4, 512, 512)).astype('f4')\n"
+        "axes = {dim: Axis('um', 1.0) for dim in 'zyx'}\n"
+        "ds = fusion.dataset({'image': (('z', 'y', 'x'), values)}, axes, name='v', cell_methods='mean')\n"
+        "fusion.save(ds.isel(z=slice(0, 4)), sys.argv[2])\n"
+        "me = psutil.Process(); start = peak = me.memory_info().rss; done = False\n"
+        "def watch():\n"
+        "    global peak\n"
+        "    while not done: peak = max(peak, me.memory_info().rss); time.sleep(0.01)\n"
+        "thread = threading.Thread(target=watch); thread.start()\n"
+        "fusion.save(ds, sys.argv[2]); done = True; thread.join()\n"
+        "print(f'{ds.nbytes / 1e6:.0f} MB streamed, memory grew by {(peak - start) / 1e6:.0f} MB')\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        subprocess.run([sys.executable, "-c", code, str(size), str(Path(name) / "p.nc")], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--only", choices=["kills", "full", "flips", "anything", "speed", "streamed"])
+    options = parser.parse_args()
+    few = options.small
+    runs: dict[str, Callable[[], None]] = {
+        "speed": lambda: speed(64 if few else 256, 1 if few else 5),
+        "streamed": lambda: streamed(100 if few else 4000),
+        "full": lambda: full(20 if few else 200),
+        "kills": lambda: kills(5 if few else 1000),
+        "flips": lambda: flips(40 if few else 10_000),
+        "anything": lambda: anything(60 if few else 20_000),
+    }
+    for name, do in runs.items():
+        if options.only in (None, name):
+            do()
+
+
+if __name__ == "__main__":
+    main()
