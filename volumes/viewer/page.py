@@ -22,7 +22,8 @@ from volumes.viewer.document import document
 LARGEST: Final = 5e6
 """Bytes of a page that can be mailed."""
 _NOTEBOOK: Final = 2e6
-_HEIGHT: Final = 760
+_HEIGHT: Final = 1010
+"""Pixels of a page in a frame: views, readout and spectrum without scrolling."""
 
 
 class Page(NamedTuple):
