@@ -145,13 +145,14 @@ def _on_stage(attrs: Mapping[Any, Any]) -> bool:
     return _OLD_STAGE.fullmatch(str(attrs["frame"])) is not None
 
 
-def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
+def between(moving: xr.Dataset | xr.DataTree, fixed: xr.Dataset | xr.DataTree) -> Affine:
     """Return the transform from the coordinates of `moving` to those of `fixed`, as their poses say.
 
     Parameters
     ----------
-    moving, fixed : Dataset
-        Placed in the same frame. The errors of the two poses are taken as independent.
+    moving, fixed : Dataset or DataTree
+        Placed in the same frame; the errors of the two poses are taken as independent. Of two nodes of one tree, the
+        poses are followed to the first frame that both ways meet in, so that links they share leave no error.
 
     Returns
     -------
@@ -169,6 +170,9 @@ def between(moving: xr.Dataset, fixed: xr.Dataset) -> Affine:
     >>> between(a, b)([0.0, 0.0, 0.0])
     array([0., 0., 2.])
     """
+    if isinstance(moving, xr.DataTree) and isinstance(fixed, xr.DataTree):
+        return _between_nodes(moving, fixed)
+    moving, fixed = (ds.to_dataset() if isinstance(ds, xr.DataTree) else ds for ds in (moving, fixed))
     (from_moving, frame), (from_fixed, other) = get_pose(moving), get_pose(fixed)
     if OWN in (frame, other):
         raise FrameError(
@@ -201,18 +205,40 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, Frame]:
     FrameError
         If the node is missing, two nodes on the way share a name, or the poses run in a circle.
     """
+    frames, transforms = _way(tree, node)
+    return transforms[-1], frames[-1]
+
+
+def _between_nodes(moving: xr.DataTree, fixed: xr.DataTree) -> Affine:
+    if moving.root is not fixed.root or not (moving.name and fixed.name):
+        return between(moving.to_dataset(), fixed.to_dataset())
+    (ours, to_ours), (theirs, to_theirs) = _way(moving.root, moving.name), _way(moving.root, fixed.name)
+    for frame, transform in zip(ours, to_ours, strict=True):
+        if frame in theirs:
+            return to_theirs[theirs.index(frame)].inverse() @ transform
+    raise FrameError(f"{moving.name} and {fixed.name} share no frame ({ours[-1]!r} and {theirs[-1]!r}); register them")
+
+
+def _way(tree: xr.DataTree, node: str) -> tuple[list[Frame], list[Affine]]:
+    """Return the frames that the poses of a tree lead to from `node`, itself first, and the transform to each."""
     names = {child.name for child in tree.subtree if child.name}
     if node not in names:
         raise FrameError(f"the tree has no node {node!r}; it has {sorted(map(str, names))}")
-    pose, frame = get_pose(_only(tree, node))
-    visited = [node]
-    while frame in names and frame != visited[-1]:
-        if frame in visited:
-            raise FrameError(f"the poses run in a circle: {' -> '.join([*visited, frame])}")
-        visited.append(frame)
-        step, frame = get_pose(_only(tree, frame))
-        pose = step @ pose
-    return pose, frame or Frame(visited[-1])
+    frames, transforms = [Frame(node)], [Affine.identity()]
+    while frames[-1] in names:
+        step, frame = get_pose(_only(tree, frames[-1]))
+        if frame == OWN:
+            break
+        pose = step @ transforms[-1]
+        if frame == frames[-1]:
+            # its own coordinates are the frame, up to the pose it has there
+            frames[-1], transforms[-1] = frame, pose
+            break
+        if frame in frames:
+            raise FrameError(f"the poses run in a circle: {' -> '.join([*frames, frame])}")
+        frames.append(frame)
+        transforms.append(pose)
+    return frames, transforms
 
 
 def _only(tree: xr.DataTree, name: str) -> xr.Dataset:

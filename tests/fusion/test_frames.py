@@ -298,6 +298,20 @@ def test_poses_compose_along_a_chain() -> None:
     assert_same_spread(pose.covariance, upper(drawn(STEPS["overview"], 14) @ inner))
 
 
+def test_links_that_two_nodes_share_leave_no_error() -> None:
+    """Map -> lamella -> overview: the overview's vague place on the stage is no error between the other two."""
+    tree = chain()
+    direct = fusion.between(tree["map"], tree["lamella"])
+    np.testing.assert_allclose(direct.matrix, STEPS["map"].matrix, atol=1e-12)
+    assert not np.asarray(direct.covariance).any()
+    np.testing.assert_allclose(fusion.between(tree["lamella"], tree["map"]).matrix, direct.inverse().matrix, atol=1e-12)
+    apart = fusion.locate(tree, "lamella")[0].inverse() @ fusion.locate(tree, "map")[0]
+    assert np.asarray(apart.covariance).any()  # as of two independent places
+    aside = xr.DataTree.from_dict({"a": image("a", STEPS["map"], "here"), "b": image("b", STEPS["map"], "there")})
+    with pytest.raises(fusion.FrameError, match="a and b share no frame"):
+        fusion.between(aside["a"], aside["b"])
+
+
 def test_a_chain_ends_where_the_frame_is_no_node() -> None:
     assert fusion.locate(chain(), "overview")[1] == "stage"
     lonely = xr.DataTree.from_dict({"/sem": image("sem", Affine.translation(4.0), "sem")})
