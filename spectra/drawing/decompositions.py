@@ -15,11 +15,15 @@ from fusion.errors import DataError
 from spectra.drawing.panels import require_variables
 from spectra.factorisation.sparse import Array
 from spectra.lines.candidates import Candidate
+from spectra.lines.elements import Element, can_share, find_elements
+from spectra.lines.settings import find_resolution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK: Final = "#1c2733"
+_LEAST_SHARE, _MOST_ELEMENTS = 0.05, 5
+"""Share of the counts of a component from which an element names it, and how many do."""
 _GREEK: Final = {"a": "α", "b": "β", "g": "γ"}
 _ROW, _SPECTRUM, _GAP, _LETTER, _LINE = 1.5, 5.6, 0.75, 0.068, 0.14
 """Heights of a row, width of a spectrum, gap between panels, length and height of small letters, in inches."""
@@ -38,10 +42,12 @@ def plot(
     result : Dataset
         As `decompose` or `unmix` returns it, with one or two spatial dims.
     names : sequence of str, optional
-        What the components are called; left out, the names that `name_components` gave, or their numbers.
+        What the components are called. Left out, the names that `name_components` gave; or the elements that
+        `find_elements` finds in each endmember, those with most counts first and with a question mark where another
+        element fits as well; or their numbers.
     peaks : mapping of str to float, or iterable of Candidate
         Names with their positions on the signal axis, marked in all endmembers; or what `identify` returned, of which
-        the nearest candidate for each peak is marked in its own endmember.
+        the candidate with most counts, or else the nearest, is marked for each peak in its own endmember.
 
     Returns
     -------
@@ -91,9 +97,30 @@ def plot(
 
 
 def _titles(result: xr.Dataset) -> list[str]:
-    """Return the names of the components that the result carries, else their numbers."""
+    """Return the names that the components carry, else the elements in them, else their numbers."""
     labels = result["component"].values.tolist() if "component" in result.coords else range(result.sizes["component"])
-    return [label if isinstance(label, str) else f"component {label}" for label in labels]
+    elements = _elements(result) if not all(isinstance(label, str) for label in labels) else {}
+    return [
+        label if isinstance(label, str) else _title(elements.get(index, [])) or f"component {label}"
+        for index, label in enumerate(labels)
+    ]
+
+
+def _elements(result: xr.Dataset) -> dict[int, list[Element]]:
+    """Return the elements of each component; none where the values are no counts or the file states too little."""
+    endmember = result["endmember"]
+    if "energy" not in endmember.dims or find_resolution(result) is None or not can_share(result, endmember):
+        return {}
+    found: dict[int, list[Element]] = {}
+    for one in find_elements(result):
+        found.setdefault(one.component, []).append(one)
+    return found
+
+
+def _title(elements: Sequence[Element]) -> str:
+    total = sum(one.counts for one in elements)
+    strong = [one for one in elements if one.counts >= _LEAST_SHARE * total][:_MOST_ELEMENTS]
+    return ", ".join(f"{one.element}{'?' if one.alternatives else ''}" for one in strong)
 
 
 class _Sheet(NamedTuple):
@@ -147,15 +174,18 @@ def _marks(peaks: Mapping[str, float] | Iterable[Candidate], count: int) -> list
     """Return for each component the names that are marked in it, with their positions."""
     if isinstance(peaks, Mapping):
         return [{_spelled(name): float(at) for name, at in peaks.items()}] * count
-    nearest: dict[tuple[int, float], Candidate] = {}
+    best: dict[tuple[int, float], Candidate] = {}
     for one in peaks:
-        kept = nearest.setdefault((one.component, one.position), one)
-        if abs(one.distance) < abs(kept.distance):
-            nearest[one.component, one.position] = one
+        best[one.component, one.position] = min(best.get((one.component, one.position), one), one, key=_likelihood)
     marks: list[dict[str, float]] = [{} for _ in range(count)]
-    for one in nearest.values():
+    for one in best.values():
         marks[one.component][_spelled(one.name)] = one.position + one.distance
     return marks
+
+
+def _likelihood(one: Candidate) -> tuple[float, float]:
+    """Return what sorts candidates: those with most counts first, then the nearest."""
+    return -np.nan_to_num(one.counts), abs(one.distance)
 
 
 def _spelled(name: str) -> str:

@@ -12,11 +12,11 @@ import xarray as xr
 import fusion
 from fusion.errors import DataError
 from spectra.lines.bands import raman_bands
-from spectra.lines.elements import share_counts
+from spectra.lines.elements import can_share, share_counts
 from spectra.lines.search import Outcome
 from spectra.lines.settings import find_resolution, require_resolution
 from spectra.lines.totals import spectra_of
-from spectra.lines.xrays import is_counts, width, xray_lines
+from spectra.lines.xrays import width, xray_lines
 
 _STRONGEST: Final = ("Ka", "La", "Ma")
 _TOLERANCE_KEV: Final = 0.04
@@ -133,12 +133,7 @@ def _fits(
     ds: xr.Dataset, spectra: xr.DataArray, elements: Collection[str] | None, resolution: float | None
 ) -> dict[int, Outcome]:
     """Return the shared fit of each spectrum; none where the values are no counts or the file does not state enough."""
-    counted = (
-        is_counts(ds["abundance"]) or ds["abundance"].attrs.get("units") == "count"
-        if "abundance" in ds
-        else (is_counts(spectra) or ds.attrs.get("signal_type", "").startswith("EDS"))
-    )
-    if not counted or resolution is None or "beam_energy" not in ds.attrs or (spectra.values < 0).any():
+    if resolution is None or not can_share(ds, spectra):
         return {}
     return dict(share_counts(ds, resolution=resolution, beam_energy=None, among=elements))
 

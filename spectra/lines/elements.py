@@ -17,7 +17,7 @@ from spectra.lines.search import Outcome, find
 from spectra.lines.settings import require_beam_energy, require_resolution
 from spectra.lines.sharing import Spectrum, binned
 from spectra.lines.totals import spectra_of
-from spectra.lines.xrays import XrayLine, width
+from spectra.lines.xrays import XrayLine, is_counts, width
 
 Array = npt.NDArray[np.float64]
 
@@ -173,6 +173,13 @@ def share_counts(
         for index, spectrum in enumerate(prepared)
         if spectrum.counts.any()
     ]
+
+
+def can_share(ds: xr.Dataset, spectra: xr.DataArray) -> bool:
+    """Whether spectra are counts of X-rays at a known beam energy, so that elements can share them."""
+    array = ds.get("abundance", spectra)
+    counted = is_counts(array) or array.attrs.get("units") == "count"
+    return counted and "beam_energy" in ds.attrs and bool((spectra.values >= 0).all())
 
 
 def _listed(ds: xr.Dataset) -> tuple[str, ...]:

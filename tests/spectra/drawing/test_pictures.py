@@ -111,3 +111,20 @@ def test_notebooks_are_plain_python_without_outputs(notebook):
         compile("".join(cell["source"]), notebook.name, "exec")
         assert cell["outputs"] == []
         assert cell["execution_count"] is None
+
+
+def test_components_are_named_by_their_elements():
+    energy = 0.01 * np.arange(30, 1000)
+    pure = [np.exp(-0.5 * ((energy - at) / (0.0425 * (at / 1.74) ** 0.22)) ** 2) for at in (1.7397, 6.4039)]
+    pure[1] = pure[1] + 0.127 * np.exp(-0.5 * ((energy - 7.058) / 0.0595) ** 2)
+    header = {"Acquisition_instrument": {"SEM": {"Detector": {"EDS": {"energy_resolution_MnKa": 130.0}}}}}
+    made = fusion.dataset(
+        {
+            "abundance": (("y", "x", "component"), np.full((2, 2, 2), 5e3), {"units": "count"}),
+            "endmember": (("component", "energy"), np.array([one / one.sum() for one in pure])),
+        },
+        {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "component": [0, 1], "energy": Axis("keV", values=energy)},
+        name="map", cell_methods="sum", attrs={"beam_energy": 20.0, "metadata": json.dumps(header)},
+    )  # fmt: skip
+    figure = spectra.plot(made)
+    assert [figure.axes[row].texts[-1].get_text() for row in (0, 2)] == ["Si", "Fe"]
