@@ -50,13 +50,6 @@ def _mapped(matrix: Array, axis: int, point: Array) -> Number:
 
 
 @_jit
-def _measure(matrix: Array, half: Array) -> Number:
-    """Return length, area or volume of a mapped cell."""
-    d = half.size
-    return abs(np.linalg.det(np.ascontiguousarray(matrix[:, :d]))) * np.prod(2 * half)
-
-
-@_jit
 def overlaps_1d(source: Array, target: Array, matrix: Array) -> Rows:
     """Return the length of each source cell within each target cell, in the unit of the source."""
     n = target.size - 1
@@ -118,20 +111,20 @@ def overlaps_2d(sy: Array, sx: Array, middles: Array, halves: Array, matrix: Arr
             spans[t, 2 * a], spans[t, 2 * a + 1] = _bounds(edges, middle - reach, middle + reach)
         pointers[t + 1] = pointers[t] + (spans[t, 1] - spans[t, 0]) * (spans[t, 3] - spans[t, 2])
     values, columns = np.empty(pointers[n]), np.empty(pointers[n], np.int64)
-    corners = np.empty((4, 2))
+    corners, noise = np.empty((4, 2)), NOISE * 4 * abs(np.linalg.det(np.ascontiguousarray(matrix[:, :2])))
+    quadrants = np.empty((np.max(spans[:, 1] - spans[:, 0]) + 1, np.max(spans[:, 3] - spans[:, 2]) + 1))
     for t in range(n):
         for a in range(2):
             y, x = matrix[a, 0] * halves[t, 0], matrix[a, 1] * halves[t, 1]
             corners[0, a], corners[1, a], corners[2, a], corners[3, a] = -y - x, -y + x, y + x, y - x
         y0, y1, x0, x1 = spans[t]
-        b, a = sy[y0 : y1 + 1] - _mapped(matrix, 0, middles[t]), sx[x0 : x1 + 1] - _mapped(matrix, 1, middles[t])
-        quadrants = np.empty((b.size, a.size))
-        for j in range(b.size):
-            for i in range(a.size):
-                quadrants[j, i] = _quadrant(corners, b[j], a[i])
-        least, at = NOISE * _measure(matrix, halves[t]), pointers[t]
-        for j in range(b.size - 1):
-            for i in range(a.size - 1):
+        ny, nx, y, x = y1 - y0, x1 - x0, _mapped(matrix, 0, middles[t]), _mapped(matrix, 1, middles[t])
+        for j in range(ny + 1):
+            for i in range(nx + 1):
+                quadrants[j, i] = _quadrant(corners, sy[y0 + j] - y, sx[x0 + i] - x)
+        least, at = noise * halves[t, 0] * halves[t, 1], pointers[t]
+        for j in range(ny):
+            for i in range(nx):
                 area = (quadrants[j, i] - quadrants[j, i + 1]) - (quadrants[j + 1, i] - quadrants[j + 1, i + 1])
                 values[at], columns[at] = (area if area > least else 0.0), (y0 + j) * (sx.size - 1) + x0 + i
                 at += 1
@@ -186,7 +179,8 @@ def _octants(faces: Array, e: Array, b: Array, a: Array, work: Array, volumes: A
                 total = 0.0
                 for f in range(6):
                     n = _above(work[1, f], in_y[f], 2, a[i], work[2, f])
-                    total += _pyramid(work[2, f], n, e[k], b[j], a[i])
+                    if n > 2:
+                        total += _pyramid(work[2, f], n, e[k], b[j], a[i])
                 volumes[k, j, i] = abs(total) / 6
 
 
@@ -219,6 +213,7 @@ def overlaps_3d(sz: Array, sy: Array, sx: Array, middles: Array, halves: Array, 
     spans, pointers = _spans_3d(sz, sy, sx, middles, halves, matrix)
     values, columns = np.empty(pointers[n]), np.empty(pointers[n], np.int64)
     faces, work = np.empty((6, 4, 3)), np.empty((3, 6, 12, 3))
+    noise = NOISE * 8 * abs(np.linalg.det(np.ascontiguousarray(matrix[:, :3])))
     for t in range(n):
         if pointers[t] == pointers[t + 1]:
             continue
@@ -229,7 +224,7 @@ def overlaps_3d(sz: Array, sy: Array, sx: Array, middles: Array, halves: Array, 
         a = sx[x0 : x1 + 1] - _mapped(matrix, 2, middles[t])
         octants = np.empty((e.size, b.size, a.size))
         _octants(faces, e, b, a, work, octants)
-        least, at = NOISE * _measure(matrix, halves[t]), pointers[t]
+        least, at = noise * halves[t, 0] * halves[t, 1] * halves[t, 2], pointers[t]
         for k in range(e.size - 1):
             for j in range(b.size - 1):
                 for i in range(a.size - 1):
