@@ -17,8 +17,6 @@ from fusion.resampling.cells import Geometry, Span, geometry
 
 Method = Literal["shares", "linear", "nearest"]
 Vector = npt.NDArray[np.float64]
-_SLAB = 1 << 17
-"""Voxels whose operator is built at a time."""
 
 
 class Beam(Protocol):
@@ -61,7 +59,7 @@ class Columns:
     def shadow(self, values: npt.NDArray[Any]) -> Vector:
         """Return sums (y, x) of values (z, y, x)."""
         total = np.zeros(self.geometry.source.shape)
-        for span in self._slabs():
+        for span in self.geometry.slabs():
             back = shares.overlaps(self.geometry.part(span, _everything(self.geometry))).turned()
             total += back.placed(values[span][..., None].astype(float))[..., 0]
         shadow: Vector = total[0]
@@ -70,15 +68,10 @@ class Columns:
     def lit(self, image: Vector, *, squared: bool = False) -> Vector:
         """Return values (z, y, x, k) of an image (y, x, k)."""
         values = np.zeros((*self.geometry.target.shape, image.shape[2]))
-        for span in self._slabs():
+        for span in self.geometry.slabs():
             operator = shares.overlaps(self.geometry.part(span, _everything(self.geometry)))
             values[span] = operator.lit(image[None], squared=squared)
         return values
-
-    def _slabs(self) -> list[Span]:
-        nz, ny, nx = self.geometry.target.shape
-        deep = max(1, _SLAB // (ny * nx))
-        return [(slice(z, min(z + deep, nz)), slice(0, ny), slice(0, nx)) for z in range(0, nz, deep)]
 
 
 def _everything(placed: Geometry) -> Span:

@@ -18,6 +18,8 @@ Vector = npt.NDArray[np.float64]
 Axes = tuple[int, ...]
 Span = tuple[slice, slice, slice]
 """A box of a grid, as indices along z, y and x."""
+_SLAB = 1 << 17
+"""Voxels of a general pose whose operator is built at a time."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ class Geometry:
         voxels = np.array([np.diff(axis).max() for axis in self.target.edges])
         rows = [r for r in range(3) if self.source.shape[r] > 1]
         return float((np.abs(self.matrix[rows, :3]) * voxels / pixels[rows, None]).max(initial=0.0))
+
+    def slabs(self) -> list[Span]:
+        """Return boxes of the target whose operators fit in some 20 MB: all of it, unless three axes are mixed."""
+        nz, ny, nx = self.target.shape
+        mixed = any(len(source) == 3 for source, _ in self.groups)
+        deep = max(1, _SLAB // (ny * nx)) if mixed else nz
+        return [(slice(z, min(z + deep, nz)), slice(0, ny), slice(0, nx)) for z in range(0, nz, deep)]
 
     def window(self, span: Span) -> Span:
         """Return the box of the source that a box of the target can see, with its neighbours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,6 @@ from fusion.resampling.cells import Geometry, Span, geometry
 from fusion.resampling.resample import COVERAGE
 
 Array = npt.NDArray[Any]
-_SLAB: Final = 1 << 17
-"""Voxels whose operator is built at a time."""
 
 
 def region_mean(
@@ -140,10 +138,7 @@ def _adjoint(cells: Geometry, weights: Array) -> Array:
     """Return Wᵀr: how much each pixel (z, y, x) weighs in the region, in voxels."""
     where, total = shares.sampling(cells), np.zeros(cells.source.shape)
     everything: Span = tuple(slice(0, n) for n in cells.source.shape)  # type: ignore[assignment]
-    nz, ny, nx = cells.target.shape
-    deep = max(1, _SLAB // (ny * nx))
-    for z in range(0, nz, deep):
-        span: Span = slice(z, min(z + deep, nz)), slice(0, ny), slice(0, nx)
+    for span in cells.slabs():
         if weights[span].any():
             operator = shares.means(cells.part(span, everything), where)
             total += operator.turned().placed(weights[span][..., None])[..., 0]
