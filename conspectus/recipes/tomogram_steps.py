@@ -103,7 +103,7 @@ class Backproject(Step):
         # a projection is a sum along the beam, whatever the reader took its values for
         view[name].attrs.update(cell_methods("yx", "sum"))
         transform = fusion.get_pose(volume)[0].inverse() @ pose
-        placed = fusion.backproject(view, volume, density=density, transform=transform)[name]
+        placed = fusion.backproject(view, volume, density=density, transform=transform, method="linear")[name]
         return float(placed.attrs.pop("lost_fraction")), placed
 
 
@@ -125,7 +125,7 @@ class Compare(Step):
             raise RecipeError(
                 f"compare: {', '.join(missing)} not in fused, which has {', '.join(map(str, fused.data_vars))}"
             )
-        moved = fusion.resample(tomogram, fused)[only(tomogram)].fillna(0.0)
+        moved = fusion.resample(tomogram, fused, method="linear")[only(tomogram)].fillna(0.0)
         project["fused"] = fused.assign({self.moved: with_links(moved, [])})
         rod, core = self._regions(fused)
         for name in [only(fused), *self.variables]:
