@@ -1,20 +1,25 @@
-"""Metadata of a vendor's file as flat attributes: what is known by name, and the whole as JSON text."""
+"""Metadata of a manufacturer's file as flat attributes: what is known by name, and all of it as JSON text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 
+from fusion import units
+from fusion.errors import UnitError
 from fusion.reading.metadata import as_json, plain, text
+from spectra.axes import number
 
 _TECHNIQUES: Final[Mapping[str, str]] = {
     "EDS_TEM": "EDX", "EDS_SEM": "EDX", "EELS": "EELS", "CL": "CL", "CL_SEM": "CL", "CL_STEM": "CL",
     "LumiTransient": "time-resolved luminescence", "LumiTransientSpectrum": "time-resolved luminescence",
     "Transient": "time-resolved luminescence", "TransientSpectrum": "time-resolved luminescence",
 }  # fmt: skip
+_HIGHEST: Final = 1e4  # keV
 _BY_DIM: Final[Mapping[str, str]] = {
     "energy": "X-ray spectroscopy",
     "energy_loss": "EELS",
@@ -50,7 +55,7 @@ def flat_attrs(
         ``acquisition_time``; ``metadata`` and ``original_metadata`` as JSON text.
     """
     signal_type = str(lookup(metadata, "Signal", "signal_type") or "")
-    found: dict[str, Any] = {
+    attrs: dict[str, Any] = {
         "technique": "image" if colour else technique(signal_type, dims),
         "signal_type": signal_type,
         "instrument": _instrument(metadata, original),
@@ -60,7 +65,7 @@ def flat_attrs(
         "metadata": as_json({key: value for key, value in metadata.items() if key not in ("_HyperSpy", "Markers")}),
         "original_metadata": as_json(original),
     }
-    return {key: value for key, value in found.items() if value not in (None, "", [], "{}")}
+    return {key: value for key, value in attrs.items() if value not in (None, "", [], "{}")}
 
 
 def technique(signal_type: str, dims: tuple[str, ...]) -> str:
@@ -83,7 +88,7 @@ def mapped(metadata: Mapping[str, Any], original: Mapping[str, Any], mapping: Ma
     ----------
     metadata, original : mapping
     mapping : mapping
-        Dotted place in `original` to a dotted place in the tree and a function or None.
+        Dotted path in `original` to a dotted path in the tree and a function or None.
     """
     tree: dict[str, Any] = json.loads(as_json(metadata))
     for source, (target, convert) in mapping.items():
@@ -118,38 +123,60 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _beam_energy(metadata: Mapping[str, Any]) -> float | None:
+    """Return the beam energy in keV; without a unit it is one where it can be: no microscope reaches 10 MeV."""
     for microscope in ("TEM", "SEM"):
         value = lookup(metadata, "Acquisition_instrument", microscope, "beam_energy")
-        if value:
-            return float(str(value))
+        unit = str(lookup(metadata, "Acquisition_instrument", microscope, "beam_energy_units") or "")
+        with suppress(ValueError, UnitError):
+            energy = number(value) * _kiloelectronvolts(unit) if value else 0.0
+            if 0.0 < energy < _HIGHEST:
+                return energy
     return None
 
 
+def _kiloelectronvolts(unit: str) -> float:
+    """Return the factor to keV; an acceleration voltage is the energy of one electron."""
+    if not unit:
+        return 1.0
+    return units.convert_factor(unit, "kV" if units.is_compatible(unit, "V") else "keV")
+
+
 def _instrument(metadata: Mapping[str, Any], original: Mapping[str, Any]) -> str | None:
-    places = (
+    entries = (
         (metadata, ("Acquisition_instrument", "TEM", "microscope")),
         (metadata, ("Acquisition_instrument", "SEM", "microscope")),
         (metadata, ("Acquisition_instrument", "Detector", "model")),
         (original, ("Instrument", "Name")),
         (original, ("Instrument", "InstrumentClass")),
     )
-    return next((text(value) for value in (lookup(tree, *keys) for tree, keys in places) if value), None)
+    return next((text(value) for value in (lookup(tree, *keys) for tree, keys in entries) if value), None)
 
 
 def _acquisition_time(metadata: Mapping[str, Any]) -> str | None:
     general = metadata.get("General", {})
-    parts = [str(general[key]) for key in ("date", "time") if general.get(key)]
-    return "T".join(parts) if len(parts) == 2 else None
+    moments = [str(general[key]) for key in ("date", "time") if general.get(key)]
+    return "T".join(moments) if len(moments) == 2 else None
 
 
-def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, str]:
+def variable_of(dims: tuple[str, ...], dtype: np.dtype[Any], *, counted: bool) -> tuple[str, str]:
     """Return the name of the variable and what its values are: counts are summed, intensities averaged.
+
+    Parameters
+    ----------
+    dims : tuple of str
+    dtype : dtype
+    counted : bool
+        Whether the file gives a reason to take whole numbers for counts: it is one of an X-ray detector, or its unit
+        is counts.
 
     Examples
     --------
-    >>> variable_of(("y", "x", "energy"), np.dtype("uint8")), variable_of(("y", "x"), np.dtype("uint8"))
-    (('counts', 'sum'), ('image', 'mean'))
+    >>> dims = ("y", "x", "energy")
+    >>> variable_of(dims, np.dtype("uint8"), counted=True), variable_of(dims, np.dtype("uint8"), counted=False)
+    (('counts', 'sum'), ('intensity', 'mean'))
+    >>> variable_of(("y", "x"), np.dtype("uint8"), counted=True)
+    ('image', 'mean')
     """
     if technique("", dims) in ("image", "tilt series"):
         return "image", "mean"
-    return ("counts", "sum") if "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")
+    return ("counts", "sum") if counted and "energy" in dims and dtype.kind in "iu" else ("intensity", "mean")

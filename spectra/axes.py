@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import xarray as xr
 
 from fusion import units
 from fusion.conventions import SIGNAL, SPATIAL
@@ -18,8 +20,9 @@ _NAMES: Final[Mapping[str, str]] = {
     "y": "y", "height": "y", "scan y": "y", "y axis": "y",
     "z": "z", "depth": "z",
     "sample x": "x", "sample y": "y", "sample z": "z",
-    "energy": "energy", "x-ray energy": "energy", "incident energy": "energy",
+    "energy": "energy", "x-ray energy": "energy", "incident energy": "energy", "photon energy": "energy",
     "energy loss": "energy_loss", "electron energy loss": "energy_loss", "energy-loss": "energy_loss",
+    "eels": "energy_loss", "eloss": "energy_loss",
     "raman shift": "raman_shift", "rel. wavenumber": "raman_shift",
     "wavelength": "wavelength",
     "potential": "potential", "voltage": "potential", "bias": "potential", "bias voltage": "potential",
@@ -30,7 +33,20 @@ _NAMES: Final[Mapping[str, str]] = {
     "component": "component",
 }  # fmt: skip
 _ENERGY_LOSS: Final = ("EELS", "DielectricFunction")
+_X_RAYS: Final = ("EDS", "WDS", "XRF")
+_LIGHT: Final = ("CL", "Lumi", "PL", "Transient")
+"""How HyperSpy's words for spectra of light begin."""
 _BY_UNIT: Final[Mapping[str, str]] = {"V": "potential", "s": "time", "degree": "tilt"}
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_TEX: Final[Mapping[str, str]] = {
+    r"\\mu(?![a-z])": "u", r"\\AA": "Å", r"\^?\{?\\circ\}?": "°", r"\\(?:mathrm|text|rm|,)": "", r"[${}\\]": "",
+}  # fmt: skip
+_MISREAD: Final[Mapping[str, str]] = {"Âµ": "µ", "Î¼": "µ", "Â°": "°", "Ã…": "Å", "â„«": "Å"}
+"""UTF-8 that a program took for Latin-1."""
+_IN_BRACKETS: Final = re.compile(r"^(?P<label>[^()\[\]]*?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
+_AFTER_SLASH: Final = re.compile(r"^(?P<label>[^/,]+?)\s*[/,]\s*(?P<unit>\S.*)$")
+_LIGHTEST: Final = 0.1
+"""keV: below lies light, and no X-ray that a spectrometer of X-rays sees."""
 
 
 def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
@@ -51,25 +67,82 @@ def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
     Raises
     ------
     UnitError
-        If neither the name nor the unit says what the axis is.
+        If neither the name nor the unit says what the axis is, or it is the energy of light.
 
     Examples
     --------
     >>> [dim_name("width", "µm"), dim_name("X-ray energy", "keV"), dim_name("Energy", "eV", "EELS")]
     ['x', 'energy', 'energy_loss']
+    >>> dim_name("x", "keV", "EDS_TEM"), dim_name("z", "deg"), dim_name("", "Energy Loss (eV)")
+    ('energy', 'tilt', 'energy_loss')
     """
-    plain = re.sub(r"[\s_]+", " ", str(name or "")).strip().lower()
-    unit = parse_unit(unit)
-    dim = _NAMES.get(plain) or _by_unit(unit, signal_type)
+    label, _ = split_unit(unit)
+    unit = unit_of(name, unit)
+    dim = _named(str(name or ""))
+    if dim is None or (dim in SPATIAL and _is_no_length(unit)):
+        dim = _named(label) or _by_unit(unit, signal_type, spatial=dim)
     if dim is None:
         accepted = ", ".join([*SPATIAL, *SIGNAL])
-        given = "without a unit" if unit == units.PIXEL else f"in {unit!r}"
-        raise UnitError(f"axis {str(name or '')!r} {given} is none of the known axes ({accepted}); rename it")
+        received = "without a unit" if unit == units.PIXEL else f"in {unit!r}"
+        raise UnitError(f"axis {str(name or '')!r} {received} is none of the known axes ({accepted}); rename it")
     if dim == "energy" and signal_type in _ENERGY_LOSS:
         return "energy_loss"
+    if dim == "energy" and signal_type.startswith(_LIGHT):
+        raise UnitError(f"axis {str(name or '')!r} in {unit!r}: {_OF_LIGHT}")
     if dim in SIGNAL and dim != "channel" and unit == units.PIXEL:
         return "channel"
     return dim
+
+
+_OF_LIGHT: Final = (
+    "the energy of light is no dim here, only that of X-rays and energy losses; "
+    "give the spectra over the wavelength (nm) or the Raman shift (1/cm)"
+)
+
+
+def require_x_rays(ds: xr.Dataset) -> xr.Dataset:
+    """Refuse a dataset whose axis ``energy`` lies below 0.1 keV: those are energies of light, or energy losses.
+
+    Where the file says that its spectra are of X-rays, by its technique or by counts, a short axis is let pass.
+
+    Raises
+    ------
+    UnitError
+    """
+    stated = "counts" in ds or ds.attrs.get("technique") not in (None, "X-ray spectroscopy")
+    if (
+        not stated
+        and "energy" in ds.coords
+        and ds["energy"].size
+        and float(np.abs(ds["energy"].values).max()) < _LIGHTEST
+    ):
+        ends = " to ".join(f"{1e3 * float(value):.4g}" for value in ds["energy"].values[[0, -1]])
+        raise UnitError(
+            f"its energy goes from {ends} eV and nothing says that it is one of X-rays: {_OF_LIGHT}; energy losses "
+            "have the signal type 'EELS', or an axis called 'Energy loss'"
+        )
+    return ds
+
+
+def split_unit(text: Any) -> tuple[str, str]:
+    r"""Return the label and the unit of a text that may hold both, with escapes of other programs resolved.
+
+    Examples
+    --------
+    >>> split_unit("Energy Loss (eV)"), split_unit("Raman shift / cm-1"), split_unit("um")
+    (('Energy Loss', 'eV'), ('Raman shift', 'cm-1'), ('', 'um'))
+    >>> split_unit(r"$\mu$m"), split_unit(r"\u00b5m"), split_unit("&micro;m"), split_unit("cm$^{-1}$")
+    (('', 'um'), ('', 'µm'), ('', 'µm'), ('', 'cm^-1'))
+    """
+    plain = _resolved("" if text is None else str(text))
+    if units.is_compatible(plain, plain):
+        return "", plain
+    bracketed, divided = _IN_BRACKETS.match(plain), _AFTER_SLASH.match(plain)
+    if bracketed:
+        return bracketed["label"].strip(), bracketed["unit"].strip()
+    if divided and _named(divided["label"]):
+        return divided["label"], divided["unit"].strip()
+    return "", plain
 
 
 def parse_unit(unit: Any) -> str:
@@ -77,12 +150,21 @@ def parse_unit(unit: Any) -> str:
 
     Examples
     --------
-    >>> [parse_unit(u) for u in ("μm", None, "", "<undefined>")]
-    ['um', 'px', 'px', 'px']
+    >>> [parse_unit(u) for u in ("μm", None, "", "<undefined>", "Energy (keV)")]
+    ['um', 'px', 'px', 'px', 'keV']
     """
-    text = str(unit) if unit is not None else ""
+    _, text = split_unit(unit)
     parsed = "1" if text == "<undefined>" else units.parse(text)
     return units.PIXEL if parsed == "1" else parsed
+
+
+def unit_of(name: Any, unit: Any) -> str:
+    """Return the unit of an axis, which may stand behind its name: ``"Energy (keV)"``."""
+    parsed = parse_unit(unit)
+    behind = _IN_BRACKETS.match(str(name or ""))
+    if parsed == units.PIXEL and behind and units.is_compatible(behind["unit"], behind["unit"]):
+        return parse_unit(behind["unit"])
+    return parsed
 
 
 def as_axis(dim: str, record: Mapping[str, Any]) -> Axis | list[str] | np.ndarray[Any, Any]:
@@ -112,7 +194,7 @@ def as_axis(dim: str, record: Mapping[str, Any]) -> Axis | list[str] | np.ndarra
         )
     if dim in ("channel", "component"):
         return np.arange(int(record["size"] if "size" in record else len(record["axis"])))
-    unit = parse_unit(record.get("units"))
+    unit = unit_of(record.get("name"), record.get("units"))
     if unit == units.PIXEL and dim in SIGNAL:
         unit = "1"
     if "axis" in record:
@@ -123,24 +205,53 @@ def as_axis(dim: str, record: Mapping[str, Any]) -> Axis | list[str] | np.ndarra
 
 
 def number(value: Any) -> float:
-    """Return a number as the decimal that was meant: a float32 2.6 is 2.6, not 2.5999999.
+    """Return a number as the decimal that was meant: a float32 2.6 is 2.6, not 2.5999999, and ``"2,6"`` is 2.6.
 
     Examples
     --------
-    >>> number(np.float32(2.6))
-    2.6
+    >>> number(np.float32(2.6)), number("2,6")
+    (2.6, 2.6)
     """
+    if isinstance(value, str):
+        return float(value.replace(",", "."))
     return float(str(value)) if isinstance(value, np.floating) else float(value)
 
 
-def _by_unit(unit: str, signal_type: str) -> str | None:
+def _named(name: str) -> str | None:
+    """Return the dim of a name, with or without a unit behind it."""
+    plain = re.sub(r"[\s_]+", " ", name).strip().lower()
+    bracketed = _IN_BRACKETS.match(plain)
+    return _NAMES.get(plain) or (_NAMES.get(bracketed["label"].strip()) if bracketed else None)
+
+
+def _is_no_length(unit: str) -> bool:
+    return unit != units.PIXEL and not units.is_compatible(unit, units.LENGTH)
+
+
+def _by_unit(unit: str, signal_type: str, spatial: str | None = None) -> str | None:
+    """Return the dim that a unit alone tells; angles along an axis that is called x or y are those of diffraction."""
     if units.is_compatible(unit, "eV"):
         if signal_type in _ENERGY_LOSS:
             return "energy_loss"
-        return "energy" if signal_type.startswith("EDS") else None
+        return "energy" if signal_type.startswith(_X_RAYS) else None
+    if spatial is None and signal_type.startswith(_LIGHT) and units.is_compatible(unit, "nm"):
+        return "wavelength"
     if unit == "1/cm":  # other inverse lengths are those of diffraction
         return "raman_shift"
+    if spatial in ("y", "x") and units.is_compatible(unit, "degree"):
+        return None
     for known, dim in _BY_UNIT.items():
         if unit != units.PIXEL and units.is_compatible(unit, known):
             return dim
     return None
+
+
+def _resolved(text: str) -> str:
+    """Return a text without the escapes of JSON, HTML and TeX, and with UTF-8 that was taken for Latin-1 put right."""
+    plain = html.unescape(_ESCAPE.sub(lambda code: chr(int(code[1] or code[2], 16)), text))
+    for wrong, right in _MISREAD.items():
+        plain = plain.replace(wrong, right)
+    if "\\" in plain or "$" in plain or "^{" in plain:
+        for pattern, replacement in _TEX.items():
+            plain = re.sub(pattern, replacement, plain)
+    return plain.strip()

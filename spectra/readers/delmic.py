@@ -5,6 +5,7 @@ physical frame whose y axis points up while the rows of the array go down: row 0
 ``dataio/hdf5.py`` and the description of ``MD_POS`` in its ``model`` package). Coordinates made here are relative
 to the centre of the image, y upwards: the rows are turned over, values and all. The pose puts the centre, and the
 rotation about it (counter-clockwise, as drawn with y upwards), into the frame "stage", whose y points up as well.
+An angle-resolved image, which shows a mirror and no specimen, counts pixels in a frame of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from spectra.attributes import flat_attrs, variable_of
 _METRE: Final = 1e6
 _INVALID: Final = 111
 _MEASURED: Final = (114, 115)
+_MIRROR: Final = ("PolePosition", "ParabolaF")
 _DIMS: Final = {"C": "wavelength", "T": "time", "A": "channel", "Z": "z", "Y": "y", "X": "x"}
 
 
@@ -63,9 +65,11 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
     kept = [index for index, size in enumerate(image.shape) if size > 1 or letters[index] in "YX"]
     dims = tuple(_DIMS.get(letters[index], letters[index]) for index in kept)
     shape = tuple(image.shape[index] for index in kept)
-    axes = {dim: _axis(group["ImageData"], dim, size) for dim, size in zip(dims, shape, strict=True)}
-    name, method = variable_of(dims, image.dtype)
-    pose, frame = _pose(group["ImageData"], title)
+    name, method = variable_of(dims, image.dtype, counted=False)
+    angular = _is_angular(group)
+    known = [] if angular else zip(dims, shape, strict=True)
+    axes = {dim: _axis(group["ImageData"], dim, size) for dim, size in known}
+    pose, frame = (None, title) if angular else _pose(group["ImageData"], title)
     return StoredArray(
         name=title,
         dims=dims,
@@ -75,7 +79,7 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
         axes={dim: axis for dim, axis in axes.items() if axis is not None},
         attrs={"units": "count" if name == "intensity" else "1", "long_name": name},
         cell_method=method,
-        dataset_attrs=_attrs(group, dims, title),
+        dataset_attrs={**_attrs(group, dims, title), **(_angular_attrs(group) if angular else {})},
         pose=pose,
         frame=frame,
         variable=name,
@@ -85,6 +89,23 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
 def _read(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     with opened(path, arrays=[name]) as file:
         return np.asarray(file[name][...]).reshape(shape)
+
+
+def _is_angular(group: h5py.Group) -> bool:
+    """Whether an image shows the mirror of an angle-resolved measurement: its pixels are directions of emission.
+
+    Odemis notes where on the camera the pole of the parabolic mirror lies, and its focal length, for such images
+    alone (``MD_AR_POLE``, ``MD_AR_PARABOLA_F``); their pixel size is one on the mirror, their position that of the
+    beam on the specimen.
+    """
+    return any(_is_known(group["PhysicalData"].get(name)) for name in _MIRROR)
+
+
+def _angular_attrs(group: h5py.Group) -> dict[str, Any]:
+    """Return the technique, and where on the specimen (y, x in um) the beam stood."""
+    data = group["ImageData"]
+    stood = [float(data[name][()]) * _METRE for name in ("YOffset", "XOffset") if name in data]
+    return {"technique": "angle-resolved CL", **({"beam_position": stood} if len(stood) == 2 else {})}
 
 
 def _axis(data: h5py.Group, dim: str, size: int) -> Axis | None:

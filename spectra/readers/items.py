@@ -17,6 +17,7 @@ from fusion.reading.assembly import assembled
 from fusion.reading.contents import UNREADABLE, Content
 from fusion.reading.opening import damage_reported, without_values
 from fusion.reading.stored_array import StoredArray, Unreadable
+from spectra.axes import require_x_rays
 
 Item: TypeAlias = xr.Dataset | Sequence[StoredArray | Unreadable]
 _NOT_SPECTRAL = ("tilt", "component")
@@ -40,7 +41,7 @@ def labelled(path: Path, name: str, item: Item, *, values: bool = True) -> xr.Da
     with damage_reported(path):
         try:
             chosen = arrays if values else [without_values(array) for array in arrays]
-            return assembled(chosen, title=name, frame=path.stem)
+            return require_x_rays(assembled(chosen, title=name, frame=path.stem))
         except (ConventionError, UnitError) as error:
             raise FileReadError(path, f"item {name!r}: {error}") from error
 
@@ -67,7 +68,7 @@ def choose(path: Path, items: Mapping[str, Item]) -> str:
     if len(spectra) == 1 or len(maps) == 1:
         return maps[0] if maps else next(iter(spectra))
     reason = f"{len(spectra) or 'none'} of its {len(items)} items {'are' if spectra else 'is'} spectral"
-    if maps:
+    if 0 < len(maps) < len(spectra):
         reason += f", and {len(maps)} are maps"
     raise FileReadError(path, reason, hint=f"say which, name=... from {listed(items)}")
 

@@ -7,7 +7,6 @@ positions of the motors: those of the sample, which run against those of the bea
 from __future__ import annotations
 
 import re
-import warnings
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
-from fusion.errors import FileReadError, TruncatedFileWarning, UnitError
+from fusion.errors import FileReadError, UnitError
 from fusion.model import Axis
 from fusion.reading.contents import unique
 from fusion.reading.lazy import by_rows
@@ -43,19 +42,14 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     ----------
     path : Path
 
+    Of a scan that was stopped, the rows that were finished are opened, and the attribute ``truncated`` says how many.
+
     Raises
     ------
     FileReadError
         If the file is cut short, or no row of the scan was finished.
-
-    Warns
-    -----
-    TruncatedFileWarning
-        If the scan was stopped: the rows that were measured are opened, and the attribute ``truncated`` says how many.
     """
     scan = _Measured(path)
-    if scan.truncated:
-        warnings.warn(TruncatedFileWarning(f"{path}: the scan was stopped, {scan.truncated}"), stacklevel=4)
     detectors = [(level, index) for level in scan.read for index in range(len(scan.levels[level].detectors))]
     names = unique([scan.levels[level].detectors[index].name.removesuffix(".VAL") for level, index in detectors])
     return [
@@ -143,7 +137,7 @@ def _described(scan: _Measured, name: str, level: int, index: int) -> StoredArra
         axes.pop("channel")
         axes["energy"] = Axis(unit, values=energies)
     dims = tuple(axes)
-    variable, method = ("counts", "sum") if counted else variable_of(dims, np.dtype(np.float32))
+    variable, method = ("counts", "sum") if counted else variable_of(dims, np.dtype(np.float32), counted=False)
     detector = scan.levels[level].detectors[index]
     attrs: dict[str, Any] = {"technique": technique("", dims), "acquisition_time": scan.levels[0].time}
     if counted and "channel" in axes:

@@ -25,7 +25,7 @@ from fusion.reading.metadata import text
 from fusion.reading.opening import readable
 from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import technique, variable_of
-from spectra.axes import dim_name
+from spectra.axes import dim_name, parse_unit
 
 _TECHNIQUES: Final = {"NXxas": "XANES", "NXxasproc": "XANES", "NXfluo": "XRF", "NXxrf": "XRF"}
 _ELECTRONS: Final = ("NXarpes", "NXmpes", "NXxps")
@@ -96,7 +96,9 @@ def _described(path: Path, group: h5py.Group, name: str) -> StoredArray:
     if repeated:
         raise ConventionError([f"{dim}: more than one axis is called so" for dim in repeated])
     sized = zip(dims, scales, signal.shape, strict=True)
-    variable, method = variable_of(dims, signal.dtype)
+    entry = _entry(group, dims)
+    counted = entry["dataset_attrs"]["technique"] == "XRF" or "count" in f"{signal.name} {_unit(signal)}".lower()
+    variable, method = variable_of(dims, signal.dtype, counted=counted)
     return StoredArray(
         name=name,
         dims=dims,
@@ -107,7 +109,7 @@ def _described(path: Path, group: h5py.Group, name: str) -> StoredArray:
         attrs=_signal_attrs(signal, variable),
         cell_method=method,
         variable=variable,
-        **_entry(group, dims),
+        **entry,
     )
 
 
@@ -153,7 +155,7 @@ def _axis(dim: str, scale: h5py.Dataset, size: int) -> Axis:
         name = str(scale.name).rpartition("/")[2]
         raise ConventionError([f"{dim}: the axis {name!r} is {scale.dtype} {scale.shape} for {size} pixels"])
     values = scale[...].astype(np.float64)
-    return Axis(str(_unit(scale)), values=values if len(values) == size else (values[1:] + values[:-1]) / 2.0)
+    return Axis(parse_unit(_unit(scale)), values=values if len(values) == size else (values[1:] + values[:-1]) / 2.0)
 
 
 def _signal_attrs(signal: h5py.Dataset, variable: str) -> dict[str, str]:

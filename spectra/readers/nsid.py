@@ -59,7 +59,9 @@ def _paths(file: h5py.File) -> list[str]:
 def _described(path: Path, array: h5py.Dataset, name: str) -> StoredArray:
     scales = [dim[0] for dim in array.dims]
     dims = tuple(_dim(scale) for scale in scales)
-    variable, method = variable_of(dims, array.dtype)
+    variable, method = variable_of(
+        dims, array.dtype, counted=units.is_compatible(_bare(_text(array, "units")), "count")
+    )
     metadata = {"General": {"title": name}}
     original = {key: array.attrs[key] for key in array.attrs if key not in ("DIMENSION_LIST", "REFERENCE_LIST")}
     return StoredArray(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 import xarray as xr
 
 from fusion import provenance
-from fusion.errors import FileReadError
+from fusion.errors import FileReadError, TruncatedFileWarning
 from fusion.files.netcdf import saved
 from fusion.isolation import sandbox
 from fusion.reading.contents import Content, listed
@@ -50,6 +51,11 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
         one (`fusion.reading.stage`). Attributes: ``technique``, and where the file says so ``instrument``,
         ``beam_energy`` (keV) and ``elements``;
         ``original_metadata`` is everything the file says, as JSON text.
+
+    Warns
+    -----
+    TruncatedFileWarning
+        If the measurement was stopped; the attribute ``truncated`` says how much of the plan there is.
 
     Raises
     ------
@@ -104,6 +110,9 @@ def _opened(path: Path, name: str | None) -> xr.Dataset:
         raise FileReadError(path, f"there is no item {name!r}", hint=f"it contains {items.listed(found)}")
     chosen = name or _default(path) or items.choose(path, found)
     ds = items.labelled(path, chosen, found[chosen])
+    if "truncated" in ds.attrs and not isinstance(found[chosen], xr.Dataset):
+        message = f"{path}: the measurement was stopped, {ds.attrs['truncated']}"
+        warnings.warn(TruncatedFileWarning(message), stacklevel=2)
     others = [other for other in found if other != chosen]
     if name is None and others:
         ds = ds.assign_attrs(other_items=others)

@@ -1,7 +1,8 @@
 """Voltammograms by place, as scanning electrochemical cell microscopy (hopping mode) exports them: a table as text.
 
 The first line that is no comment (``#``) names the columns with their units, ``x (um), y (um), z (um), potential (V),
-current (nA)``; z, the height at which the tip stood, may be missing. Columns are parted by commas, semicolons or tabs.
+current (nA)``; z, the height at which the tip stood, may be missing. Columns stand apart by commas, semicolons or tabs,
+and by the latter two with decimal points or commas.
 Each place of a complete grid has the same potentials in the same order. A cyclic voltammogram has several sweeps, and
 each of them, in which the potential rises or falls throughout, is an item of its own.
 """
@@ -21,6 +22,7 @@ from fusion import units
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.stored_array import StoredArray
+from spectra.readers.number_tables import decimal_points, ends_within_a_number
 
 _AGAIN: Final = "export the table again"
 _COLUMN: Final = re.compile(r"^\s*\"?(?P<name>[a-z]+)\s*[\(\[](?P<unit>[^)\]]+)[\)\]]\"?\s*$", re.IGNORECASE)
@@ -79,10 +81,12 @@ def _columns(line: str) -> dict[str, str]:
 
 def _read(path: Path) -> _Table:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if not lines[-1].endswith("\n"):
+    if ends_within_a_number(lines):
         raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
     header, *rows = [line for line in lines if line.strip() and not line.startswith("#")]
     titles = _columns(header)
+    if re.search(r"[;\t]", header):
+        rows = decimal_points(path, rows)
     try:
         numbers = np.loadtxt([re.sub(r"[;\t]", ",", row) for row in rows], delimiter=",", ndmin=2)
     except ValueError as error:

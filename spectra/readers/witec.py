@@ -13,6 +13,7 @@ from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.stored_array import StoredArray
 from spectra.attributes import technique
+from spectra.readers.number_tables import decimal_points, ends_within_a_number
 
 _AGAIN: Final = "export the whole map again"
 HEAD: Final = b"X-Axis\t"
@@ -21,32 +22,37 @@ _UNITS: Final = {"rel. 1/cm": ("raman_shift", "1/cm"), "nm": ("wavelength", "nm"
 
 
 def arrays(path: Path) -> list[StoredArray]:
-    """Return the one map of a file.
+    """Return the one map of a file, with the attribute ``truncated`` where spectra of its rectangle are missing.
 
-    The format does not say how many channels there are: a file that was cut exactly at the end of a line opens with
-    the channels that are left.
+    The format does not say how many channels and rows there are: a file that was cut exactly at the end of a line
+    opens with the channels that are left, a map that was stopped after a row with its rows.
 
     Parameters
     ----------
     path : Path
+
+    Raises
+    ------
+    FileReadError
+        If it ends within a line, or its lines are no table of numbers.
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
             lines = stream.readlines()
-        _require_whole(path, lines)
+        lines = [*lines[:2], *decimal_points(path, lines[2:])]
+        _require_complete(path, lines)
         titles, kinds = (line.rstrip("\n").split("\t") for line in lines[:2])
         return [_described(titles[1:], kinds, np.loadtxt(lines[2:], ndmin=2), path.stem)]
     except (ValueError, KeyError) as error:
         raise FileReadError(path, f"not a WITec export of a map ({error})", hint=_AGAIN) from error
 
 
-def _require_whole(path: Path, lines: list[str]) -> None:
+def _require_complete(path: Path, lines: list[str]) -> None:
     """Refuse a file that ends within a line, or whose lines have not a number for each title."""
     columns = len(lines[0].split("\t"))
     counts = {number: len(line.split()) for number, line in enumerate(lines[2:], start=3) if line.strip()}
     number, count = next(((key, value) for key, value in counts.items() if value != columns), (0, columns))
-    # the last number of a line without an end may lack digits, even where every column is there
-    if not counts or not lines[-1].endswith("\n"):
+    if not counts or ends_within_a_number(lines[2:]):
         raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
     if number:
         raise FileReadError(path, f"cut short or damaged: line {number} has {count} of {columns} columns", hint=_AGAIN)
@@ -57,6 +63,8 @@ def _described(titles: list[str], kinds: list[str], table: npt.NDArray[np.float6
     columns, rows = _pixels(titles)
     values = np.full((rows.max() + 1, columns.max() + 1, len(table)), np.nan)
     values[rows, columns] = table[:, 1:].T
+    planned, measured = values.shape[0] * values.shape[1], len({*zip(rows.tolist(), columns.tolist(), strict=True)})
+    stopped = {"truncated": f"{measured} of {planned} spectra were measured"} if measured < planned else {}
     return StoredArray(
         name=name,
         dims=("y", "x", dim),
@@ -65,7 +73,7 @@ def _described(titles: list[str], kinds: list[str], table: npt.NDArray[np.float6
         load=lambda: values,
         axes={dim: Axis(unit, values=table[:, 0])},
         attrs={"units": "count" if kinds[1].strip().endswith("cts") else "1", "long_name": "intensity"},
-        dataset_attrs={"technique": technique("", (dim,)), "instrument": "WITec"},
+        dataset_attrs={"technique": technique("", (dim,)), "instrument": "WITec", **stopped},
         variable="intensity",
     )
 

@@ -278,7 +278,18 @@ CASES = [
     open_image("smlm/smap_dstorm_data.mat", {"point": (4884, None, None, None)},
                lambda path: hdf5("saveloc/loc/xnm")(path).astype(float) / 1000, None, "x", "SMLM"),
 ]  # fmt: skip
-ELSEWHERE = {f"{JEOL}6.pts": "test_jeol_counts_are_those_of_the_stream"}
+ELSEWHERE = {
+    f"{JEOL}6.pts": "test_jeol_counts_are_those_of_the_stream",
+    "cathodoluminescence/sparc-angle-resolved.h5": "test_measured_angles_of_delmic_are_no_place_on_the_specimen",
+    "edx/bcf-edx-ebsd.bcf": "test_measured_bruker_map_and_image_lie_on_each_other",
+    "edx/jeol_stopped/Dummy-Data_0000015.pts": "test_measured_maps_of_jeol",
+    "edx/jeol_stopped/Dummy-Data_0000023.pts": "test_measured_maps_of_jeol",
+    "edx/test-EDS_spectrum.dm3": "test_measured_spectrum_whose_axis_is_called_x",
+    "eels/16x16-spectrum_image-5x5x1024.emi": "test_measured_energy_losses_of_tia",
+    "eels/16x16-spectrum_image-5x5x1024_1.ser": "test_measured_energy_losses_of_tia",
+    "raman/renishaw_interrupted.wdf": "test_measured_renishaw_files",
+    "raman/renishaw_test_timeseries.wdf": "test_measured_renishaw_files",
+}
 
 
 @cache
@@ -371,6 +382,7 @@ def test_what_is_aside_is_refused(measured, direct, name):
             wing.open(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*the measurement was stopped:fusion.TruncatedFileWarning")
 def test_the_committed_page_is_what_the_command_writes(measured, tmp_path):
     for name in formats.entries():
         measured(name)

@@ -102,6 +102,7 @@ def test_a_project_lists_its_datasets(tmp_path: Path) -> None:
     assert "in sem" in text
 
 
+@pytest.mark.filterwarnings("ignore:.*the measurement was stopped:fusion.TruncatedFileWarning")
 @pytest.mark.parametrize("name", formats.entries())
 def test_every_measured_file_is_shown(name: str, measured: Find, direct: None) -> None:
     opener, items = opened(measured(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,18 +23,25 @@ from fusion.reading.opening import readable
 from fusion.reading.stage import STAGE, stage_pose
 from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import flat_attrs, lookup, mapped, variable_of
-from spectra.axes import as_axis, dim_name
+from spectra.axes import as_axis, dim_name, require_x_rays
 from spectra.quiet import quiet
-from spectra.readers.rosettasciio import renishaw, stage_readout
+from spectra.readers.rosettasciio import bruker, jeol, msa, renishaw, stage_readout, tia, velox
 from spectra.readers.rosettasciio.optical_axes import labspec, trivista
 from spectra.readers.rosettasciio.ripple import channels
 from spectra.readers.rosettasciio.truncation import require_complete
 from spectra.readers.rosettasciio.xml_entities import refuse_entities
 
-_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
-_CORRECTED: Final = {"jobinyvon": labspec, "ripple": channels, "trivista": trivista}
-
 Raw = dict[str, Any]
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
+_OF_X_RAYS: Final = ("bruker", "edax", "jeol", "phenom")
+_COUNTED: Final = ("EDS", "WDS", "XRF")
+"""How HyperSpy's words for spectra of X-rays begin, whose whole numbers are counts."""
+_READERS: Final = {"msa": msa.read}
+_CORRECTED: Final[Mapping[str, Callable[[list[Raw], Path], list[Raw]]]] = {
+    "bruker": bruker.measured, "emd": velox.centred, "jeol": jeol.complete_sweeps, "jobinyvon": labspec,
+    "renishaw": renishaw.timed,
+    "ripple": channels, "tia": tia.typed, "trivista": trivista,
+}  # fmt: skip
 
 
 def arrays(path: Path, plugin: str) -> list[StoredArray | Unreadable]:
@@ -73,7 +80,7 @@ def labelled(raw: Raw, name: str) -> xr.Dataset:
     UnitError, ConventionError
         If an axis, or the dataset, cannot be labelled.
     """
-    return assembled([described(raw, name, frame=name)], title=name, frame=name)
+    return require_x_rays(assembled([described(raw, name, frame=name)], title=name, frame=name))
 
 
 def described(
@@ -83,17 +90,21 @@ def described(
     frame: str,
     pose: fusion.Affine | None = None,
     fixed: Mapping[str, Axis] | None = None,
+    x_rays: bool = False,
 ) -> StoredArray:
     """Return a dictionary of RosettaSciIO as a stored array.
 
     Parameters
     ----------
     raw : dict
-        ``data`` and ``axes``, and perhaps ``metadata``, ``original_metadata`` and ``mapping``.
+        ``data`` and ``axes``, and perhaps ``metadata``, ``original_metadata``, ``mapping``, and ``attrs`` of the
+        dataset that RosettaSciIO has no place for.
     name, frame : str
     pose : Affine, optional
     fixed : mapping, optional
         Position along the spatial dims that the data has not.
+    x_rays : bool
+        Whether spectra of this format are of X-rays, even where the file does not say so.
 
     Raises
     ------
@@ -112,7 +123,9 @@ def described(
     colours = list(data.dtype.names or ())
     dims = (*dims, "channel") if colours else dims
     dtype = data.dtype[0] if colours else data.dtype
-    variable, method = ("image", "mean") if colours else variable_of(dims, dtype)
+    quantity = _quantity_unit(metadata)
+    counted = x_rays or quantity == "count" or signal_type.startswith(_COUNTED)
+    variable, method = ("image", "mean") if colours else variable_of(dims, dtype, counted=counted)
     return StoredArray(
         name=name,
         dims=dims,
@@ -121,9 +134,9 @@ def described(
         load=partial(_plain, data, colours),
         axes={**{dim: axis for dim, axis in axes.items() if isinstance(axis, Axis)}, **(fixed or {})},
         labels={"channel": colours} if colours else {},
-        attrs={"units": _quantity_unit(metadata, variable), "long_name": variable},
+        attrs={"units": "count" if variable == "counts" else quantity, "long_name": variable},
         cell_method=method,
-        dataset_attrs=flat_attrs(metadata, original, dims, colour=bool(colours)),
+        dataset_attrs={**flat_attrs(metadata, original, dims, colour=bool(colours)), **raw.get("attrs", {})},
         pose=pose,
         frame=frame,
         variable=variable,
@@ -132,7 +145,7 @@ def described(
 
 def _in_frame(main: Raw | None, plugin: str, stem: str, raw: Raw, name: str) -> StoredArray:
     frame, pose = _pose(raw, main, plugin, stem, name)
-    return described(raw, name, frame=frame, pose=pose)
+    return described(raw, name, frame=frame, pose=pose, x_rays=plugin in _OF_X_RAYS)
 
 
 def _on_stage(main: Raw, path: Path, raw: Raw, name: str) -> StoredArray:
@@ -144,6 +157,8 @@ def _on_stage(main: Raw, path: Path, raw: Raw, name: str) -> StoredArray:
 
 
 def _read(path: Path, plugin: str) -> list[Raw]:
+    if plugin in _READERS:
+        return _READERS[plugin](path)
     reader = importlib.import_module(f"rsciio.{plugin}").file_reader
     options, corrected = _OPTIONS.get(plugin, {}), _CORRECTED.get(plugin, _as_they_are)
     with quiet("rsciio"):
@@ -180,8 +195,11 @@ def _pose(raw: Raw, main: Raw | None, plugin: str, stem: str, name: str) -> tupl
     readout = stage_readout.read(raw.get("original_metadata") or {}, plugin)
     field = _field(raw)
     measured = all(axis.units != units.PIXEL for axis in field.values())
-    if readout and readout.central and measured:
+    central = measured and (raw.get("central", False) or (readout is not None and readout.central))
+    if central and readout:
         return STAGE, stage_pose(readout.stage, scan_rotation=readout.scan_rotation)
+    if central:
+        return stem, None
     if main is not None and raw is not main and not _same_field(raw, main):
         return f"{stem} {name}", None
     if readout and measured:
@@ -241,10 +259,8 @@ def _plain(data: Any, colours: list[str]) -> Any:
     return np.stack([data[name] for name in colours], axis=-1) if colours else data
 
 
-def _quantity_unit(metadata: Mapping[str, Any], variable: str) -> str:
-    """Return the unit that a quantity such as ``X-rays (Counts)`` names."""
-    if variable == "counts":
-        return "count"
+def _quantity_unit(metadata: Mapping[str, Any]) -> str:
+    """Return ``count`` where a quantity such as ``X-rays (Counts)`` names it, else 1."""
     quantity = str(lookup(metadata, "Signal", "quantity") or "")
     text = quantity.rpartition("(")[2].rstrip(")").strip() if "(" in quantity else quantity
     return "count" if text.lower() in ("counts", "count") else "1"

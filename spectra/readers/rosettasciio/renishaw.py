@@ -7,8 +7,9 @@ that maps, lines, depth series and the white-light image of a file lie in one fr
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,9 @@ _COLUMN_BY_COLUMN: Final = 2
 _LINE: Final = "Abs. Distance"
 _DIMS: Final = {3: "x", 4: "y", 5: "z"}
 _MICROMETRE: Final = 5
+_TIME: Final = 11
+_TICKS: Final = 1e7
+_PLANNED_AT: Final = 64
 _COUNT_AT: Final = 72
 _AGAIN: Final = "copy it again"
 _NEAR: Final = 0.01
@@ -42,6 +46,39 @@ class Place(NamedTuple):
     raw: Raw
     fixed: Mapping[str, Axis]
     pose: Affine | None = None
+
+
+def timed(raws: list[Raw], path: Path) -> list[Raw]:
+    """Return the items of a file with the times of a series in seconds, and ``truncated`` where it was stopped.
+
+    The times are ticks of 100 ns, whatever unit the file gives them; the axis is that since the first spectrum. The
+    header has the number of spectra that were planned, and that of those that were measured.
+
+    Parameters
+    ----------
+    raws : list of dict
+        As RosettaSciIO reads them.
+    path : Path
+    """
+    with path.open("rb") as stream:
+        stream.seek(_PLANNED_AT)
+        planned, measured = struct.unpack("<QQ", stream.read(16))
+    times = next((series.view("<i8") for kind, _, series in _series(path) if kind == _TIME), None)
+    if times is not None:
+        seconds = (times - times[:1]) / _TICKS
+        raws = [{**raw, "axes": [_timed(axis, seconds) for axis in raw["axes"]]} for raw in raws]
+    if measured >= planned:
+        return raws
+    rows = [int(axis["size"]) for axis in raws[0]["axes"][:-1]]
+    rest = measured - math.prod(rows)
+    left_out = f", of which {rest} in an incomplete row are left out" if rest else ""
+    stopped = {"truncated": f"{measured} of {planned} spectra were measured{left_out}"}
+    return [{**raw, "attrs": stopped} if raw is raws[0] else raw for raw in raws]
+
+
+def _timed(axis: Raw, seconds: Array) -> Raw:
+    fits = str(axis.get("name")) == "Time" and int(axis["size"]) == len(seconds)
+    return {**axis, "name": "time", "units": "s", "axis": seconds} if fits else axis
 
 
 def placed(raw: Raw, main: Raw, path: Path) -> Place:
@@ -80,25 +117,26 @@ def placed(raw: Raw, main: Raw, path: Path) -> Place:
 
 def _origins(path: Path) -> dict[str, Array]:
     """Return the positions x, y, z of each spectrum in um, those that the block ORGN has."""
-    found = next((block for block in blocks(path) if block.name == b"ORGN"), None)
-    if found is None:
-        return {}
+    return {_DIMS[kind]: series for kind, unit, series in _series(path) if kind in _DIMS and unit == _MICROMETRE}
+
+
+def _series(path: Path) -> Iterator[tuple[int, int, Array]]:
+    """Yield kind, unit and values of each series of the block ORGN, which has one value for each spectrum."""
+    origins = next((block for block in blocks(path) if block.name == b"ORGN"), None)
+    if origins is None:
+        return
     with path.open("rb") as stream:
         stream.seek(_COUNT_AT)
         (spectra,) = struct.unpack("<Q", stream.read(8))
-        stream.seek(found.start)
-        content = stream.read(found.size)
-    series, length = int.from_bytes(content[:4], "little"), 24 + 8 * spectra
-    if len(content) < 4 + series * length:
+        stream.seek(origins.start)
+        content = stream.read(origins.size)
+    count, length = int.from_bytes(content[:4], "little"), 24 + 8 * spectra
+    if len(content) < 4 + count * length:
         raise FileReadError(path, f"damaged: its block ORGN is too short for {spectra} positions", hint=_AGAIN)
-    origins: dict[str, Array] = {}
-    for start in range(4, 4 + series * length, length):
+    for start in range(4, 4 + count * length, length):
         kind, unit = struct.unpack_from("<II", content, start)
         # the highest bit says that this series is an axis of the map
-        dim = _DIMS.get(kind & 0x7FFFFFFF)
-        if dim and unit == _MICROMETRE:
-            origins[dim] = np.frombuffer(content, "<f8", spectra, start + 24)
-    return origins
+        yield kind & 0x7FFFFFFF, unit, np.frombuffer(content, "<f8", spectra, start + 24)
 
 
 def _rest(main: Raw) -> dict[str, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from fusion.errors import FileReadError
+from spectra.readers.rosettasciio.jeol import is_stopped
 
 _AGAIN: Final = "copy it again"
 _SFS: Final = b"AAMVHFSS"
@@ -119,14 +120,14 @@ def _gatan(path: Path) -> int:
 
 
 def _jeol(path: Path) -> int:
-    """Return where the events of a map end: their place and their length; or where the tags of an image do."""
+    """Return where the events of a map end, by their start and their length; or where the tags of an image do."""
     with path.open("rb") as stream:
         if _at(stream, 0, 4) == _IMAGE:
             return _tags_end(stream)
         if _at(stream, 4, len(_PTS)) != _PTS:
             return 0
         start, length = struct.unpack("<II", _at(stream, 28, 8))
-    return int(start) + int(length)
+    return int(length) if is_stopped(path) else int(start) + int(length)
 
 
 def _tags_end(stream: BinaryIO) -> int:

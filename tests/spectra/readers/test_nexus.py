@@ -131,7 +131,7 @@ def test_a_unit_of_the_values_that_nobody_knows_is_kept_in_words(tmp_path):
         ([Y, X], {"sample_x_indices": [0, 1]}, "dimension 1 of the signal"),
         ([Y, X], {"axes": ["sample_x", "sample_y"]}, r"y: the axis 'sample_y' is float64 \(2,\) for 3 pixels"),
         ([Y, ("y", [0.0, 1.0, 2.0], "um")], {}, "y: more than one axis is called so"),
-        ([Y, ("sample_x", [0.0, 1.0, 2.0], "eV")], {}, "cannot convert 'eV' to 'um'"),
+        ([Y, ("sample_x", [0.0, 1.0, 2.0], "eV")], {}, "axis 'sample_x' in 'eV' is none of the known axes"),
         ([Y, ("sample_x", [0.0, 1.0, 2.0], "px")], {}, "spatial axes mix um and px"),
         ([Y, ("sample_x", [0.0, 1.0, 1.0], "um")], {}, "x: coordinates do not ascend"),
         ([Y, ("sample_x", [0.0, np.nan, 1.0], "um")], {}, "x: coordinates are not all finite"),

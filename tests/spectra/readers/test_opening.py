@@ -312,9 +312,10 @@ def test_a_cut_file_is_refused(measured, tmp_path):
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.98, 1.0])
 @pytest.mark.parametrize("name", ["edx/test_TEM.bcf", "edx/P45_the_default_job.bcf", JEOL, WITEC, STREAMLINE, MAP])
 def test_a_file_that_is_shorter_than_it_says_is_cut_short(measured, tmp_path, name, share):
-    whole = measured(name).read_bytes()
+    content = measured(name).read_bytes()
     path = tmp_path / Path(name).name
-    path.write_bytes(whole[: int(share * (len(whole) - 1))])
+    # without the end of its last line, a table is complete; without the last digit it is not
+    path.write_bytes(content[: int(share * (len(content) - (3 if name == WITEC else 1)))])
     with pytest.raises(FileReadError, match=f"{path.name}.*: cut short.*again"):
         spectra.open(path)
 

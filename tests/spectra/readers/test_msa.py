@@ -1,0 +1,84 @@
+"""EMSA/MAS files: the column X, decimal commas, and units behind keywords."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import spectra
+from fusion import FileReadError
+
+UNEVEN = np.array([380.0, 400.5, 431.0, 452.75])
+VALUES = np.array([1.5, 2.25, 0.5, 4.0])
+
+
+def write(path, rows, **entries):
+    header = {
+        "FORMAT": "EMSA/MAS Spectral Data File", "VERSION": "1.0", "TITLE": "made", "DATE": "01-OCT-2020",
+        "TIME": "12:00", "OWNER": "nobody", "NPOINTS": "4.", "NCOLUMNS": "1.", "XUNITS": "nm", "YUNITS": "counts",
+        "DATATYPE": "Y", "XPERCHAN": "20.0", "OFFSET": "380.0", "SIGNALTYPE": "CLS", **entries,
+    }  # fmt: skip
+    lines = [*(f"#{key:12}: {value}" for key, value in header.items()), "#SPECTRUM    : ", *rows, "#ENDOFDATA   : "]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("between", [", ", "  ", "; ", "\t"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_column_x_is_the_axis(tmp_path, between, backwards):
+    pairs = [f"{x}{between}{y}" for x, y in zip(UNEVEN, VALUES, strict=True)]
+    ds = spectra.open(write(tmp_path / "a.msa", pairs[::-1] if backwards else pairs, DATATYPE="XY", OFFSET="0.0"))
+    np.testing.assert_array_equal(ds["wavelength"], UNEVEN)
+    np.testing.assert_array_equal(ds["intensity"], VALUES)
+
+
+def comma(value):
+    return f"{value:.2f}".replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("datatype", "rows"),
+    [
+        ("XY", [f"{comma(x)}; {comma(y)}" for x, y in zip(UNEVEN, VALUES, strict=True)]),
+        ("XY", [f"{comma(x)}\t{comma(y)}" for x, y in zip(UNEVEN, VALUES, strict=True)]),
+        ("Y", [comma(y) for y in VALUES]),
+        ("Y", [" ".join(map(comma, VALUES))]),
+    ],
+)
+def test_decimal_commas_are_read(tmp_path, datatype, rows):
+    path = write(tmp_path / "a.msa", rows, DATATYPE=datatype, XPERCHAN="20,5", OFFSET="380,0", BEAMKV="15,5")
+    ds = spectra.open(path)
+    np.testing.assert_array_equal(ds["intensity"], VALUES)
+    expected = UNEVEN if datatype == "XY" else 380.0 + 20.5 * np.arange(4)
+    np.testing.assert_allclose(ds["wavelength"], expected)
+    assert ds.attrs["beam_energy"] == 15.5
+
+
+def test_commas_between_numbers_stay_so(tmp_path):
+    np.testing.assert_array_equal(spectra.open(write(tmp_path / "a.msa", ["1,2,", "3, 4"]))["intensity"], [1, 2, 3, 4])
+
+
+def test_commas_that_fit_neither_way_are_refused(tmp_path):
+    with pytest.raises(FileReadError, match=r"commas or as separators.* 4 channels; export it with decimal poin"):
+        spectra.open(write(tmp_path / "a.msa", ["1,5,2", "3,5,4"]))
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("BEAMKV -V", "200000"), ("BEAMKV -kV", "200."), ("BEAMKV", "200.0")])
+def test_the_beam_energy_goes_with_its_unit(tmp_path, keyword, value):
+    path = write(
+        tmp_path / "a.msa", map(str, VALUES), SIGNALTYPE="EDS", XUNITS="eV", XPERCHAN="10.0", **{keyword: value}
+    )
+    ds = spectra.open(path)
+    assert (ds.attrs["beam_energy"], ds.attrs["signal_type"]) == (200.0, "EDS_TEM")
+
+
+@pytest.mark.parametrize(
+    ("unit", "signal", "dim"),
+    [
+        ("Wavelength (nm)", "CLS", "wavelength"),
+        ("Energy [keV]", "EDS", "energy"),
+        ("Energy loss (eV)", "ELS", "energy_loss"),
+    ],
+)
+def test_a_unit_behind_a_label_is_read(tmp_path, unit, signal, dim):
+    assert spectra.open(write(tmp_path / "a.msa", map(str, VALUES), XUNITS=unit, SIGNALTYPE=signal)).sizes == {dim: 4}

@@ -1,0 +1,150 @@
+"""Measurements that were stopped say so; complete files are not called damaged."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+import spectra
+from fusion import FileReadError, TruncatedFileWarning
+from spectra.readers import number_tables
+from spectra.readers.rosettasciio import jeol, renishaw, truncation
+
+
+def witec(path, pixels, *, decimal=".", end="\n"):
+    heads = [
+        "\t".join(["X-Axis", *(f"scan({x}/{y})" for x, y in pixels)]),
+        "\t".join(["nm", *["CCD cts"] * len(pixels)]),
+    ]
+    rows = ["\t".join([f"{nm:.1f}", *(f"{100 * y + x + nm:.2f}" for x, y in pixels)]) for nm in (500.0, 501.0)]
+    path.write_text("\n".join([*heads, *(row.replace(".", decimal) for row in rows)]) + end)
+    return path
+
+
+GRID = [(x, y) for y in range(3) for x in range(4)]
+
+
+@pytest.mark.parametrize("pixels", [GRID[:10], GRID[:5], [pixel for pixel in GRID if pixel != (1, 1)]])
+def test_a_witec_map_with_missing_spectra_says_so(tmp_path, pixels):
+    rows = max(y for _, y in pixels) + 1
+    with pytest.warns(TruncatedFileWarning, match="the measurement was stopped"):
+        ds = spectra.open(witec(tmp_path / "a.txt", pixels))
+    assert ds.attrs["truncated"] == f"{len(pixels)} of {4 * rows} spectra were measured"
+    assert int(np.isnan(ds["intensity"]).all("wavelength").sum()) == 4 * rows - len(pixels)
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_complete_witec_map_is_read_with_points_and_commas(tmp_path, decimal, end):
+    ds = spectra.open(witec(tmp_path / "a.txt", GRID, decimal=decimal, end=end))
+    assert "truncated" not in ds.attrs
+    np.testing.assert_array_equal(ds["intensity"][2, 3], [703.0, 704.0])
+
+
+def test_marks_of_thousands_are_refused_as_such(tmp_path):
+    path = witec(tmp_path / "a.txt", GRID)
+    path.write_text(path.read_text().replace("500.0", "1,500.0"))
+    with pytest.raises(FileReadError, match=r"decimal commas.*export it with decimal points"):
+        spectra.open(path)
+
+
+def test_the_last_digit_is_missed(tmp_path):
+    path = witec(tmp_path / "a.txt", GRID, end="")
+    path.write_text(path.read_text()[:-1])
+    with pytest.raises(FileReadError, match="cut short within line 4"):
+        spectra.open(path)
+    assert number_tables.ends_within_a_number(["1 2\n", "3 4"])
+
+
+def wdf(path, planned, ticks):
+    """Write the header and the block ORGN of a Renishaw file, with nothing but the times of its spectra."""
+    series = struct.pack("<II16s", 11 | 1 << 31, 24, b"Time") + np.asarray(ticks, "<i8").tobytes()
+    origin = struct.pack("<4sIQ", b"ORGN", 0, 16 + 4 + len(series)) + struct.pack("<I", 1) + series
+    header = bytearray(512)
+    header[:16] = struct.pack("<4sIQ", b"WDF1", 1, 512)
+    struct.pack_into("<QQ", header, 64, planned, len(ticks))
+    path.write_bytes(bytes(header) + origin)
+    return path
+
+
+def raw(*sizes, name="Time"):
+    first = [{"name": name, "size": sizes[0], "units": "ns", "scale": 1.0, "offset": 0.0}]
+    return {
+        "data": np.ones(sizes),
+        "axes": first + [{"name": f"a{i}", "size": size} for i, size in enumerate(sizes[1:])],
+    }
+
+
+@pytest.mark.parametrize("ticks", [[0, 10**7, 35 * 10**6], [132_000_000_000_000_000 + t for t in (0, 5, 90_000_000)]])
+def test_times_of_renishaw_are_ticks_of_100_ns(tmp_path, ticks):
+    (series,) = renishaw.timed([raw(3, 5)], wdf(tmp_path / "a.wdf", 3, ticks))
+    np.testing.assert_allclose(series["axes"][0]["axis"], (np.array(ticks) - ticks[0]) / 1e7)
+    assert series["axes"][0]["units"] == "s"
+    assert "attrs" not in series
+
+
+@pytest.mark.parametrize(
+    ("sizes", "measured", "planned", "words"),
+    [
+        ((3, 4, 9), 12, 16, "12 of 16 spectra were measured"),
+        ((2, 4, 9), 11, 40, "of which 3 in an incomplete row are left"),
+    ],
+)
+def test_a_stopped_map_of_renishaw_says_so(tmp_path, sizes, measured, planned, words):
+    spectra_of_map, image = renishaw.timed(
+        [raw(*sizes, name="Y"), raw(6, 7, name="Y")], wdf(tmp_path / "a.wdf", planned, range(measured))
+    )
+    assert words in spectra_of_map["attrs"]["truncated"]
+    assert "attrs" not in image
+
+
+def test_measured_renishaw_files(measured):
+    with pytest.warns(TruncatedFileWarning, match="12 of 16 spectra"):
+        ds = spectra.open(measured("raman/renishaw_interrupted.wdf"), name="StreamHR image acquisition")
+    assert ds.attrs["truncated"] == "12 of 16 spectra were measured"
+    np.testing.assert_allclose(
+        spectra.open(measured("raman/renishaw_test_timeseries.wdf"))["time"], [0, 3.088, 6.133], atol=1e-3
+    )
+
+
+def pts(path, *, sweeps, lines, whole, height=8):
+    """Write the first bytes of a JEOL map and return what RosettaSciIO would read of it."""
+    content = bytearray(struct.pack("<I", 304) + b"PTTDFILE" + bytes(52))
+    struct.pack_into("<II", content, 28, 32, len(content) if whole else len(content) - 32)
+    path.write_bytes(bytes(content))
+    document = {"Sweep": sweeps, "ScanLine": lines}
+    original = {"PTTD Data": {"AnalyzableMap MeasData": {"Doc": document}}}
+    return [{"axes": [{"name": "y", "size": height}], "original_metadata": original}]
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "lines", "words"), [(3, 8, "complete sweeps: 3"), (3, 5, "complete sweeps: 2; the 5")]
+)
+def test_a_map_of_jeol_that_was_stopped_is_no_damaged_one(tmp_path, sweeps, lines, words):
+    raws = pts(tmp_path / "a.pts", sweeps=sweeps, lines=lines, whole=True)
+    truncation.require_complete(tmp_path / "a.pts", "jeol")
+    assert words in jeol.complete_sweeps(raws, tmp_path / "a.pts")[0]["attrs"]["truncated"]
+
+
+def test_a_map_of_jeol_without_a_complete_sweep_is_refused(tmp_path):
+    raws = pts(tmp_path / "a.pts", sweeps=1, lines=5, whole=True)
+    with pytest.raises(FileReadError, match="line 5 of 8 of the first sweep"):
+        jeol.complete_sweeps(raws, tmp_path / "a.pts")
+
+
+def test_a_complete_map_of_jeol_says_nothing_and_a_cut_one_is_damaged(tmp_path):
+    raws = pts(tmp_path / "a.pts", sweeps=3, lines=8, whole=False)
+    assert jeol.complete_sweeps(raws, tmp_path / "a.pts") == raws
+    truncation.require_complete(tmp_path / "a.pts", "jeol")
+    (tmp_path / "a.pts").write_bytes((tmp_path / "a.pts").read_bytes()[:-1])
+    with pytest.raises(FileReadError, match="cut short"):
+        truncation.require_complete(tmp_path / "a.pts", "jeol")
+
+
+def test_measured_maps_of_jeol(measured):
+    for name, counts in (("Dummy-Data_0000015", 2537), ("Dummy-Data_0000023", 2709)):
+        with pytest.warns(TruncatedFileWarning):
+            ds = spectra.open(measured(f"edx/jeol_stopped/{name}.pts"))
+        assert int(ds["counts"].sum()) == counts
