@@ -75,7 +75,7 @@ def fit(pairs: Pairs, model: Model) -> Fit:
     Raises
     ------
     RegistrationError
-        If the landmarks leave the model open.
+        If the landmarks leave the model open, or no transform of it is finite.
     """
     # Minimised is sum r' S^-1 r with r = f - A m and S = Cf + A Cm A', which depends on A as well. Its gradient is
     # that of weighted least squares with the design at the estimated true positions m + Cm A' S^-1 r instead of m:
@@ -84,9 +84,14 @@ def fit(pairs: Pairs, model: Model) -> Fit:
     # Med. Phys. 36, 5119 (2009) for the weighting; Fuller, Measurement Error Models (1987), ch. 3 for the likelihood.
     generators = _generators(model, pairs.dim)
     change = _linear_change if model == "affine" else _group_change
-    start = _descend(pairs, closed_form(pairs, model), generators, change, at_true=False)
-    best = _descend(pairs, start, generators, change, at_true=True)
-    return _evaluated(pairs, best, generators)
+    try:
+        start = _descend(pairs, closed_form(pairs, model), generators, change, at_true=False)
+        best = _descend(pairs, start, generators, change, at_true=True)
+        return _evaluated(pairs, best, generators)
+    except np.linalg.LinAlgError as error:
+        raise RegistrationError(
+            f"no {model} transform fits the landmarks: the best one is infinite or flat; their order may be wrong"
+        ) from error
 
 
 def _descend(
