@@ -6,6 +6,7 @@ from volumes.drawing.mesh import from_pyvista, to_pyvista
 from volumes.drawing.pictures import Picture, picture
 from volumes.drawing.render import render
 from volumes.points.density import density
+from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
 from volumes.surfaces.interference import height_from_interference
 from volumes.tomography.orientation import Orientation, orient
@@ -19,6 +20,7 @@ __all__ = [
     "Page",
     "Picture",
     "contents",
+    "crop_data_bar",
     "density",
     "from_pyvista",
     "height_from_interference",

@@ -13,7 +13,7 @@ from fusion.errors import FileReadError
 from volumes.readers import opening
 
 _SUFFIXES = (".tif", ".tiff", ".czi", ".nd2", ".lif", ".mrc", ".mat")
-_PARAMETERS = ("filename_or_obj", "drop_variables", "name", "voxel", "units", "dims")
+_PARAMETERS = ("filename_or_obj", "drop_variables", "name", "voxel", "units", "dims", "technique")
 
 
 class VolumesBackend(BackendEntrypoint):
@@ -31,12 +31,13 @@ class VolumesBackend(BackendEntrypoint):
         voxel: str | float | Mapping[str, str | float] | None = None,
         units: str | None = None,
         dims: tuple[str, ...] | None = None,
+        technique: str | None = None,
     ) -> xr.Dataset:
         """Open a file as a labelled dataset; the options are those of `volumes.open`."""
         if not isinstance(filename_or_obj, (str, Path)):
             kind = type(filename_or_obj).__name__
             raise FileReadError(kind, "a path is needed", hint="store the data in a file first")
-        ds = opening.open(filename_or_obj, name=name, voxel=voxel, units=units, dims=dims)
+        ds = opening.open(filename_or_obj, name=name, voxel=voxel, units=units, dims=dims, technique=technique)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return ds.drop_vars(dropped, errors="ignore")
 

@@ -68,6 +68,7 @@ def open(
     units: str | None = None,
     dims: Sequence[str] | None = None,
     labels: bool | Mapping[str, int] = False,
+    technique: str | None = None,
 ) -> xr.Dataset:
     """Open an image, a stack or a volume as a labelled dataset.
 
@@ -95,6 +96,9 @@ def open(
     labels : bool or mapping, optional
         True if the values are labels and not intensities; or the values of the labels by name,
         ``{"background": 0, "mitochondria": 255}``: each pixel then takes the nearest of these.
+    technique : str, optional
+        What took it, where the file does not say (a TIFF from a confocal microscope) or is wrong: a word that
+        `fusion.techniques.find` knows. It becomes the attribute ``technique``.
 
     Returns
     -------
@@ -117,6 +121,8 @@ def open(
         are not one for each slice, or do not rise or fall throughout.
     ConventionError
         If `dims` has names that are not in use here.
+    DataError
+        If `technique` is a word for none.
 
     Examples
     --------
@@ -129,6 +135,11 @@ def open(
     """
     source = existing(path)
     arguments = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
+    if technique is not None:
+        from fusion.techniques import find
+
+        find(technique)
+        arguments["technique"] = technique
     options = {key: value for key, value in arguments.items() if value is not None and value is not False}
     return sandbox.run(_opened, source, options, file=source, prepare=_prepare)
 
@@ -167,7 +178,16 @@ def _opened(path: Path, options: Mapping[str, Any]) -> xr.Dataset:
     with damage_reported(path, requested=requested):
         variable = "labels" if options.get("labels") else "image"
         ds = assembled(arrays, title=options.get("name") or path.stem, frame=path.stem, variable=variable)
-    return from_file(ds.assign_attrs(left_out), "volumes.open", options, path)
+    return from_file(ds.assign_attrs({**left_out, **_technique(ds, options)}), "volumes.open", options, path)
+
+
+def _technique(ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the technique that the user gives, and what the file says if it says another."""
+    if "technique" not in options:
+        return {}
+    other = ds.attrs.get("technique", options["technique"])
+    note = {"technique_given": f"by the user; the file says {other!r}"} if other != options["technique"] else {}
+    return {"technique": options["technique"], **note}
 
 
 def _as_requested(path: Path, arrays: list[StoredArray], options: Mapping[str, Any]) -> list[StoredArray]:

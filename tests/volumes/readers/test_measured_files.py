@@ -93,6 +93,31 @@ def test_foreign_netcdf_is_brought_to_order(measured):
         np.testing.assert_array_equal(ds["haadf"].values, foreign["haadf"].values.transpose(1, 2, 0))
 
 
+def test_a_pair_of_images_with_its_mask(measured):
+    # 7.344 nm by the header's own entry; the two images have it in common
+    for name in ("1908248_SEM", "1908249_TSEM"):
+        path = measured(f"correlative_sem_tsem/{name}.tif")
+        ds = volumes.open(path)
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(ds["image"], np.asarray(image))
+        assert steps(ds)["x"] == (pytest.approx(0.007344), "um")
+    mask = volumes.open(measured("correlative_sem_tsem/1908248_mask.tif"), labels={"background": 0, "particle": 255})
+    assert mask["labels"].sizes == volumes.open(measured("correlative_sem_tsem/1908248_SEM.tif"))["image"].sizes
+    assert volumes.open(measured("correlative_sem_tsem/1908248_classes.tif"))["channel"].values.tolist() == [
+        "red", "green", "blue",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["particles/small_confocal_image.tif", *(f"restoration/bars-25pct_{n}.tif" for n in ("actual", "data"))]
+)
+def test_stacks_without_a_size_are_in_pixels(measured, name):
+    ds = volumes.open(measured(name))
+    np.testing.assert_array_equal(ds["image"], tifffile.imread(measured(name)))
+    assert ds["image"].dims == ("z", "y", "x")
+    assert {unit for _, unit in steps(ds).values()} == {"px"}
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

@@ -45,6 +45,17 @@ class TestOptions:
         with pytest.raises(FileReadError, match="known along x but not along y"):
             volumes.open(tmp_path / "b.tif", voxel={"x": "1 nm"})
 
+    @pytest.mark.parametrize("technique", ["confocal", "SEM"])
+    def test_the_technique_of_a_plain_file_can_be_given(self, path, technique):
+        ds = fusion.check(volumes.open(path, technique=technique))
+        assert ds.attrs["technique"] == technique
+        assert fusion.techniques.find(ds.attrs["technique"])
+        assert provenance.read(ds)["steps"][0]["parameters"] == {"technique": technique}
+
+    def test_a_word_for_no_technique_is_refused(self, path):
+        with pytest.raises(fusion.DataError, match="confocal"):
+            volumes.open(path, technique="konfocal")
+
     def test_dims_rename_the_axes_of_the_file(self, path):
         ds = volumes.open(path, dims=("z", "x"))
         assert ds["image"].dims == ("z", "x")

@@ -57,6 +57,30 @@ class TestFei:
         up = 20 * 0.05
         np.testing.assert_allclose(there, [5000.0 - up * np.sqrt(0.75), -2000.0, 1000.0 + up * 0.5], atol=1e-9)
 
+    def test_the_data_bar_is_cropped(self, tmp_path):
+        ds = volumes.open(fei(tmp_path / "a.tif"))
+        cropped = fusion.check(volumes.crop_data_bar(ds))
+        assert (ds.attrs["data_bar_rows"], cropped.sizes["y"]) == (4, 40)
+        np.testing.assert_array_equal(cropped["image"], ramp(44, 50)[:40])
+        np.testing.assert_allclose(centre(cropped), centre(ds, 40))
+        assert float(cropped["y"].mean()) == pytest.approx(0.0, abs=1e-9)
+        with pytest.raises(fusion.DataError, match="does not say that there is a data bar"):
+            volumes.crop_data_bar(cropped)
+        assert volumes.crop_data_bar(ds, rows=10).sizes["y"] == 34
+        with pytest.raises(fusion.DataError, match="44 rows is none of an image of 44"):
+            volumes.crop_data_bar(ds, rows=44)
+
+    @pytest.mark.parametrize(
+        ("name", "rows"), [("sem_tem/tfs_example.tif", 1024), ("correlative_secm_sem/Al-AR.tif", 1768)]
+    )
+    def test_the_data_bars_of_measured_images(self, measured, name, rows):
+        assert volumes.crop_data_bar(volumes.open(measured(name))).sizes["y"] == rows
+
+    def test_another_technique_is_given_openly(self, tmp_path):
+        ds = volumes.open(fei(tmp_path / "a.tif"), technique="environmental SEM")
+        assert ds.attrs["technique"] == "environmental SEM"
+        assert ds.attrs["technique_given"] == "by the user; the file says 'SEM'"
+
     def test_several_pixel_sizes_need_the_user(self, tmp_path):
         path = fei(tmp_path / "a.tif", Scan={"HorFieldsize": 5e-6})
         with pytest.raises(FileReadError, match=r"several pixel sizes along x: 0\.05 um .* and 0\.1 um .*; give"):

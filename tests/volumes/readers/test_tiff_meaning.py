@@ -147,6 +147,11 @@ class TestPhotometric:
         np.testing.assert_array_equal(image.values, stored)
         assert image.attrs["photometric_interpretation"] == "values are indices of a palette"
 
+    def test_a_palette_of_greys_needs_no_word(self, tmp_path):
+        grey = np.repeat(np.arange(256, dtype=np.uint16)[None] * 257, 3, axis=0)
+        tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5, dtype=np.uint8), photometric="palette", colormap=grey)
+        assert "photometric_interpretation" not in volumes.open(tmp_path / "a.tif")["image"].attrs
+
     def test_of_usual_images_nothing_is_said(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), photometric="minisblack")
         assert "photometric_interpretation" not in volumes.open(tmp_path / "a.tif")["image"].attrs

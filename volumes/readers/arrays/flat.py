@@ -48,11 +48,17 @@ def arrays(path: Path) -> list[StoredArray]:
             dtype=np.dtype(np.uint16 if sixteen else _TYPES[image.mode]),
             load=partial(_load, path),
             labels={"channel": names} if names else {},
-            attrs={"photometric_interpretation": "values are indices of a palette"} if image.mode == "P" else {},
+            attrs={"photometric_interpretation": "values are indices of a palette"} if _has_colours(image) else {},
             metadata=_metadata(image),
         )
         turn = image.getexif().get(orientation.TAG, 1) if "exif" in image.info else 1
     return [orientation.upright(array, turn)]
+
+
+def _has_colours(image: ImageFile) -> bool:
+    """Whether there is a palette, and not one of greys in which each index is the grey that it stands for."""
+    palette = np.reshape(image.getpalette() or [], (-1, 3))
+    return image.mode == "P" and bool((palette != np.arange(len(palette))[:, None]).any())
 
 
 def _metadata(image: ImageFile) -> dict[str, Any]:

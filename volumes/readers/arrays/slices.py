@@ -16,7 +16,7 @@ from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.lazy import by_rows
-from fusion.reading.stored_array import IMAGE, StoredArray
+from fusion.reading.stored_array import IMAGE, StoredArray, Unreadable
 from fusion.units import LENGTH
 from volumes.readers.arrays import flat, tiff
 
@@ -138,9 +138,12 @@ def _uneven(depths: Array) -> dict[str, str]:
 
 def _slice(path: Path) -> StoredArray:
     found = tiff.arrays(path) if path.suffix.lower().startswith(".tif") else flat.arrays(path)
-    if len(found) != 1 or "z" in (found[0].dims or ()):
+    first = found[0]
+    if isinstance(first, Unreadable):
+        raise first.error
+    if len(found) != 1 or "z" in (first.dims or ()):
         raise FileReadError(path, "a slice of a stack holds more than one page", hint="open the file by itself")
-    return found[0]
+    return first
 
 
 def _stack(files: list[Path], slices: list[StoredArray], stamps: list[tuple[int, int]]) -> Any:

@@ -11,14 +11,18 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from fusion.errors import FileReadError
 from fusion.reading.lazy import by_rows
+from fusion.reading.opening import readable
 from fusion.reading.stage import STAGE
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers import planes
 from volumes.readers.arrays import orientation
 from volumes.readers.arrays.tiff_description import Description, imagej, shaped
 from volumes.readers.electrons import sem
+from volumes.readers.electrons.data_bar import DATA_BAR
 from volumes.readers.light import ome
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ _MEANINGS: Final = {
 """PhotometricInterpretation (TIFF 6.0, page 37) of images whose values are no amounts of light."""
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the series of a TIFF file.
 
     Pages without a name are taken as z. A resolution tag alone is not believed, because most programs write the
@@ -45,7 +49,9 @@ def arrays(path: Path) -> list[StoredArray]:
     as the tag of orientation says.
     """
     with opened(path) as tif:
-        return [_array(path, tif, index) for index in range(len(tif.series))]
+        if len(tif.series) == 1:
+            return [_array(path, tif, 0)]
+        return [readable(path, _name(tif, i), partial(_array, path, tif, i)) for i in range(len(tif.series))]
 
 
 @contextmanager
@@ -137,6 +143,9 @@ def _description(tif: TiffFile, index: int, dims: tuple[str, ...]) -> Descriptio
 def _photometric(series: TiffPageSeries) -> dict[str, str]:
     """Return the attribute that says what values stand for where they are not the light itself: they are as stored."""
     meaning = _MEANINGS.get(int(series.keyframe.photometric))
+    colours = series.keyframe.colormap
+    if meaning and colours is not None and (colours >> 8 == np.arange(colours.shape[1])).all():
+        return {}  # each index is the grey that it stands for
     return {"photometric_interpretation": meaning} if meaning else {}
 
 
@@ -150,7 +159,7 @@ def _with_field(tif: TiffFile, path: Path, array: StoredArray, sizes: Mapping[st
     return replace(
         array,
         axes=field.axes,
-        dataset_attrs=field.about,
+        dataset_attrs={**field.about, **({DATA_BAR: bar} if (bar := sizes["y"] - field.rows) > 0 else {})},
         pose=field.pose,
         frame=STAGE if field.pose else "",
         doubts=field.doubts,

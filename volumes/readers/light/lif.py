@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 from fusion.errors import FileReadError
 from fusion.model import Axis
-from fusion.reading.stored_array import StoredArray, missing
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable, missing
 from volumes.readers import planes
 
 _DIMS: Final = {"T": "time", "Z": "z", "Y": "y", "X": "x", "C": "channel", "S": "channel"}
@@ -25,12 +26,16 @@ def is_leica(head: bytes) -> bool:
     return head[:4] == b"\x70\0\0\0" and head[8:9] == b"\x2a"
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the images of a file; those with axes of other kinds, mosaics and lambda stacks, are left without names."""
     with _opened(path) as file:
         _require_whole(path, file)
         images = list(file.images)
-        return [_part(path, image, index, len(images) > 1) for index, image in enumerate(images)]
+        several = len(images) > 1
+        return [
+            readable(path, image.path, partial(_part, path, image, index, several))
+            for index, image in enumerate(images)
+        ]
 
 
 @contextmanager

@@ -17,20 +17,24 @@ import numpy.typing as npt
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
-from fusion.reading.stored_array import StoredArray, missing
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable, missing
 from volumes.readers.probes import scan
 
 HEAD: Final = b"GWYPGwyContainer\0"
 _CHANNEL: Final = re.compile(r"^/(\d+)/data$")
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the channels by their numbers."""
     container = _container(path)
     numbers = sorted(int(match[1]) for match in map(_CHANNEL.match, container) if match)
     titles = [str(container.get(f"/{number}/data/title", f"channel {number}")) for number in numbers]
     names = unique([scan.variable_name(title) for title in titles], "_")
-    return [_part(container, number, name, title) for number, name, title in zip(numbers, names, titles, strict=True)]
+    return [
+        readable(path, name, partial(_part, container, number, name, title))
+        for number, name, title in zip(numbers, names, titles, strict=True)
+    ]
 
 
 def _container(path: Path) -> Any:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from fusion import units
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.arrays import tiff
 from volumes.readers.probes import scan
 
@@ -42,7 +43,7 @@ def is_jpk(path: Path) -> bool:
     return {_WIDTH, _HEIGHT} <= set(codes.tolist())
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the channels; the thumbnail, which has none, is left out."""
     with tiff.opened(path) as tif:
         pages: list[Any] = list(tif.pages)
@@ -50,7 +51,10 @@ def arrays(path: Path) -> list[StoredArray]:
         shapes = [page.shape for page in pages]
     pages_of_channels = [index for index, entries in enumerate(tags) if _CHANNEL in entries or _FANCY in entries]
     names = unique([_name(tags[index]) for index in pages_of_channels], "_")
-    return [_part(path, name, index, shapes[index], tags) for name, index in zip(names, pages_of_channels, strict=True)]
+    return [
+        readable(path, name, partial(_part, path, name, index, shapes[index], tags))
+        for name, index in zip(names, pages_of_channels, strict=True)
+    ]
 
 
 def _tags(page: Any) -> dict[int, Any]:

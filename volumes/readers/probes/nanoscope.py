@@ -19,7 +19,8 @@ import numpy.typing as npt
 from fusion.errors import FileReadError
 from fusion.model import length
 from fusion.reading.contents import unique
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.probes import scan
 
 HEADS: Final = (b"\\*File list", b"\\*EC File list", b"\\*Force file list")
@@ -30,7 +31,7 @@ _CHOICE: Final = re.compile(r"S\s+\[[^\]]*\]\s*\"(?P<text>[^\"]*)\"")
 Section = dict[str, str]
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the images; those of the interleaved pass and of the way back have that in their names."""
     content = path.read_bytes()
     sections = _sections(path, content)
@@ -40,7 +41,10 @@ def arrays(path: Path) -> list[StoredArray]:
     }
     named = dict(zip(unique([_name(section) for section in images], "_"), images, strict=True))
     metadata = {"scan": scan_list, "images": named}
-    return [_part(path, len(content), name, metadata) for name in named]
+    for name, section in named.items():
+        if int(section["Data offset"]) + int(section["Data length"]) > len(content):
+            raise FileReadError(path, f"the file is cut short within the image {name!r}", hint=_AGAIN)
+    return [readable(path, name, partial(_part, path, name, metadata)) for name in named]
 
 
 def _sections(path: Path, content: bytes) -> list[tuple[str, Section]]:
@@ -71,12 +75,10 @@ def _channel(section: Section) -> str:
     return choice["text"] if choice else "image"
 
 
-def _part(path: Path, size: int, name: str, metadata: dict[str, Any]) -> StoredArray:
+def _part(path: Path, name: str, metadata: dict[str, Any]) -> StoredArray:
     section, scan_list = metadata["images"][name], metadata["scan"]
     offset, stored = int(section["Data offset"]), int(section["Data length"])
     shape = (int(section["Number of lines"]), int(section["Samps/line"]))
-    if offset + stored > size:
-        raise FileReadError(path, f"the file is cut short within the image {name!r}", hint=_AGAIN)
     width, rest = divmod(stored, shape[0] * shape[1])
     if rest or width not in (2, 4):
         raise FileReadError(path, f"{stored} bytes do not make {shape[0]} x {shape[1]} pixels of {name!r}", hint=_AGAIN)

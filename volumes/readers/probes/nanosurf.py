@@ -19,7 +19,8 @@ from fusion import units
 from fusion.affine import Affine
 from fusion.errors import FileReadError
 from fusion.reading.contents import unique
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.opening import readable
+from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.probes import scan
 
 HEAD: Final = b"[DataSet]"
@@ -29,7 +30,7 @@ _VECTOR: Final = re.compile(r"V\[([^\]]*)\]")
 Section = dict[str, str]
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the images in the order of the file: those of the way forward, then those of the way back."""
     content = path.read_bytes()
     start = content.find(_DATA)
@@ -43,7 +44,7 @@ def arrays(path: Path) -> list[StoredArray]:
     images = {name: int(end) for name, end in zip(names, ends, strict=True) if _is_image(sections[name])}
     titles = unique([_title(sections[name]) for name in images], "_")
     return [
-        _part(path, title, sections, name, end - _bytes(path, sections[name]))
+        readable(path, title, partial(_part, path, title, sections, name, end - _bytes(path, sections[name])))
         for title, (name, end) in zip(titles, images.items(), strict=True)
     ]
 
