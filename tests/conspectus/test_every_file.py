@@ -242,6 +242,13 @@ CASES = [
                technique="SEM"),
     open_image("sem_tem/zeiss_example_sem.tif", centred(y=(768, 0.5933), x=(1024, 0.5933)), tifffile.imread,
                technique="SEM"),
+    *(open_image(f"correlative_sem_tsem/{name}.tif", centred(y=(768, 0.007344), x=(1024, 0.007344)), tifffile.imread,
+                 technique="SEM") for name in ("1908248_SEM", "1908249_TSEM")),
+    open_image("correlative_sem_tsem/1908248_mask.tif", pixels(y=768, x=1024), tifffile.imread),
+    open_image("correlative_sem_tsem/1908248_classes.tif", {**pixels(y=704, x=1024), **COLOURS}, tifffile.imread),
+    open_image("particles/small_confocal_image.tif", pixels(z=48, y=64, x=64), tifffile.imread),
+    *(open_image(f"restoration/bars-25pct_{name}.tif", pixels(z=32, y=64, x=64), tifffile.imread)
+      for name in ("actual", "data", "kernel")),
     open_image("sem_tem/HAADFscan.mrc",
                space(y=(16, 0.0, 908.661 / 16 * 1e-4), x=(16, 0.0, 908.661 / 16 * 1e-4)), mrc),
     open_image("confocal/colocsample1b-red.tif", RED, tifffile.imread),
