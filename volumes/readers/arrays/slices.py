@@ -31,7 +31,7 @@ def folder(path: Path) -> list[StoredArray]:
     """List the one stack of a folder that holds a slice per file, in the order of the numbers in their names.
 
     The stack is lazy, a chunk per slice. Slices of different shape or type, and a number left out, are refused. Where
-    the slices tell the place of the stage (`volumes.readers.electrons.sem`) and it went along their normal only, these
+    the slices give the stage (`volumes.readers.electrons.sem`) and it went along their normal only, these
     are their z, uneven as they are; two slices at one z, a step as if one were missing, or pixels of other sizes are
     doubted.
     """
@@ -74,9 +74,9 @@ def _slices(path: Path) -> list[Path]:
     files = [file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
     kinds = sorted({file.suffix.lower() for file in files})
     if len(kinds) != 1:
-        found = f"it holds {', '.join(kinds)}" if kinds else "it holds no image"
+        content = f"it holds {', '.join(kinds)}" if kinds else "it holds no image"
         accepted = f"a stack is a folder of {', '.join(_SUFFIXES)} files of one kind"
-        raise FileReadError(path, f"{found}; {accepted}", hint="move the other files away")
+        raise FileReadError(path, f"{content}; {accepted}", hint="move the other files away")
     files.sort(key=natural)
     _require_unbroken(path, files)
     return files
@@ -96,7 +96,7 @@ def _require_unbroken(path: Path, files: list[Path]) -> None:
 
 def _placed(slices: list[StoredArray]) -> tuple[Affine | None, dict[str, Axis], dict[str, str]]:
     """Return the pose of the first slice, the z of all in its coordinates, and why these are not to be believed."""
-    poses = [part.pose for part in slices if part.pose is not None]
+    poses = [array.pose for array in slices if array.pose is not None]
     if len(poses) < len(slices):
         return None, {}, {}
     moves = np.array([(poses[0].inverse() @ pose).matrix for pose in poses])
@@ -110,17 +110,17 @@ def _placed(slices: list[StoredArray]) -> tuple[Affine | None, dict[str, Axis], 
 
 
 def _resized(files: list[Path], slices: list[StoredArray]) -> dict[str, str]:
-    """Return why a pixel size is not to be believed: another slice tells another one."""
+    """Return why a pixel size is not to be believed: another slice has another one."""
     doubts = {}
     for dim in IMAGE:
-        told = [(file.name, part.axes[dim].centres(2, LENGTH)) for file, part in zip(files, slices, strict=True)
-                if dim in part.axes]  # fmt: skip
-        steps = [float(abs(np.diff(centres)[0])) for _, centres in told]
+        sized = [(file.name, array.axes[dim].centres(2, LENGTH)) for file, array in zip(files, slices, strict=True)
+                 if dim in array.axes]  # fmt: skip
+        steps = [float(abs(np.diff(centres)[0])) for _, centres in sized]
         if steps and max(steps) > (1 + _SAME) * min(steps):
             least, most = int(np.argmin(steps)), int(np.argmax(steps))
             doubts[dim] = (
-                f"its slices differ in pixel size along {dim}: {told[least][0]} has {steps[least]:g} um, "
-                f"{told[most][0]} has {steps[most]:g} um"
+                f"its slices differ in pixel size along {dim}: {sized[least][0]} has {steps[least]:g} um, "
+                f"{sized[most][0]} has {steps[most]:g} um"
             )
     return doubts
 
@@ -137,11 +137,11 @@ def _uneven(depths: Array) -> dict[str, str]:
 
 
 def _slice(path: Path) -> StoredArray:
-    found = tiff.arrays(path) if path.suffix.lower().startswith(".tif") else flat.arrays(path)
-    first = found[0]
+    pages = tiff.arrays(path) if path.suffix.lower().startswith(".tif") else flat.arrays(path)
+    first = pages[0]
     if isinstance(first, Unreadable):
         raise first.error
-    if len(found) != 1 or "z" in (first.dims or ()):
+    if len(pages) != 1 or "z" in (first.dims or ()):
         raise FileReadError(path, "a slice of a stack holds more than one page", hint="open the file by itself")
     return first
 
@@ -153,8 +153,8 @@ def _stack(files: list[Path], slices: list[StoredArray], stamps: list[tuple[int,
 
 def _stamp(path: Path) -> tuple[int, int]:
     """Return what differs if a slice was written again."""
-    said = path.stat()
-    return said.st_size, said.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager
@@ -181,11 +181,11 @@ def _unreadable(path: Path, error: Exception) -> FileReadError:
     return FileReadError(path, f"the slice cannot be read ({error})", hint="copy it again")
 
 
-def _checked(path: Path, part: StoredArray, stamp: tuple[int, int]) -> Any:
+def _checked(path: Path, array: StoredArray, stamp: tuple[int, int]) -> Any:
     with _named(path):
         if _stamp(path) != stamp:
             raise FileReadError(path, "the slice has changed since the stack was opened", hint="open the stack again")
-        values = part.load()
-    if values.shape != part.shape:
-        raise FileReadError(path, f"shape {values.shape} where {part.shape} was seen before", hint="open it again")
+        values = array.load()
+    if values.shape != array.shape:
+        raise FileReadError(path, f"shape {values.shape} where {array.shape} was seen before", hint="open it again")
     return values

@@ -52,7 +52,7 @@ def arrays(path: Path) -> list[StoredArray]:
         outer = {key: sizes[key] for key in _OUTER if sizes.get(key, 1) > 1}
         _require_every_plane(path, document, outer, scenes)
         kind = kinds.pop()
-    return [_part(path, scene, len(scenes) > 1, outer, kind, root) for scene in scenes]
+    return [_array(path, scene, len(scenes) > 1, outer, kind, root) for scene in scenes]
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def _require_every_plane(path: Path, document: Any, outer: Mapping[str, int], sc
         raise FileReadError(path, reason, hint="export the planes that are complete from ZEN")
 
 
-def _part(
+def _array(
     path: Path, scene: Scene, several: bool, outer: Mapping[str, int], kind: str, root: ElementTree.Element
 ) -> StoredArray:
     color = kind.startswith("Bgr")

@@ -33,7 +33,7 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
         images = list(file.images)
         several = len(images) > 1
         return [
-            readable(path, image.path, partial(_part, path, image, index, several))
+            readable(path, image.path, partial(_array, path, image, index, several))
             for index, image in enumerate(images)
         ]
 
@@ -57,7 +57,7 @@ def _require_whole(path: Path, file: Any) -> None:
         raise FileReadError(path, "the file is cut short", hint="copy it again from the microscope")
 
 
-def _part(path: Path, image: Any, index: int, several: bool) -> StoredArray:
+def _array(path: Path, image: Any, index: int, several: bool) -> StoredArray:
     element = image.xml_element
     dims = tuple(_DIMS.get(code, "") for code in image.dims)
     known = "" not in dims and len(set(dims)) == len(dims)

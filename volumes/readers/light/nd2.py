@@ -42,7 +42,7 @@ def arrays(path: Path) -> list[StoredArray]:
             raise FileReadError(path, reason, hint="export one of them from NIS-Elements")
         loops = {loop.type: loop for loop in file.experiment}
         _require_every_frame(path, file)
-        return [_part(path, file, sizes, loops, position) for position in range(sizes.get("P", 1))]
+        return [_array(path, file, sizes, loops, position) for position in range(sizes.get("P", 1))]
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def _require_every_frame(path: Path, file: Any) -> None:
         raise FileReadError(path, reason, hint="export the frames that are complete from NIS-Elements")
 
 
-def _part(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, Any], position: int) -> StoredArray:
+def _array(path: Path, file: Any, sizes: Mapping[str, int], loops: Mapping[str, Any], position: int) -> StoredArray:
     kept = {key: size for key, size in sizes.items() if key != "P"}
     channels = file.metadata.channels or []
     names = planes.distinct([channel.channel.name for channel in channels])

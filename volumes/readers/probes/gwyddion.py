@@ -32,7 +32,7 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     titles = [str(container.get(f"/{number}/data/title", f"channel {number}")) for number in numbers]
     names = unique([scan.variable_name(title) for title in titles], "_")
     return [
-        readable(path, name, partial(_part, container, number, name, title))
+        readable(path, name, partial(_array, container, number, name, title))
         for number, name, title in zip(numbers, names, titles, strict=True)
     ]
 
@@ -50,7 +50,7 @@ def _container(path: Path) -> Any:
     return gwyfile.load(str(path))
 
 
-def _part(container: Any, number: int, name: str, title: str) -> StoredArray:
+def _array(container: Any, number: int, name: str, title: str) -> StoredArray:
     field = container[f"/{number}/data"]
     shape = (int(field["yres"]), int(field["xres"]))
     unit = _unit(field, "si_unit_xy")

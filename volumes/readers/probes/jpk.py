@@ -52,7 +52,7 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     pages_of_channels = [index for index, entries in enumerate(tags) if _CHANNEL in entries or _FANCY in entries]
     names = unique([_name(tags[index]) for index in pages_of_channels], "_")
     return [
-        readable(path, name, partial(_part, path, name, index, shapes[index], tags))
+        readable(path, name, partial(_array, path, name, index, shapes[index], tags))
         for name, index in zip(names, pages_of_channels, strict=True)
     ]
 
@@ -69,7 +69,7 @@ def _name(entries: dict[int, Any]) -> str:
     return f"{scan.variable_name(_title(entries))}{'_retrace' if entries.get(_RETRACE) else ''}"
 
 
-def _part(path: Path, name: str, index: int, shape: tuple[int, ...], tags: list[dict[int, Any]]) -> StoredArray:
+def _array(path: Path, name: str, index: int, shape: tuple[int, ...], tags: list[dict[int, Any]]) -> StoredArray:
     grid, entries = tags[0], tags[index]
     if len(shape) != 2:
         raise FileReadError(path, f"{name!r} has the shape {shape}, no image", hint="export it again")

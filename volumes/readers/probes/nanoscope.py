@@ -44,7 +44,7 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     for name, section in named.items():
         if int(section["Data offset"]) + int(section["Data length"]) > len(content):
             raise FileReadError(path, f"the file is cut short within the image {name!r}", hint=_AGAIN)
-    return [readable(path, name, partial(_part, path, name, metadata)) for name in named]
+    return [readable(path, name, partial(_array, path, name, metadata)) for name in named]
 
 
 def _sections(path: Path, content: bytes) -> list[tuple[str, Section]]:
@@ -75,7 +75,7 @@ def _channel(section: Section) -> str:
     return choice["text"] if choice else "image"
 
 
-def _part(path: Path, name: str, metadata: dict[str, Any]) -> StoredArray:
+def _array(path: Path, name: str, metadata: dict[str, Any]) -> StoredArray:
     section, scan_list = metadata["images"][name], metadata["scan"]
     offset, stored = int(section["Data offset"]), int(section["Data length"])
     shape = (int(section["Number of lines"]), int(section["Samps/line"]))

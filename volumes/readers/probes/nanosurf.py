@@ -44,7 +44,7 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     images = {name: int(end) for name, end in zip(names, ends, strict=True) if _is_image(sections[name])}
     titles = unique([_title(sections[name]) for name in images], "_")
     return [
-        readable(path, title, partial(_part, path, title, sections, name, end - _bytes(path, sections[name])))
+        readable(path, title, partial(_array, path, title, sections, name, end - _bytes(path, sections[name])))
         for title, (name, end) in zip(titles, images.items(), strict=True)
     ]
 
@@ -86,7 +86,7 @@ def _title(section: Section) -> str:
     return f"{scan.variable_name(section['Dim2Name'])}{second}{back}"
 
 
-def _part(path: Path, title: str, sections: dict[str, Section], name: str, offset: int) -> StoredArray:
+def _array(path: Path, title: str, sections: dict[str, Section], name: str, offset: int) -> StoredArray:
     section = sections[name]
     shape = (int(section["Lines"]), int(section["Points"]))
     if section["Dim0Unit"] != section["Dim1Unit"]:
