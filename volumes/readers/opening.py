@@ -21,6 +21,7 @@ from fusion.reading.frame_of_file import from_file
 from fusion.reading.opening import damage_reported
 from fusion.reading.paths import PathArg, existing
 from fusion.reading.stored_array import POINT, StoredArray, Unreadable
+from fusion.techniques import find
 from volumes.readers import formats
 from volumes.readers.arrays import netcdf
 from volumes.readers.labels import as_labels
@@ -136,8 +137,6 @@ def open(
     source = existing(path)
     arguments = {"name": name, "voxel": voxel, "units": units, "dims": dims, "labels": labels}
     if technique is not None:
-        from fusion.techniques import find
-
         find(technique)
         arguments["technique"] = technique
     options = {key: value for key, value in arguments.items() if value is not None and value is not False}
