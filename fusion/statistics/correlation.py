@@ -37,7 +37,7 @@ class Correlation:
         Probability of a correlation as large as this one, of either sign, between independent fields that are as smooth
         as these two. NaN where the field is too small, or no test was made.
     n_effective : float
-        Number of independent pixels that would know as much.
+        Number of independent pixels that would know as much; NaN where no test was made.
     pixels : int
         Number of pixels that were used.
     corrected : float
@@ -89,7 +89,8 @@ def correlation(
         ``corrected`` is given.
     test : {"effective", "surrogate", "none"}
         ``"effective"``: Student's t with the effective number of pixels. ``"surrogate"``: the share of `draws` random
-        fields with the power spectrum of `a` that correlate with `b` as much; a second opinion.
+        fields with the power spectrum of `a` that correlate with `b` as much; a second opinion. ``"none"``: `r` alone,
+        which needs none of the Fourier transforms that cost time and memory on a large volume.
     draws, seed : int
         Number of random fields, and the seed of their generator.
 
@@ -122,7 +123,7 @@ def correlation(
         raise DataError(f"test={test!r}; accepted are {', '.join(map(repr, _TESTS))}")
     x, y = (np.where(used, values - values[used].mean(), 0.0) for values in (first, second))
     r = float((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()))
-    n_effective = spatial.effective_number(x, y, used)
+    n_effective = float("nan") if test == "none" else spatial.effective_number(x, y, used)
     enough = n_effective >= LEAST
     p = np.nan
     if enough and test == "effective":
@@ -131,7 +132,7 @@ def correlation(
         p = _surrogate(r, x, y, used, draws, seed)
     low, high = _interval(r, n_effective) if enough else (np.nan, np.nan)
     corrected = r / np.sqrt(_reliability(a, x, used, errors) * _reliability(b, y, used, errors))
-    verdict = _verdict(r, p, low, high, n_effective)
+    verdict = f"r = {r:.2f}, not tested" if test == "none" else _verdict(r, p, low, high, n_effective)
     return Correlation(r, low, high, p, n_effective, int(used.sum()), float(corrected), test, verdict)
 
 
@@ -204,7 +205,5 @@ def _reliability(array: xr.DataArray, centred: Array, used: Mask, errors: xr.Dat
 def _verdict(r: float, p: float, low: float, high: float, n_effective: float) -> str:
     if not n_effective >= LEAST:
         return f"field too small: n_eff = {n_effective:.0f}"
-    if np.isnan(p):
-        return f"r = {r:.2f}, not tested"
     said = f"r = {r:.2f} (95 % interval {low:.2f} to {high:.2f}), p = {p:.2g}, n_eff = {n_effective:.0f}"
     return f"correlated: {said}" if p < 0.05 else f"no correlation shown: {said}"

@@ -120,3 +120,12 @@ def test_what_cannot_be_compared_is_refused():
         fusion.correlation(*(each.assign_coords(x=[0.0, 1.0, 3.0, 4.0, 5.0, 9.0]) for each in (a, a + 1.0)))
     with pytest.raises(DataError, match="accepted are 'effective', 'surrogate', 'none'"):
         fusion.correlation(a, a, test="naive")
+
+
+def test_r_alone_needs_no_effective_number(monkeypatch):
+    from fusion.statistics import _autocovariance as spatial
+
+    monkeypatch.setattr(spatial, "effective_number", lambda *_: pytest.fail("computed"))
+    a = on_grid(np.random.default_rng(9).normal(size=(5, 6)))
+    result = fusion.correlation(a, a, test="none")
+    assert (result.verdict, np.isnan(result.n_effective)) == ("r = 1.00, not tested", True)
