@@ -160,8 +160,12 @@ COLOURS = {"channel": (3, None, None, None)}
 JEOL_FIELD = space(y=(512, 0.0, 8.69140625e-3), x=(512, 0.0, 8.69140625e-3))
 P45_FIELD = space(y=(75, 0.0, 8.73678506), x=(100, 0.0, 8.73678506))
 TEM_FIELD = space(y=(64, 0.0, 7.71004754e-4), x=(64, 0.0, 7.71004754e-4))
-VELOX_FIELD = space(y=(50, -7.404057772e-3, 1.2340096287e-3), x=(10, 22.212173317e-3, 1.2340096287e-3))
-SI_FIELD = space(y=(16, -10.604829676e-3, 5.302414838e-3), x=(16, -47.721733542e-3, 5.302414838e-3))
+# Velox writes the edge of the first pixel; its centre is half a pixel on.
+VELOX_STEP, SI_STEP = 1.2340096287e-3, 5.302414838e-3
+VELOX_FIELD = space(
+    y=(50, -7.404057772e-3 + VELOX_STEP / 2, VELOX_STEP), x=(10, 22.212173317e-3 + VELOX_STEP / 2, VELOX_STEP)
+)
+SI_FIELD = space(y=(16, -10.604829676e-3 + SI_STEP / 2, SI_STEP), x=(16, -47.721733542e-3 + SI_STEP / 2, SI_STEP))
 CL_FIELD = space(y=(45, -0.671682646, 0.0305310294), x=(69, -1.038054998, 0.0305310294))
 RED = space(z=(33, 0.0, 0.64609375), y=(152, 0.0, 1e6 / 3046781), x=(172, 0.0, 1e6 / 3046781))
 STACK = space(z=(20, 0.0, 0.045), y=(1024, 0.0, 0.0046), x=(1024, 0.0, 0.0046))
