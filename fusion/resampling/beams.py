@@ -29,8 +29,10 @@ class Beam(Protocol):
         """Return A image: values (z, y, x, k) of an image (y, x, k); with the weights squared for variances."""
 
 
-def beam(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method) -> Beam:
+def beam(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method, density: npt.NDArray[Any]) -> Beam:
     """Return the weights between the voxels of a volume and the pixels of an image, z of which is the beam.
+
+    By centres only voxels that hold some of the density (z, y, x) get weights: most of a volume is empty.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def beam(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method
         raise ConventionError([f"method: {method!r} where {' or '.join(map(repr, get_args(Method)))} is expected"])
     if method == "shares":
         return Columns(geometry(grid, volume, transform, np.inf))
-    return _rays(volume, grid, transform, method)
+    return _rays(volume, grid, transform, method, np.flatnonzero(density))
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,12 @@ class Rays:
         return values.reshape(*self.volume, -1)
 
 
-def _rays(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method) -> Rays:
-    points = np.stack(np.meshgrid(*(volume[dim].values for dim in "zyx"), indexing="ij"), axis=-1)
-    seen = transform.inverse()(points.reshape(-1, 3))
+def _rays(
+    volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method, occupied: npt.NDArray[np.intp]
+) -> Rays:
+    shape = tuple(volume.sizes[dim] for dim in "zyx")
+    at = zip("zyx", np.unravel_index(occupied, shape), strict=True)
+    seen = transform.inverse()(np.stack([volume[dim].values[index] for dim, index in at], axis=-1))
     size = {dim: grid.sizes[dim] for dim in ("y", "x")}
     index = [(seen[:, column] - grid[dim].values[0]) / spacing(grid[dim]) for column, dim in ((1, "y"), (2, "x"))]
     reach = 1e-6 if method == "linear" else 0.5
@@ -123,7 +128,7 @@ def _rays(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Metho
     inside = np.flatnonzero(np.logical_and.reduce(bounds))
     row, column = (p[inside] for p in index)
     pixels, weights = _corners(row, column, size["y"], size["x"], method)
-    return Rays(inside, pixels, weights, points.shape[:3], (size["y"], size["x"]))
+    return Rays(occupied[inside], pixels, weights, shape, (size["y"], size["x"]))
 
 
 def _corners(

@@ -71,8 +71,8 @@ def project(
            [3., 3.]])
     """
     _require_projectable(volume, grid)
-    through = beam(volume, grid, transform or between(grid, volume), method)
     values = density.transpose("z", "y", "x").values
+    through = beam(volume, grid, transform or between(grid, volume), method, values)
     attrs = {"units": density.attrs.get("units", "1"), "long_name": "projection", **cell_methods("yx", "sum")}
     return xr.DataArray(
         through.shadow(values),
@@ -144,8 +144,8 @@ def backproject(
     errors = {error_of(ds[name]) for name in names}
     if faults := _density_faults(volume, density) + _count_faults(ds, [n for n in names if n not in errors]):
         raise ConventionError(faults)
-    through = beam(volume, ds, transform or between(ds, volume), method)
     weight = volume[density].transpose("z", "y", "x").values.astype(float)
+    through = beam(volume, ds, transform or between(ds, volume), method, weight)
     shadow = through.shadow(weight)
     lost = {str(name): _lost(ds[name], shadow) for name in names if name not in errors}
     if min(lost.values()) >= 1.0:
