@@ -1,26 +1,11 @@
 """What computes with spectra refuses values that are no real numbers."""
 
-import dask.array as da
 import numpy as np
 import pytest
 
-import fusion
 import spectra
-from fusion import Axis, DataError
-
-
-def raman(lazy=False, dtype=np.float64):
-    shift = np.linspace(600.0, 1800.0, 240)
-    peak = 40.0 * np.exp(-(((shift - 1003.0) / 12.0) ** 2))
-    slope = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    noise = np.random.default_rng(0).normal(scale=0.3, size=(2, 3, 240))
-    values = (peak + slope[..., None] * (100.0 + 0.02 * shift + 2e-6 * shift**2) + noise).astype(dtype)
-    ds = fusion.dataset(
-        {"intensity": (("y", "x", "raman_shift"), da.from_array(values, chunks=(1, 2, 100)) if lazy else values)},
-        {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "raman_shift": Axis("1/cm", values=shift)},
-        name="map", cell_methods="mean", attrs={"technique": "Raman"},
-    )  # fmt: skip
-    return ds, peak
+from fusion import DataError
+from tests.makers.maps import raman
 
 
 @pytest.mark.parametrize(

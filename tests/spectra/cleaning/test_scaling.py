@@ -3,21 +3,8 @@
 import numpy as np
 import pytest
 
-import fusion
 import spectra
-from fusion import Axis
-
-ENERGY = 0.1 * np.arange(40)
-
-
-def line_map(values, axis=None, method="mean", dim="energy", unit="keV", error=None, **extra):
-    values = np.asarray(values)
-    axes = {"x": Axis("um", 1.0), dim: Axis(unit, values=ENERGY[: values.shape[1]] if axis is None else axis)}
-    linked = {} if error is None else {"ancillary_variables": "signal_stderr"}
-    found = {"signal": (("x", dim), values, linked), **extra}
-    if error is not None:
-        found["signal_stderr"] = (("x", dim), error)
-    return fusion.dataset(found, axes, name="map", cell_methods=method)
+from tests.makers.maps import ENERGY, line_map
 
 
 def test_clipping_sets_only_negative_values_to_zero():
