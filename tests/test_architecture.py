@@ -3,10 +3,12 @@
 import ast
 import importlib
 import inspect
+import io
 import re
 import statistics
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -183,6 +185,35 @@ def length_of(function: ast.FunctionDef) -> int:
     """Return the lines of a function without its docstring."""
     text = ast.get_docstring(function, clean=False)
     return function.end_lineno - function.lineno + 1 - (0 if text is None else len(text.splitlines()))
+
+
+COMPUTING = {
+    "fusion": {"affine", "registration", "resampling", "fused", "statistics", "specimens"},
+    "spectra": {"cleaning", "factorisation", "decomposition", "lines"},
+    "volumes": {"tomography", "points", "surfaces", "segmentation"},
+}
+"""The rooms where numbers are made, and not only carried, drawn or written."""
+PRODUCTS = (ast.Mult, ast.Div, ast.Pow, ast.MatMult)
+
+
+def is_numeric(path: Path) -> bool:
+    """Whether a file of a computing room multiplies or divides in at least eight places."""
+    package, room = path.relative_to(ROOT).with_suffix("").parts[:2]
+    operations = (node.op for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.BinOp))
+    return room in COMPUTING.get(package, ()) and sum(isinstance(one, PRODUCTS) for one in operations) >= 8
+
+
+@pytest.mark.parametrize("path", [*filter(is_numeric, sources())], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_mathematics_is_explained_beside_the_code(path: Path) -> None:
+    """Six lines of comment for a hundred of code: what is computed, in which unit, why this way, from which source."""
+    text = path.read_text("utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = [one.string for one in tokens if one.type == tokenize.COMMENT and "fmt:" not in one.string]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    docstrings = sum(len((ast.get_docstring(node, clean=False) or "").splitlines()) for node in nodes)
+    code = sum(bool(line.strip()) for line in text.splitlines()) - docstrings - len(comments)
+    assert len(comments) >= 0.06 * code
 
 
 def test_most_files_fit_on_a_screen_or_two() -> None:

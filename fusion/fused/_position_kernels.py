@@ -160,4 +160,6 @@ def _subtract(noise: Array, here: Array, there: Array, own: Array, share: Number
             for c in range(total.size):
                 variance = noise[pixel[0], pixel[1], pixel[2], c]
                 if np.isfinite(variance) and np.isfinite(own[c]):
+                    # E (w n - w₀ n₀)² over the pixels of both, less the pixels of the first alone, which `own` has
+                    # taken off already.
                     total[c] -= share * ((weight - first) ** 2 - first**2) * variance

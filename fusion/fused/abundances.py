@@ -129,6 +129,7 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     position = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
     here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, position))
     endmember = fused[ENDMEMBER]
+    # s = Σ_k a_k e_k at this voxel alone: n_components · n_channels products, the dense cube is never made.
     values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():
         raise DataError(f"no spectrum at {position} um: no map covers this voxel, or it has no value there")
@@ -136,6 +137,7 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     values.attrs = {"long_name": "spectrum", "units": unit}
     if STDERR in here:
         # an error that is infinite says nothing where its component has no signal, and inf · 0 is NaN
+        # Var s = Σ_k e_k² Var a_k;
         variance = (here[STDERR] ** 2 * endmember**2).where(endmember != 0, 0.0).sum("component", skipna=False)
         error = (variance**0.5).transpose(*values.dims)
         error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
@@ -183,6 +185,7 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
     if not inside.sizes[axis]:
         ends = fused[axis].values[[0, -1]].tolist()
         raise DataError(f"no channel between {low} and {high}; {axis} runs from {ends[0]} to {ends[1]}")
+    # Σ_channels Σ_k a_k e_k = Σ_k a_k (Σ_channels e_k): summing the endmembers first costs a few numbers per voxel.
     summed: xr.DataArray = xr.dot(fused[ABUNDANCE], inside.sum(axis), dim="component").rename("window")
     summed.attrs = {"units": fused[ABUNDANCE].attrs.get("units", "1"), "long_name": f"{axis} {low} to {high}"}
     return summed
@@ -205,6 +208,8 @@ def _with_position(
     if noise:
         source = np.concatenate([source, _channels(decomposed, noise) ** 2], axis=-1)
     reader = position(cells, transform, noisy=bool(noise))
+    # Noise and position are independent, so their variances add. Both enter as channels of one source: values, then
+    # their variances, which the second moment over positions needs to be free of the noise.
     variance, _ = run(source, volume, reader)
     variance = abundance.copy(data=variance[..., : source.shape[3] // (2 if noise else 1)].reshape(abundance.shape))
     if noise:
@@ -233,6 +238,7 @@ def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str
     for dim, value in wanted.items():
         centres = fused[dim].values
         nearest = np.abs(centres - value[..., None]).argmin(axis=-1)
+        # Half a step to either side belongs to the outermost voxels.
         reach = float(np.diff(centres).max(initial=0.0)) / 2.0 * (1 + 1e-9)
         if not (np.abs(centres[nearest] - value) <= reach).all():
             raise DataError(

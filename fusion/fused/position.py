@@ -103,12 +103,16 @@ def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
     axes = [w * np.diff(e).max() * ((np.arange(n) + 0.5) / n - 0.5)
             for n, w, e in zip(count, where.width, placed.target.edges, strict=True)]  # fmt: skip
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    # The covariance wanted is of where a voxel lies in the map, hence of the inverse transform; its widening makes 1.96
+    # standard errors of it hold as much as Student's t with the degrees of freedom of the fit.
     covariance = transform.widening**2 * np.asarray(transform.inverse().covariance)
     return Position(placed, covariance, offsets, noisy)
 
 
 def _rule(uncertain: list[bool]) -> tuple[Array, Array]:
     """Return nodes (q, 3) and weights of a Gauss-Hermite rule for a standard normal: 5 nodes an axis, 3 for volumes."""
+    # Gauss-Hermite for weight exp(-t²/2), scaled to a sum of 1: n nodes are exact for polynomials of degree 2 n - 1 in
+    # the displacement. Squares of differences of linear interpolants are piecewise of degree 2; 5 nodes see a kink.
     nodes, weights = np.polynomial.hermite_e.hermegauss(3 if all(uncertain) else 5)
     axes = [list(zip(nodes, weights / weights.sum(), strict=True)) if one else [(0.0, 1.0)] for one in uncertain]
     points = list(product(*axes))

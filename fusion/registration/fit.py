@@ -171,6 +171,8 @@ def _linearised(pairs: Pairs, matrix: Array, generators: Array, *, at_true: bool
 
 def _evaluated(pairs: Pairs, matrix: Array, generators: Array) -> Fit:
     design, whitened = _linearised(pairs, matrix, generators, at_true=True)
+    # Singular values of the design with columns of equal length: a shift in µm and a turn in radians have no common
+    # unit, and their ratio would measure the choice of unit instead of the landmarks.
     norms = np.linalg.norm(design, axis=0)
     singular = np.linalg.svd(design / np.where(norms > 0, norms, 1.0), compute_uv=False)
     if not norms.all() or singular[-1] < _ILL_POSED * singular[0]:

@@ -97,6 +97,8 @@ def register_landmarks(
         raise RegistrationError(f"{model} needs at least {needed} pairs of landmarks; received {len(pairs)}")
     if model != "affine":
         _refuse_mirrored(pairs, model)
+    # Fitted about the centroids: there shift and turn are nearly uncorrelated and the numbers are of the size of the
+    # scatter, where stage coordinates of 10⁵ µm would cost half the digits of a turn.
     centre, onto = pairs.moving.mean(axis=0), pairs.fixed.mean(axis=0)
     centred = replace(pairs, moving=pairs.moving - centre, fixed=pairs.fixed - onto)
     result = fit(centred, model)
@@ -119,6 +121,8 @@ def _refuse_mirrored(pairs: Pairs, model: Model) -> None:
 def _judged(pairs: Pairs, result: Fit, model: Model, outliers: Outliers) -> Mask:
     """Return which pairs belong together; refuse the set if there is no doubt that some do not, or none do."""
     everything = np.ones(len(pairs), bool)
+    # Every pair is compared with the fit of the others (deleted residual, F or χ²), at a level divided by their number
+    # (Bonferroni), so that a right set is accused as rarely whether it has five pairs or thirty.
     accused = (left_out(result, pairs).p < ACCUSED / len(pairs)).any()
     if pairs.known and not accused and not _is_unlikely(result):
         return everything
@@ -157,6 +161,7 @@ def _scale(result: Fit, pairs: Pairs) -> float | None:
     if result.dof <= 0:
         return None
     # landmarks that fit perfectly are not perfect: their coordinates are rounded
+    # s² = χ² / (n d - k), unbiased for errors of one size;
     return max(result.chi2 / result.dof, pairs.rounding)
 
 
@@ -166,6 +171,8 @@ def _refuse_loose(result: Fit, scale: float | None, model: Model) -> None:
         return
     dim = result.whitened.shape[1]
     names = len(result.design.T) - dim if model != "affine" else len(result.design.T)
+    # The covariance is first order in the parameters. A turn known to half a radian moves a point along a bow and not
+    # along its tangent, so no finite ellipse is true: the set is refused instead.
     turns = np.sqrt(scale * np.diag(result.parameters))
     linear = turns[:names] if model != "affine" else turns.reshape(dim, dim + 1)[:, :dim].ravel()
     # an affine map is linear in its parameters at any size, so its error is good for as long as no sign is open
@@ -186,6 +193,8 @@ def _registration(
     first, last = (np.pad(centre, (3 - len(centre), 0)) for centre in centres)
     try:
         middle = Affine(matrix, covariance=spread, dof=dof if spread is not None else np.inf)
+        # Back to the user's coordinates by exact shifts: composing them carries the covariance of turn and scale into
+        # that of the shift, which grows with the distance of the origin from the landmarks.
         transform = Affine.translation(*last) @ middle @ Affine.translation(*-first)
     except FrameError as error:
         raise RegistrationError(f"the landmarks do not give a usable {model} transform: {error}") from error

@@ -90,6 +90,8 @@ def _congruent(source: Array, target: Array, dim: int, tolerance: float) -> Iter
     def width(rows: tuple[int, ...]) -> float:
         return float(min(between[a, b] for a, b in combinations(rows, 2)))
 
+    # A rigid map keeps distances, so only partners as far apart as the base can be its image. Wide bases come first:
+    # the error of the turn that they give is sigma over their width.
     for rows in sorted(combinations(range(len(source)), dim), key=width, reverse=True)[:_BASES]:
         base = np.array(rows)
         found = np.argwhere(np.abs(onto - between[base[0], base[1]]) < tolerance)
@@ -116,6 +118,9 @@ def _partners(source: Array, target: Array, base: Indices, partners: Indices, si
         mapped = source @ matrix[:-1, :-1].T + matrix[:-1, -1]
         apart = np.linalg.norm(mapped[:, None] - target, axis=2)
         limit = reach * sigma
+        # Each landmark has one partner at most: the assignment with the smallest sum of distances, each cut off at the
+        # limit so that one without a partner costs no more than that and pulls on nobody else (Kuhn, Nav. Res. Logist.
+        # Q. 2, 83 (1955)). The limit shrinks as the fit improves.
         rows, columns = linear_sum_assignment(np.minimum(apart, limit))
         near = apart[rows, columns] < limit
         rows, columns = rows[near], columns[near]

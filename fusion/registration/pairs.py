@@ -141,10 +141,13 @@ def _covariances(sigma: npt.ArrayLike | None, shape: tuple[int, ...], name: str)
             f"{name} is one number, ({count},), (1, {dim}), ({count}, {dim}) or covariances ({count}, {dim}, {dim}); "
             f"received shape {values.shape}"
         ) from error
+    # Standard deviations along the axes, squared on the diagonal: independent errors, in um².
     return along[:, :, None] ** 2 * np.eye(dim)
 
 
 def _checked(covariances: Array, name: str) -> Array:
+    # A variance of zero along some direction is accepted here: the other side may have an error there. Whether the sum
+    # of both leaves one without is judged for the pairs.
     symmetric = np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-9, atol=0.0)
     if not (np.isfinite(covariances).all() and symmetric and (np.linalg.eigvalsh(covariances) >= 0).all()):
         raise RegistrationError(f"{name}: covariances are finite, symmetric and have no negative variance")
@@ -165,6 +168,8 @@ def _raised(values: Array) -> Array:
 
 def _refuse_certain(pairs: Pairs) -> None:
     """Refuse covariances that leave a direction of the fixed frame without error: its weight would be infinite."""
+    # The moving side's covariance is turned by a transform not yet known, so its trace stands for any direction. A
+    # section's landmarks have none across it: there only the fixed side can.
     total = pairs.fixed_covariance + np.trace(pairs.moving_covariance, axis1=1, axis2=2)[:, None, None] * np.eye(
         pairs.dim
     )
@@ -174,6 +179,8 @@ def _refuse_certain(pairs: Pairs) -> None:
 
 
 def _refuse_repeated(points: Array, which: str) -> None:
+    # Two clicks on one point share their error, while the fit takes pairs for independent: n copies would make the
+    # error smaller by the square root of n without a measurement.
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     size = apart.max(initial=0.0)
     if len(points) > 1 and size == 0:

@@ -106,6 +106,8 @@ class Registration:
 
         variance = np.diagonal(self.transform.covariance_at(self._raised(points)), axis1=-2, axis2=-1)
         tail = (1.0 + level) / 2.0
+        # A variance estimated with few degrees of freedom is itself uncertain: at 3 of them 95 % need 3.18 standard
+        # errors.
         half = np.sqrt(variance) * (stdtrit(self.dof, tail) if np.isfinite(self.dof) else ndtri(tail))
         dims = ("point", "axis") if half.ndim == 2 else (*(f"dim_{i}" for i in range(half.ndim - 1)), "axis")
         attrs = {"units": "um", "long_name": f"half of the {level:.0%} interval"}
@@ -116,6 +118,7 @@ class Registration:
         start = self._raised(points)
         miss = (self._raised(truth) - self.transform(start))[..., -self._dim :]
         covariance = self.transform.covariance_at(start)[..., -self._dim :, -self._dim :]
+        # Hotelling's T² with dof of the one variance that was estimated, hence F(d, dof) and not F(d, dof - d + 1).
         square = (miss * np.linalg.solve(covariance, miss[..., None])[..., 0]).sum(axis=-1)
         return np.asarray(square <= self._dim * self._f(level))
 

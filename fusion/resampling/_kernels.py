@@ -75,6 +75,7 @@ def linear(
     if source.dtype not in (np.float32, np.float64):
         raise TypeError(f"linear interpolation needs float32 or float64, not {source.dtype}")
     _check(source, matrix, grid, out, inside, axes)
+    # Interpolation needs a neighbour on either side, so it ends at the outermost centres, or `rim` pixels beyond.
     ends = [(-rim - TOLERANCE, n - 1 + rim + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
     volume, points, results = _flat(source, grid, out, inside)
     mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))

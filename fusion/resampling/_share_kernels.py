@@ -53,6 +53,8 @@ def _mapped(matrix: Array, axis: int, point: Array) -> Number:
 def overlaps_1d(source: Array, target: Array, matrix: Array) -> Rows:
     """Return the length of each source cell within each target cell, in the unit of the source."""
     n = target.size - 1
+    # |[a, b] ∩ [c, d]| = min(b, d) - max(a, c). Two passes: the first counts, the second writes into rows of that
+    # length.
     ends, spans = np.empty((n, 2)), np.empty((n, 2), np.int64)
     pointers = np.zeros(n + 1, np.int64)
     for t in range(n):

@@ -103,6 +103,8 @@ class Rays:
 
     def shadow(self, values: npt.NDArray[Any]) -> Vector:
         """Return sums (y, x) of values (z, y, x)."""
+        # Aᵀ v by scattering: each voxel adds its share to every pixel it falls on. No sparse matrix is built, because
+        # one pass costs less than sorting its rows.
         terms = (self.weights * values.reshape(-1)[self.voxels, None]).ravel()
         summed = np.bincount(self.pixels.ravel(), terms, minlength=int(np.prod(self.image)))
         return np.asarray(summed, dtype=np.float64).reshape(self.image)
@@ -111,6 +113,8 @@ class Rays:
         """Return values (z, y, x, k) of an image (y, x, k)."""
         flat, power = image.reshape(-1, image.shape[2]), 2 if squared else 1
         values = np.zeros((int(np.prod(self.volume)), image.shape[2]))
+        # The same weights read the other way, so that <Aᵀ v, m> = <v, A m> holds to rounding; variances of independent
+        # pixels take the weights squared.
         values[self.voxels] = np.einsum("nc,nck->nk", self.weights**power, flat[self.pixels])
         return values.reshape(*self.volume, -1)
 
@@ -140,6 +144,8 @@ def _corners(
         return nearest[:, None], np.ones((row.size, 1))
     low_row = np.clip(np.floor(row), 0, max(rows - 2, 0)).astype(np.intp)
     low_column = np.clip(np.floor(column), 0, max(columns - 2, 0)).astype(np.intp)
+    # Bilinear shares of the four pixels around a centre. They sum to 1 for a voxel within the outermost pixel centres,
+    # and voxels beyond are no part of the projection.
     v, u = _fraction(row - low_row), _fraction(column - low_column)
     corner = low_row * columns + low_column
     pixels = np.stack([corner, corner + 1, corner + columns, corner + columns + 1], axis=-1)

@@ -107,6 +107,8 @@ class Geometry:
         """Return the box of the source that a box of the target can see, with its neighbours."""
         ends = [self.target.edges[a][[s.start, s.stop]] for a, s in enumerate(span)]
         corners = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
+        # An affine image of a box is spanned by its eight corners, so their extremes bound it; three pixels more on
+        # each side are for the neighbours that interpolation reads.
         seen = self.matrix[:, :3] @ corners + self.matrix[:, 3:]
         spans = []
         for row, size in enumerate(self.source.shape):

@@ -84,7 +84,9 @@ def place(
         if consistent:
             values = _consistent(operator, _channels(ds[name]), _channels(placed[name]))
             placed[name] = placed[name].copy(data=values.reshape(placed[name].shape))
+        # What is lost is measured and not inferred: counts of the map less counts in the volume, rounding taken off.
         total = float(ds[name].sum())
+        # 1e-12 of all counts is rounding of the sums, of some 10⁶ shares.
         lost = 1.0 - float(placed[name].sum()) / total if total else 0.0
         placed[name].attrs["lost_fraction"] = max(0.0, round(lost, 12))
     parameters = {"depth": depth, "consistent": consistent}
@@ -151,6 +153,7 @@ def _measured(operator: shares.Shares, variable: xr.DataArray, grid: xr.Dataset,
     extra = [dim for dim in variable.dims if dim not in SPATIAL]
     counted = kind(variable) == "sum"
     if counted and seen is not None:
+        # Counts of a voxel lie in the share of it that is covered: spread over that share, not over the voxel.
         variable = (variable / seen.where(seen > 0)).transpose(*variable.dims).assign_attrs(variable.attrs)
     values = operator.placed(_channels(variable)) if counted else operator.mean(_channels(variable))
     values[operator.coverage == 0] = np.nan

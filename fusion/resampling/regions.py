@@ -116,6 +116,7 @@ def _mean(ds: xr.Dataset, name: str, u: Array, moved: list[Array]) -> tuple[xr.V
         variance = variance + (_dot(near, variable) / near.sum() - mean) ** 2 / 2
     attrs = {key: variable.attrs[key] for key in ("units", "long_name") if key in variable.attrs}
     if error:
+        # Σ u² s² / (Σ u)²: pixels are independent, voxels are not; hence u, which counts every pixel once.
         variance = variance + _dot(u**2, ds[error] ** 2) / u.sum() ** 2
     if not error and not moved:
         return xr.Variable(extra, mean, attrs), None
@@ -141,6 +142,7 @@ def _adjoint(cells: Geometry, weights: Array) -> Array:
     for span in cells.slabs():
         if weights[span].any():
             operator = shares.means(cells.part(span, everything), where)
+            # Slab by slab: Wᵀ r is a sum over voxels, so only the weights of one slab are held at a time.
             total += operator.turned().placed(weights[span][..., None])[..., 0]
     return total
 
@@ -149,6 +151,8 @@ def _adjoint(cells: Geometry, weights: Array) -> Array:
 def _displaced(transform: Affine) -> list[Affine]:
     if not transform.is_uncertain:
         return []
+    # Principal directions have independent amounts, so their mean squares add up to the variance of the whole
+    # transform. Directions below a millionth of the largest standard deviation are rounding.
     variances, directions = np.linalg.eigh(transform.widening**2 * np.asarray(transform.covariance))
     moved = []
     for variance, direction in zip(variances, directions.T, strict=True):
@@ -168,6 +172,7 @@ def _weights(region: xr.DataArray, grid: xr.Dataset) -> Array:
     if not np.isfinite(values).all() or (values < 0).any():
         raise ConventionError(["region: weights are finite and not negative"])
     shape = [grid.sizes[dim] if dim in spatial else 1 for dim in SPATIAL]
+    # A mean over a region is one over its volume: on an uneven axis a long voxel counts for more.
     return np.asarray(values.reshape(shape) * _cell_volumes(grid))
 
 

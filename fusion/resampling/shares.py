@@ -100,6 +100,8 @@ class Shares:
         shares = np.full((*self.target, labels.shape[3]), -1.0)
         chosen = np.full(shares.shape, outside, labels.dtype)
         for label in np.unique(labels):
+            # The share of a label is the mean of its indicator; ties closer than 1e-9 are rounding and go to the
+            # lowest.
             share = self.mean((labels == label).astype(float))
             larger = share > shares + 1e-9
             shares[larger], chosen[larger] = share[larger], label
@@ -199,6 +201,7 @@ def _overlap(geometry: Geometry, source: Axes, target: Axes) -> Group:
         cells = [_frozen(array) for array in (*geometry.target.along(target), matrix)]
         kernel: Callable[..., Any] = kernels.overlaps_2d if len(source) == 2 else kernels.overlaps_3d
         built = kernel(*edges, *cells)
+    # The determinant of the pose is the volume that a unit of the target has in the source.
     source_cells = geometry.source.measure(source)
     target_cells = geometry.target.measure(target) * abs(np.linalg.det(matrix[:, :-1]))
     return Group(source, target, _rows(built, source_cells.size), source_cells, target_cells)

@@ -207,6 +207,7 @@ def _fib_sem(labels: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDA
     from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
     grey = gaussian_filter(np.asarray(GREY, dtype=np.float32)[labels], (0.0, 0.8, 0.8))
+    # Curtaining: the ion beam mills each slice with its own streaks, constant along y, a few voxels wide.
     curtains = gaussian_filter1d(rng.normal(size=(labels.shape[0], 1, labels.shape[2])), 1.5, axis=2)
     curtains *= 6.0 / curtains.std()
     noise = rng.normal(scale=9.0, size=labels.shape)
@@ -225,6 +226,7 @@ def _landmarks(
     """Return pairs of landmarks spread over the face, with the error of a careful click."""
     reach = np.array([0.0, *(size - 1 for size in map_shape)]) * pixel
     positions = rng.uniform(0.05, 0.95, size=(count, 3)) * reach
+    # A tenth of a map pixel and a third of a voxel: what people reach who click with care on a zoomed image.
     errors = {"map": np.array([1e-3, 0.1 * pixel, 0.1 * pixel]), "volume": 0.3 * np.array(voxel)}
     exact = {"map": positions, "volume": pose(positions)}
     um = {"units": "um"}

@@ -121,6 +121,7 @@ def correlation(
     first, second, used = _common(a, b, where)
     if test not in _TESTS:
         raise DataError(f"test={test!r}; accepted are {', '.join(map(repr, _TESTS))}")
+    # Pearson's r over the pixels used; zeros elsewhere leave sums as they are and let lags be counted by FFT.
     x, y = (np.where(used, values - values[used].mean(), 0.0) for values in (first, second))
     r = float((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()))
     n_effective = float("nan") if test == "none" else spatial.effective_number(x, y, used)

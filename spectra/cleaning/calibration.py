@@ -79,6 +79,7 @@ def calibrate(
     unit = SIGNAL[new]
     meant = true * convert_factor(units or unit, unit)
     gain, offset = _fit(measured, meant)
+    # Of the lines used, not an error of the axis: two lines always fit.
     rms = float(np.sqrt(np.mean((meant - gain * measured - offset) ** 2)))
     text = f"gain {gain:.9g}, offset {offset:.9g} {unit}, lines {measured.size}, rms {rms:.3g} {unit}"
     result = _on_axis(ds, old, new, gain * ds[old].values.astype(np.float64) + offset, text)
@@ -136,6 +137,8 @@ def to_raman_shift(ds: xr.Dataset, laser: float) -> xr.Dataset:
     wavelength = ds["wavelength"].values.astype(np.float64)
     if not (wavelength > 0).all():
         raise DataError(f"wavelengths are positive; the axis begins at {wavelength.min():g} nm")
+    # Stokes shift in wavenumbers: 1/λ_laser - 1/λ, both in cm⁻¹. The axis becomes uneven, and the values are not
+    # divided by the width of the new channels: counts stay counts of a channel.
     shift = _PER_CM * (1.0 / float(laser) - 1.0 / wavelength)
     if np.abs(shift).min() > _FARTHEST:
         raise DataError(

@@ -219,6 +219,7 @@ def _dead(total: Array, threshold: float, counts: bool) -> Array:
 
 
 def _spread(differences: Array) -> float:
+    # Median absolute deviation, scaled to the standard deviation of a normal distribution; peaks hardly move it.
     spread = float(1.4826 * np.median(np.abs(differences - np.median(differences))))
     # where most differences are exactly equal any excess counts, down to rounding
     return max(spread, _ROUNDING * float(np.abs(differences).max(initial=0.0)))
@@ -233,6 +234,7 @@ def _filled(spectra: Array, faulty: Array, *, positions: Array) -> Array:
     after = np.clip(np.searchsorted(good, bad), 1, good.size - 1) if good.size > 1 else np.zeros(bad.size, dtype=int)
     left, right = good[np.maximum(after - 1, 0)], good[after]
     span = np.where(right == left, 1.0, positions[right] - positions[left])
+    # A straight line between the nearest good channels on either side; beyond the last good one its value goes on.
     share = np.clip((positions[bad] - positions[left]) / span, 0.0, 1.0)
     values[..., bad] = values[..., left] * (1.0 - share) + values[..., right] * share
     return values

@@ -162,10 +162,14 @@ def labelled_solution(
     """Return the factors of a divided matrix as a dataset: scaled, ordered, with their errors, on the axes of `ds`."""
     array = real_variable(ds)
     factors, pixels = solution.factors, solution.pixels
+    # Shares are taken before the scale is undone: in the divided matrix equal shares mean equal signal over noise.
     share = matrix.shares(factors.scores, factors.factors)
+    # The factors are those of D_p⁻¹ X D_c⁻¹, in which noise is alike everywhere (Keenan and Kotula, Surf. Interface
+    # Anal. 36, 203 (2004)); multiplied by both divisors they are those of X again, in its units.
     scores, spectra = factors.scores * matrix.by_pixel[:, None], factors.factors * matrix.by_channel
     if not closure:
         scores, spectra = _scaled(scores, spectra, unit_sum=engine.unit_sum)
+    # Largest share first: neither the start nor the method orders components in a way that means something.
     order = np.argsort(-share, kind="stable")
     scores, spectra = scores[:, order], spectra[order]
     pixels = None if pixels is None else pixels[order]
@@ -215,6 +219,7 @@ def _initial(initial: xr.DataArray, array: xr.DataArray, components: int) -> Arr
 
 def _undetermined(errors: Errors) -> str:
     """Return the numbers of the components of which something is not determined."""
+    # An infinite error is how a rotation shows that neither the counts nor non-negativity hold in place.
     free = np.isinf(errors.abundance).any(axis=0) | np.isinf(errors.endmember).any(axis=1)
     return ", ".join(map(str, np.flatnonzero(free)))
 
@@ -224,6 +229,7 @@ def _undetermined(errors: Errors) -> str:
 def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
     """Warn of components that lie in channels with few counts of the whole map."""
     squares = spectra**2
+    # Σ e² n / Σ e²;
     around = squares @ counts / np.maximum(squares.sum(axis=1), np.finfo(float).tiny)
     stray = np.flatnonzero((around < _FEWEST) & squares.any(axis=1))
     if stray.size:
@@ -254,9 +260,11 @@ def _warn_of_shortfall(engine: Engine, name: str, empty: Indices, *, converged: 
 def _scaled(scores: Array, factors: Array, *, unit_sum: bool) -> tuple[Array, Array]:
     """Give the endmembers unit sum, or unit norm and a positive largest entry; scores take the scale."""
     if unit_sum:
+        # a e = (a c)(e / c): a unit sum makes an abundance the counts of its component in the pixel.
         scale = factors.sum(axis=1)
     else:
         largest = np.take_along_axis(factors, np.abs(factors).argmax(axis=1)[:, None], axis=1)[:, 0]
+        # Signed factors may sum to zero, so these have unit length; the sign is free and set by their largest entry.
         scale = np.linalg.norm(factors, axis=1) * np.sign(largest)
     scale = np.where(scale == 0.0, 1.0, scale)
     return scores * scale, factors / scale[:, None]

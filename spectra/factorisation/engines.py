@@ -103,6 +103,8 @@ def _pca(problem: Problem, request: Request) -> Solution:
 def _ica(problem: Problem, request: Request) -> Solution:
     """Rotate the principal components so that the abundances, in the units of the map, are independent."""
     principal = singular(problem.matrix, request.components, request.seed)
+    # Independence is a statement about abundances. Divided by the square root of the pixel's counts, as the noise needs
+    # it, two independent abundances depend on each other through that divisor.
     rotated = independent(principal.scores * problem.by_pixel[:, None], principal.factors, request.seed)
     return Solution(rotated._replace(scores=rotated.scores / problem.by_pixel[:, None]))
 
@@ -115,6 +117,8 @@ def _mcr(problem: Problem, request: Request) -> Solution:
 def _pure_pixels(problem: Problem, request: Request, *, method: str) -> Solution:
     pixels = corners(problem, request.components, method, request.seed, request.closure)
     spectra = problem.pixel_spectra(pixels)
+    # Abundances by non-negative least squares from the normal equations, which are as small as there are components:
+    # min |x - a E|² over a >= 0 needs E Eᵀ and x Eᵀ only.
     scores = nnls(spectra @ spectra.T, problem.matrix @ spectra.T, _totals(problem, request))
     return Solution(Factors(scores, spectra), pixels)
 
@@ -133,10 +137,12 @@ def _extreme_spectra(problem: Problem, request: Request) -> Array:
     if request.components == 1:
         return np.abs(singular(problem.matrix, 1, request.seed).factors)
     pixels = corners(problem, request.components, "vca", request.seed, request.closure)
+    # Alternating least squares goes to the nearest minimum; extreme pixels are near the vertices of the simplex.
     return np.maximum(problem.pixel_spectra(pixels), 0.0)
 
 
 def _errors_of_both(problem: Problem, abundance: Array, endmember: Array, pixels: Indices | None) -> Errors:
+    # The variance of a Poisson count is its mean, modelled as (pixel) × (channel): the squares of the two divisors.
     weights = problem.by_pixel**2, problem.by_channel**2
     free = mixing(problem, abundance, endmember, separate_errors(abundance, endmember, *weights))
     return joint_errors(abundance, endmember, *weights, free.variance)

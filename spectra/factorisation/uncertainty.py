@@ -194,6 +194,8 @@ def pixel_errors(abundance: Array, endmember: Array, channel: Array, counts: Arr
 
 def _linear(other: Array, weight: Array) -> tuple[Array, Array]:
     """Return (E W Eᵀ)⁻¹, and for a unit of each component the covariance of a fit to its Poisson noise."""
+    # a = x W Eᵀ (E W Eᵀ)⁻¹ is linear in the counts x, whose variance is Σ_l a_l e_l: the sandwich of the estimator with
+    # each e_l, kept apart so that any pixel's covariance is a sum over them.
     weighted = other / weight
     inverse = np.linalg.pinv(weighted @ other.T, hermitian=True)
     estimator = inverse @ weighted
@@ -253,6 +255,7 @@ def _turned(side: _Side, covariance: Array, free: Array) -> Array:
     spread = np.einsum("lkp,pq,mkq->lmk", side.turn, covariance, side.turn, optimize=True)
     variance = np.einsum("nl,nm,lmk->nk", side.values, side.values, spread, optimize=True)
     for direction in free.T:
+        # What turns freely has no error, however small the rest is: infinite where the direction moves it at all.
         moved = side.values @ np.einsum("lkp,p->lk", side.turn, direction)
         variance = np.where(np.abs(moved) > _FREE * np.abs(moved).max(initial=0.0), np.inf, variance)
     return np.asarray(np.maximum(variance, 0.0))

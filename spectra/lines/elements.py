@@ -217,6 +217,8 @@ def _element(component: int, name: str, outcome: Outcome, listed: Collection[str
     consistency = min((_ratio(one, reference) for one, reference, refutes in lines if refutes), default=1.0)
     missing = tuple(one.line for one, reference, refutes in lines if refutes and _ratio(one, reference) < 1.0)
     others = outcome.alternatives[name]
+    # The probability of this element among those that could be meant: exp(-χ²/2) is their likelihood, the excess of χ²
+    # holds what is known beforehand.
     likelihood = 1.0 / (1.0 + sum(np.exp(-0.5 * max(other.excess, -20.0)) for other in others))
     evidence = tuple(one for one, _, _ in lines)
     return Element(
@@ -251,10 +253,13 @@ def _of_line(line: XrayLine, shell: Shell, amount: float, outcome: Outcome, own:
     expected = float(amount * shell.profiles[shell.lines.index(line)][inside].sum())
     if not inside.any() or expected <= 0:
         return None
+    # What was counted less what everything else explains is what this line has plus the residual of the fit.
     counts = expected + float(fit.residual[inside].sum())
     foreign = float((fit.model - own)[inside].sum())
     beside = float(own[inside].sum()) - expected
     noise = max(fit.model[inside].sum(), 1.0)
+    # Counting noise of all that lies under the line, and the error of the model of what was taken off: a weak line on a
+    # strong neighbour is known no better than the shape of that neighbour.
     error = float(np.sqrt(noise + (_FOREIGN * foreign) ** 2 + (_BESIDE * beside) ** 2))
     return Evidence(line.name, line.energy, counts, error, expected)
 
@@ -262,6 +267,8 @@ def _of_line(line: XrayLine, shell: Shell, amount: float, outcome: Outcome, own:
 def _ratio(one: Evidence, reference: Evidence) -> float:
     """Return how much of the least that the strongest line foretells can be there."""
     scale = max(reference.counts / reference.expected, 0.0)
+    # Weights of lines hold to a factor of two, for absorption and detector windows differ: what is refuted is less than
+    # half of what the strongest line foretells, by four standard errors.
     least = one.expected * scale / _TOLERANCE
     return (one.counts + _SURE * one.error) / least if least > 0 else 1.0
 

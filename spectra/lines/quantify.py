@@ -153,6 +153,7 @@ def _amounts(ds: xr.Dataset, factors: Mapping[str, float], errors: Mapping[str, 
     # The amount is a product a = f I of independent factors: var(a) = f² var(I) + I² var(f), to first order. For cross-
     # sections f = 1/σ, whose error is that of σ over σ². Intensities count as independent, which those of lines that
     # overlap are not: their covariance is negative, and the error of a ratio then comes out too small.
+    # |
     values, variances = [], []
     for name, factor in factors.items():
         scale, spread = float(factor), float(errors.get(name, 0.0))
@@ -191,6 +192,7 @@ def _labelled(
     ds: xr.Dataset, quantities: Mapping[str, _Amounts], dimension: Mapping[str, str], lines: list[str]
 ) -> xr.Dataset:
     """Replace the intensities of a dataset by quantities and their standard errors."""
+    # A variance a rounding below zero, of a fraction near 1, is zero.
     space = ds.drop_vars([key for key in ds.variables if key not in (*spatial_dims(ds), "z", "y", "x", "pose")])
     shell = space.assign_coords(component=np.array([_element(name) for name in lines]))
     shell["component"].attrs["long_name"] = "element"
@@ -217,6 +219,7 @@ def _dose(dose: float | None, beam_current: float | None, live_time: float | Non
         missing = "live_time in s" if time is None else "beam_current in nA"
         raise DataError(f"{missing} is missing; a dose is beam_current times live_time over the elementary charge")
     if current is not None and time is not None:
+        # Electrons on a pixel: I t / e.
         return current * 1e-9 * time / _ELEMENTARY_CHARGE
     return _positive("dose in electrons per pixel", dose)
 

@@ -116,6 +116,7 @@ class _Search:
         chosen = telling if telling.any() else mine
         error = fit.error(chosen)
         hardest, *softer = np.flatnonzero(chosen)
+        # Shells below a well excited one cannot be alone; two standard errors are granted to the harder one.
         highest = fit.amounts[hardest] + 2.0 * fit.error(np.arange(len(fit.shells)) == hardest)
         if any(highest < least_ratio(fit.shells[index]) * fit.amounts[index] for index in softer):
             return 0.0
@@ -246,6 +247,8 @@ class _Search:
             self._prune()
 
     def _instead_of(self, name: str) -> tuple[Alternative, ...]:
+        # What else could it be? The element is taken out, and others are tried in its place: those that explain at
+        # least half of what is lost, by the score test, are fitted in full.
         rest = [other for other in self.present if other != name]
         now, without = (self._fit(names, self.fit.model, rounds=1) for names in (self.present, rest))
         worse = without.misfit - now.misfit
@@ -272,4 +275,6 @@ def _hidden(name: str, spectrum: Spectrum) -> tuple[str, ...]:
 def _smooth(counts: Array) -> Array:
     from scipy.ndimage import gaussian_filter1d
 
+    # A first variance for the fit, from counts smoothed over a line's width: the counts themselves would give empty
+    # channels infinite weight.
     return np.asarray(np.maximum(gaussian_filter1d(counts, 2.0), 0.3))

@@ -53,6 +53,7 @@ def _of_velox(header: Any) -> float | None:
     detectors = lookup(header, "Detectors")
     values = detectors.values() if isinstance(detectors, Mapping) else ()
     noises = [noise for one in values if (noise := _number(lookup(one, "ElectronicsNoise")))]
+    # FWHM² of electronic noise and of the Fano statistics of charge add, both in eV².
     return float(np.sqrt(np.mean(noises) ** 2 + FANO * 1e3 * xray_lines()["Mn_Ka"].energy)) if noises else None
 
 

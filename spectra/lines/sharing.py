@@ -243,6 +243,8 @@ def _spaced(edges: Array, resolution: float, apart: float) -> Array:
 def _splines(centres: Array, knots: Array) -> Array:
     from scipy.interpolate import BSpline
 
+    # Non-negative cubic B-splines: a smooth continuum with a curvature set by the distance of its knots, which is wide
+    # enough that no line can be bent into it.
     degree = min(3, knots.size - 1)
     ends = np.repeat(knots[[0, -1]], degree)
     design = BSpline.design_matrix(centres, np.concatenate([ends[:degree], knots, ends[degree:]]), degree)

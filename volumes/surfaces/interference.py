@@ -98,6 +98,8 @@ def height_from_interference(
     if where is not None:
         level = level.where(where)
     _require_one_branch(level, error, branch)
+    # Light that goes to the membrane and back gains 4 π n h / λ: a half fringe is λ / (4 n) high (Rädler and Sackmann,
+    # J. Phys. II 3, 727 (1993)).
     scale = wave / (4.0 * np.pi * refractive_index)
     height, stderr = xr.apply_ufunc(
         _branch_height, level, error, kwargs={"branch": branch, "scale": scale}, output_core_dims=[[], []],

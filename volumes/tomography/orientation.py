@@ -171,6 +171,7 @@ def _rows(images: Array, computed: Array) -> tuple[Array, Array, float]:
     sets = [gaussian_filter(values, (_SMOOTH, _SMOOTH, 0.0)) for values in (images, computed)]
     means = [values.mean(axis=-1) for values in sets]
     seen = np.logical_or.reduce([mean > _LEAST * mean.max() for mean in means])
+    # Each view is divided by its own mean: beam current and exposure differ from view to view.
     views, projections = (values[seen].T / values[seen].mean(axis=0)[:, None] for values in sets)
     likeness = np.corrcoef(means[0].ravel(), means[1].ravel())[0, 1]
     return views, projections, max(float(likeness), 0.0)
@@ -229,6 +230,8 @@ def _shift(
     offsets = []
     for index in range(images.shape[-1]):
         pair = [gaussian_filter(values[..., index], _SMOOTH) for values in (images, computed)]
+        # Plain cross-correlation and not phase correlation: projections have hardly any power at high frequencies,
+        # which phases alone would weigh like the others. The mean over views averages its error.
         offset, *_ = phase_cross_correlation(*pair, upsample_factor=20, normalization=None)
         offsets.append(offset)
     rows, columns = np.mean(offsets, axis=0)
@@ -249,6 +252,7 @@ def _pose(
     across, beam = cosine * q + sine * p, cosine * p - sine * q
     rows, columns = (across, t) if transposed else (t, across)
     linear = np.stack([beam, rows, columns], axis=1)
+    # det = 1 for a rotation, -1 for a reflection.
     linear[:, 0] *= np.sign(np.linalg.det(linear))
     matrix = np.eye(4)
     matrix[:3, :3] = linear
