@@ -1,6 +1,6 @@
-"""conspectus: the application. One door for every file, a command line, recipes and reports over the other packages."""
+"""conspectus: the application. One function opens every file; a command line, recipes and reports over the others."""
 
-from conspectus.door import open
+from conspectus.opening import open
 
 __all__ = ["open"]
 

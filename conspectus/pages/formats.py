@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
     technique: str
     format: str
-    given: Mapping[str, Any] = MappingProxyType({})
+    arguments: Mapping[str, Any] = MappingProxyType({})
 
 
 def entries() -> dict[str, Entry]:
@@ -91,7 +91,7 @@ def everything() -> dict[str, list[Item]]:
     # the files are known by their sha256, and what is compiled for the first serves the others
     with limits(direct=True):
         for name, entry in entries().items():
-            items[name] = opened(measured.locate(name), entry.given)[1]
+            items[name] = opened(measured.locate(name), entry.arguments)[1]
     return items
 
 
@@ -127,7 +127,7 @@ def _row(name: str, entry: Entry, item: Item) -> tuple[str, ...]:
     axes = "<br>".join([*item.axes, *filter(None, [item.fault])])
     return (
         f"{entry.technique}{stated}", entry.format, name, ", ".join(item.names[:_SHOWN]) + more, axes,
-        "<br>".join(f"`{key}={value!r}`" for key, value in entry.given.items()) or "–",
+        "<br>".join(f"`{key}={value!r}`" for key, value in entry.arguments.items()) or "–",
         "<br>".join(item.position) or "–", "yes" if item.lazy else "no",
     )  # fmt: skip
 

@@ -28,14 +28,14 @@ def groups(data: xr.Dataset | xr.DataTree) -> dict[str, xr.Dataset]:
         Naming everything that a file cannot hold and give back the same.
     """
     if isinstance(data, xr.Dataset):
-        found = {"/": data}
+        nodes = {"/": data}
     else:
-        found = {node.path: node.to_dataset(inherit=False) for node in data.subtree}
+        nodes = {node.path: node.to_dataset(inherit=False) for node in data.subtree}
     faults = list(_tree_faults(data)) if isinstance(data, xr.DataTree) else []
-    faults += [f"{path}: {fault}" if len(found) > 1 else fault for path, ds in found.items() for fault in _faults(ds)]
+    faults += [f"{path}: {fault}" if len(nodes) > 1 else fault for path, ds in nodes.items() for fault in _faults(ds)]
     if faults:
         raise ConventionError(faults)
-    return found
+    return nodes
 
 
 def _tree_faults(tree: xr.DataTree) -> Iterator[str]:

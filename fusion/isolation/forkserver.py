@@ -130,8 +130,8 @@ def _answer(requests: Connection, read: Callable[[], Any], spool: Path, lazy: di
         except Exception as error:  # readers of other people's files raise anything
             answer = {"fault": f"{type(error).__name__}: {error}"}
     signal.setitimer(signal.ITIMER_REAL, 0)
-    said = [wire.pack_warning(warning.message) for warning in caught]
-    requests.send_bytes(json.dumps({**answer, "warnings": said}).encode())
+    messages = [wire.pack_warning(warning.message) for warning in caught]
+    requests.send_bytes(json.dumps({**answer, "warnings": messages}).encode())
 
 
 def _block(array: Any, index: list[list[int]]) -> np.ndarray[Any, Any]:

@@ -88,8 +88,8 @@ def limits(
     ...     _LIMITS.get().seconds
     600
     """
-    given: dict[str, Any] = {"memory": memory, "seconds": seconds, "direct": direct, "links": links}
-    mark = _LIMITS.set(replace(_LIMITS.get(), **{key: value for key, value in given.items() if value is not None}))
+    settings: dict[str, Any] = {"memory": memory, "seconds": seconds, "direct": direct, "links": links}
+    mark = _LIMITS.set(replace(_LIMITS.get(), **{key: value for key, value in settings.items() if value is not None}))
     try:
         yield
     finally:
@@ -144,9 +144,9 @@ def run(
 class _Lazy:
     """An array whose blocks a worker reads when they are asked for."""
 
-    def __init__(self, worker: _Worker, key: str, said: Mapping[str, Any]) -> None:
+    def __init__(self, worker: _Worker, key: str, description: Mapping[str, Any]) -> None:
         self.worker, self.key = worker, key
-        self.shape, self.dtype = tuple(map(int, said["shape"])), np.dtype(said["dtype"])
+        self.shape, self.dtype = tuple(map(int, description["shape"])), np.dtype(description["dtype"])
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: tuple[slice, ...]) -> Any:
@@ -209,7 +209,7 @@ class _Worker:
 
     def _received(self) -> Any:
         try:
-            said = json.loads(self.requests.recv_bytes(_LONGEST_ANSWER))
+            answer = json.loads(self.requests.recv_bytes(_LONGEST_ANSWER))
         except (EOFError, ConnectionError):
             self.owner = 0
             raise self._failure(self.status.read().decode()) from None
@@ -220,19 +220,19 @@ class _Worker:
             # interrupted here: the worker would go on until its time is up
             self._kill()
             raise
-        for name, message in said["warnings"]:
+        for name, message in answer["warnings"]:
             warnings.warn(message, wire.warning_class(name), stacklevel=2)
-        if "error" in said:
-            raise wire.unpack_error(said["error"])
-        if "fault" in said:
-            raise self._failure(said["fault"])
-        return wire.unpack(said["value"], self.spool, self._lazy)
+        if "error" in answer:
+            raise wire.unpack_error(answer["error"])
+        if "fault" in answer:
+            raise self._failure(answer["fault"])
+        return wire.unpack(answer["value"], self.spool, self._lazy)
 
-    def _lazy(self, key: str, said: Mapping[str, Any]) -> Any:
+    def _lazy(self, key: str, description: Mapping[str, Any]) -> Any:
         import dask.array as da
 
-        chunks = tuple(tuple(map(int, sizes)) for sizes in said["chunks"])
-        array = _Lazy(self, key, said)
+        chunks = tuple(tuple(map(int, sizes)) for sizes in description["chunks"])
+        array = _Lazy(self, key, description)
         # without meta, dask would ask for an empty block while the answer is still being read
         meta = np.empty((0,) * array.ndim, array.dtype)
         return da.from_array(array, chunks=chunks, name=False, asarray=False, fancy=False, meta=meta)
@@ -303,19 +303,19 @@ def _server() -> _Server:
         return _running[-1]
 
 
-def _allowed(given: Limits, file: Path) -> dict[str, Any]:
+def _allowed(limits: Limits, file: Path) -> dict[str, Any]:
     """Return the limits for one file as numbers."""
-    memory = given.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    memory = limits.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     size = file.stat().st_size if file.is_file() else 0
-    return {"memory": memory, "seconds": given.seconds or 120.0 + size / 1e7, "links": given.links}
+    return {"memory": memory, "seconds": limits.seconds or 120.0 + size / 1e7, "links": limits.links}
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
     """Return what differs if a file was written or replaced: number, size and time of change; of a folder nothing."""
     if not file.is_file():
         return ()
-    said = file.stat()
-    return said.st_ino, said.st_size, said.st_mtime_ns
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _room(output: int) -> tuple[Path, int]:

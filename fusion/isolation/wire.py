@@ -72,7 +72,7 @@ def pack_error(error: errors.ConspectusError) -> list[Any]:
     return [type(error).__name__, str(error)]
 
 
-def unpack_error(said: list[Any]) -> errors.ConspectusError:
+def unpack_error(packed: list[Any]) -> errors.ConspectusError:
     """Return the error that `pack_error` was given.
 
     Examples
@@ -80,7 +80,7 @@ def unpack_error(said: list[Any]) -> errors.ConspectusError:
     >>> unpack_error(pack_error(errors.FileReadError("map.bcf", "the file is empty", hint="copy it again")))
     FileReadError('map.bcf: the file is empty; copy it again')
     """
-    name, *arguments = map(str, said)
+    name, *arguments = map(str, packed)
     kind = getattr(errors, name, errors.ConspectusError)
     if isinstance(kind, type) and issubclass(kind, errors.FileReadError):
         path, reason, hint = arguments
@@ -151,21 +151,21 @@ def _unpacked(value: Any, mapped: Any, lazy: LazyFactory) -> Any:
 
 
 def _unpacked_dataset(value: dict[str, Any], mapped: Any, lazy: LazyFactory) -> xr.Dataset:
-    def variable(name: str, said: dict[str, Any]) -> xr.Variable:
-        values = said["values"]
+    def variable(name: str, packed: dict[str, Any]) -> xr.Variable:
+        values = packed["values"]
         data = lazy(name, values) if "chunks" in values else _unpacked_array(values, mapped)
-        return xr.Variable(said["dims"], data, _unpacked(said["attrs"], mapped, lazy))
+        return xr.Variable(packed["dims"], data, _unpacked(packed["attrs"], mapped, lazy))
 
-    variables = {name: variable(name, said) for name, said in value["dataset"].items()}
+    variables = {name: variable(name, packed) for name, packed in value["dataset"].items()}
     coords = {name: variables.pop(name) for name in value["coords"]}
     return xr.Dataset(variables, coords, _unpacked(value["attrs"], mapped, lazy))
 
 
-def _unpacked_array(said: dict[str, Any], mapped: Any) -> Array:
-    dtype, shape = np.dtype(said["dtype"]), tuple(map(int, said["shape"]))
+def _unpacked_array(packed: dict[str, Any], mapped: Any) -> Array:
+    dtype, shape = np.dtype(packed["dtype"]), tuple(map(int, packed["shape"]))
     if dtype.kind not in _DTYPES or dtype.hasobject:
         raise TypeError(f"an array of {dtype} cannot travel")
     count = math.prod(shape)
     if not count:
         return np.empty(shape, dtype)
-    return np.frombuffer(mapped, dtype, count, int(said["start"])).reshape(shape)
+    return np.frombuffer(mapped, dtype, count, int(packed["start"])).reshape(shape)

@@ -1,4 +1,4 @@
-"""Files at the wrong door: which of the two wings opens them, or how to export what neither opens, by the extension."""
+"""Files given to the wrong package: which of the two opens them, or how to export what neither opens."""
 
 from __future__ import annotations
 

@@ -206,5 +206,5 @@ def _reliability(array: xr.DataArray, centred: Array, used: Mask, errors: xr.Dat
 def _verdict(r: float, p: float, low: float, high: float, n_effective: float) -> str:
     if not n_effective >= LEAST:
         return f"field too small: n_eff = {n_effective:.0f}"
-    said = f"r = {r:.2f} (95 % interval {low:.2f} to {high:.2f}), p = {p:.2g}, n_eff = {n_effective:.0f}"
-    return f"correlated: {said}" if p < 0.05 else f"no correlation shown: {said}"
+    figures = f"r = {r:.2f} (95 % interval {low:.2f} to {high:.2f}), p = {p:.2g}, n_eff = {n_effective:.0f}"
+    return f"correlated: {figures}" if p < 0.05 else f"no correlation shown: {figures}"

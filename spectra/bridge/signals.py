@@ -222,11 +222,11 @@ def _signals_within(tree: Any, path: str = "") -> list[str]:
     """Return where a metadata tree holds signals, the noise variance apart."""
     if not isinstance(tree, Mapping):
         return []
-    found = []
+    paths = []
     for key, entry in tree.items():
         here = f"{path}.{key}".lstrip(".")
-        found += [here] if str(key).startswith(SIGNAL_MARK) else _signals_within(entry, here)
-    return [here for here in found if here != f"Signal.Noise_properties.{SIGNAL_MARK}variance"]
+        paths += [here] if str(key).startswith(SIGNAL_MARK) else _signals_within(entry, here)
+    return [here for here in paths if here != f"Signal.Noise_properties.{SIGNAL_MARK}variance"]
 
 
 def _now(signal: Any) -> dict[str, Any]:
@@ -267,8 +267,8 @@ def _tree(attrs: Mapping[str, Any]) -> dict[str, Any]:
     tree.setdefault("General", {})["title"] = str(attrs.get("title", ""))
     if "beam_energy" in attrs:
         microscope = "TEM" if attrs["beam_energy"] >= _TEM_KEV else "SEM"
-        found = tree.setdefault("Acquisition_instrument", {}).setdefault(microscope, {})
-        found.setdefault("beam_energy", attrs["beam_energy"])
+        column = tree.setdefault("Acquisition_instrument", {}).setdefault(microscope, {})
+        column.setdefault("beam_energy", attrs["beam_energy"])
     return tree
 
 

@@ -111,10 +111,10 @@ def _elements(result: xr.Dataset) -> dict[int, list[Element]]:
     endmember = result["endmember"]
     if "energy" not in endmember.dims or find_resolution(result) is None or not can_share(result, endmember):
         return {}
-    found: dict[int, list[Element]] = {}
+    elements: dict[int, list[Element]] = {}
     for one in find_elements(result):
-        found.setdefault(one.component, []).append(one)
-    return found
+        elements.setdefault(one.component, []).append(one)
+    return elements
 
 
 def _title(elements: Sequence[Element]) -> str:

@@ -133,7 +133,7 @@ class _Search:
         """Compute all shapes for a detector."""
         self.detector = detector
         every = {name: shells(name, self.spectrum.edges, self.spectrum.beam, detector) for name in self.sought}
-        self.library = {name: found for name, found in every.items() if found}
+        self.library = {name: shapes for name, shapes in every.items() if shapes}
 
     def _fit(self, names: Sequence[str], start: Array, *, rounds: int = 2, linked: bool = True) -> Fit:
         every = [shell for name in names for shell in self.library[name]]
@@ -254,14 +254,14 @@ class _Search:
         worse = without.misfit - now.misfit
         absent = [other for other in self.library if other not in self.present]
         tried = [other for gain, other in self._gains(without, absent)[: 2 * _TRIED] if gain > worse / 2.0][:_TRIED]
-        found = []
+        meant = []
         for other in tried:
             fit = self._fit([*rest, other], self.fit.model, rounds=1)
             free = self._fit([*rest, other], self.fit.model, rounds=1, linked=False)
             excess = fit.misfit - now.misfit - self._prior(other) + self._prior(name)
             if self.significance(other, free if self._is_telling(other) else fit) >= self._least(other) / 2.0:
-                found.append(Alternative(other, excess))
-        return tuple(sorted((one for one in found if one.excess < _CLOSE), key=lambda one: one.excess))
+                meant.append(Alternative(other, excess))
+        return tuple(sorted((one for one in meant if one.excess < _CLOSE), key=lambda one: one.excess))
 
 
 def _hidden(name: str, spectrum: Spectrum) -> tuple[str, ...]:

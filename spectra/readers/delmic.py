@@ -133,13 +133,13 @@ def _pose(data: h5py.Group, title: str) -> tuple[fusion.Affine | None, str]:
     """
     if "XOffset" not in data or "YOffset" not in data or _sheared(data):
         return None, title
-    place = {dim: float(data[f"{dim.upper()}Offset"][()]) * _METRE for dim in "yx"}
+    position = {dim: float(data[f"{dim.upper()}Offset"][()]) * _METRE for dim in "yx"}
     if "ZOffset" in data and int(data["ZOffset"].attrs.get("State", 0)) in _MEASURED:
-        place["z"] = float(data["ZOffset"][()]) * _METRE
+        position["z"] = float(data["ZOffset"][()]) * _METRE
     vector = np.asarray(data["Rotation"][...] if "Rotation" in data else np.zeros(3), dtype=float)
     turned = bool(vector.any())
     turn = fusion.Affine.rotation(float(np.rad2deg(np.linalg.norm(vector))), axis=vector[::-1]) if turned else None
-    centre = fusion.Affine.translation(**place)
+    centre = fusion.Affine.translation(**position)
     return centre @ turn if turn else centre, STAGE
 
 

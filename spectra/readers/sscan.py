@@ -1,7 +1,7 @@
-"""Scans as the module sscan of EPICS saves them: places and numbers within an MDA file.
+"""Scans as the module sscan of EPICS saves them: offsets and numbers within an MDA file.
 
 The layout is that of the description "MDA File Format" of sscan, versions 1.2 to 1.4: XDR (RFC 1014), big-endian, every
-number four bytes long but for the positions. A scan of rank n holds the places of its scans of rank n - 1.
+number four bytes long but for the positions. A scan of rank n holds the offsets of its scans of rank n - 1.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Stream:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.place = path, 0
+        self.path, self.offset = path, 0
         self.file = path.open("rb")
         self.size = os.fstat(self.file.fileno()).st_size
 
@@ -69,14 +69,14 @@ class Stream:
     def vector(self, dtype: str, count: int) -> Array:
         """Return the next `count` numbers."""
         length = np.dtype(dtype).itemsize * count
-        if self.place < 0 or count < 0 or self.place + length > self.size:
-            reason = f"cut short or damaged: {count} numbers are said to be at byte {self.place}"
+        if self.offset < 0 or count < 0 or self.offset + length > self.size:
+            reason = f"cut short or damaged: {count} numbers are said to be at byte {self.offset}"
             raise FileReadError(self.path, f"{reason} of {self.size}", hint=_AGAIN)
-        self.file.seek(self.place)
+        self.file.seek(self.offset)
         content = self.file.read(length)
         if len(content) < length:
             raise FileReadError(self.path, "it was cut while it was read", hint=_AGAIN)
-        self.place += length
+        self.offset += length
         return np.frombuffer(content, dtype)
 
     def integer(self) -> int:
@@ -94,7 +94,7 @@ class Stream:
 
 
 def head(stream: Stream) -> tuple[int, int]:
-    """Return the places of the process variables beside the scan and of the scan itself."""
+    """Return the offsets of the process variables beside the scan and of the scan itself."""
     version = round(float(stream.vector(">f4", 1)[0]), 4)
     if version not in _VERSIONS:
         accepted = " ".join(map(str, _VERSIONS))
@@ -104,14 +104,14 @@ def head(stream: Stream) -> tuple[int, int]:
     if not 1 <= rank <= _DEEPEST:
         raise FileReadError(stream.path, f"a scan of rank {rank}; ranks from 1 to {_DEEPEST} are known", hint=_AGAIN)
     stream.vector(">i4", rank + 1)  # the sizes that were planned, and whether they are the same everywhere
-    return stream.integer(), stream.place
+    return stream.integer(), stream.offset
 
 
-def _scan(stream: Stream, place: int) -> Scan:
-    stream.place = place
+def _scan(stream: Stream, offset: int) -> Scan:
+    stream.offset = offset
     rank, points, done = (int(value) for value in stream.vector(">i4", 3))
     if not 0 <= done <= points:
-        raise FileReadError(stream.path, f"damaged: {done} of {points} points at byte {place}", hint=_AGAIN)
+        raise FileReadError(stream.path, f"damaged: {done} of {points} points at byte {offset}", hint=_AGAIN)
     lower = tuple(int(value) for value in stream.vector(">i4", points)) if rank > 1 else ()
     _, time = stream.text(), stream.text()
     motors, detectors, triggers = (int(value) for value in stream.vector(">i4", 3))
@@ -119,7 +119,7 @@ def _scan(stream: Stream, place: int) -> Scan:
     read = tuple(_detector(stream) for _ in range(detectors))
     for _ in range(triggers):
         stream.integer(), stream.text(), stream.integer()
-    data = stream.place
+    data = stream.offset
     stream.vector(">f8", motors * points), stream.vector(">f4", detectors * points)
     return Scan(rank, points, done, lower, time, moved, read, data)
 
@@ -136,9 +136,9 @@ def _detector(stream: Stream) -> Channel:
     return Channel(stream.text(), stream.text(), stream.text())
 
 
-def levels(stream: Stream, place: int) -> Iterator[Scan]:
+def levels(stream: Stream, offset: int) -> Iterator[Scan]:
     """Yield the first scan of each rank, outermost first."""
-    scan = _scan(stream, place)
+    scan = _scan(stream, offset)
     yield scan
     if scan.rank > 1:
         if not scan.done:
@@ -152,20 +152,20 @@ def levels(stream: Stream, place: int) -> Iterator[Scan]:
 def finished(stream: Stream, levels: list[Scan]) -> int:
     """Return the number of rows of the outermost scan that were measured to their end."""
     first = levels[0]
-    # pointers may lead to one place again and again: no more points than the file has room for
+    # pointers may lead to one offset again and again: no more points than the file has room for
     if first.done * prod(level.points for level in levels[1:]) * 4 > stream.size:
         raise FileReadError(stream.path, "cut short or damaged: it names more points than it has room for", hint=_AGAIN)
-    whole = first.done
+    complete = first.done
     if len(levels) > 1:
-        states = (_whole(stream, place, levels[1:]) for place in first.lower[: first.done])
-        whole = next((row for row, state in enumerate(states) if not state), first.done)
-    if not whole:
+        states = (_is_complete(stream, offset, levels[1:]) for offset in first.lower[: first.done])
+        complete = next((row for row, state in enumerate(states) if not state), first.done)
+    if not complete:
         raise FileReadError(stream.path, "the scan was stopped before its first row was finished")
-    return whole
+    return complete
 
 
-def _whole(stream: Stream, place: int, levels: list[Scan]) -> bool:
-    stream.place = place
+def _is_complete(stream: Stream, offset: int, levels: list[Scan]) -> bool:
+    stream.offset = offset
     rank, points, done = (int(value) for value in stream.vector(">i4", 3))
     if (rank, points) != (levels[0].rank, levels[0].points):
         reason = f"a scan of rank {rank} has {points} points and the first one of rank {levels[0].rank} has"
@@ -173,13 +173,13 @@ def _whole(stream: Stream, place: int, levels: list[Scan]) -> bool:
     if done < points or len(levels) == 1:
         return done == points
     lower = [int(value) for value in stream.vector(">i4", points)]
-    return all(_whole(stream, below, levels[1:]) for below in lower)
+    return all(_is_complete(stream, below, levels[1:]) for below in lower)
 
 
 def at_depth(stream: Stream, first: Scan, rows: int, depth: int) -> Iterator[Scan]:
     """Yield the scans so many levels below the outermost one, row by row."""
-    for place in first.lower[:rows]:
-        scan = _scan(stream, place)
+    for offset in first.lower[:rows]:
+        scan = _scan(stream, offset)
         if depth == 1:
             yield scan
         else:
@@ -188,45 +188,45 @@ def at_depth(stream: Stream, first: Scan, rows: int, depth: int) -> Iterator[Sca
 
 def positions(stream: Stream, scan: Scan, index: int) -> Array:
     """Return the positions of a motor."""
-    stream.place = scan.data + 8 * scan.points * index
+    stream.offset = scan.data + 8 * scan.points * index
     return stream.vector(">f8", scan.points).astype(np.float64)
 
 
 def readings(stream: Stream, scan: Scan, index: int) -> Array:
     """Return what a detector read."""
-    stream.place = scan.data + 8 * scan.points * len(scan.motors) + 4 * scan.points * index
+    stream.offset = scan.data + 8 * scan.points * len(scan.motors) + 4 * scan.points * index
     return stream.vector(">f4", scan.points).astype(np.float32)
 
 
-def row(path: Path, places: tuple[int, ...], wanted: tuple[int, int], motors: list[int], number: int) -> Array:
+def row(path: Path, offsets: tuple[int, ...], wanted: tuple[int, int], motors: list[int], number: int) -> Array:
     """Return one row of a map; see `_block`."""
     with Stream(path) as stream:
-        return _block(stream, places[number], wanted, motors)
+        return _block(stream, offsets[number], wanted, motors)
 
 
-def _block(stream: Stream, place: int, wanted: tuple[int, int], motors: list[int]) -> Array:
+def _block(stream: Stream, offset: int, wanted: tuple[int, int], motors: list[int]) -> Array:
     """Return the readings below a scan in the order of their positions: a row may have been measured backwards.
 
     What is `wanted` lies so many levels deeper and has this number among the detectors there; `motors` are those of
     the levels, outermost first.
     """
-    scan, (depth, index) = _scan(stream, place), wanted
+    scan, (depth, index) = _scan(stream, offset), wanted
     order = np.argsort(positions(stream, scan, motors[0]), kind="stable") if motors else np.arange(scan.points)
     if depth == 0:
         return np.asarray(readings(stream, scan, index)[order])
     return np.stack([_block(stream, scan.lower[point], (depth - 1, index), motors[1:]) for point in order])
 
 
-def extra(stream: Stream, place: int) -> dict[str, dict[str, Any]]:
+def extra(stream: Stream, offset: int) -> dict[str, dict[str, Any]]:
     """Return the process variables that were noted once for the whole scan."""
-    if place == 0:
+    if offset == 0:
         return {}
-    stream.place = place
-    found = {}
+    stream.offset = offset
+    variables = {}
     for _ in range(stream.integer()):
         name, description, kind = stream.text(), stream.text(), stream.integer()
-        found[name] = {"description": description, **_value(stream, name, kind)}
-    return found
+        variables[name] = {"description": description, **_value(stream, name, kind)}
+    return variables
 
 
 def _value(stream: Stream, name: str, kind: int) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Every measured file: its values by another reader, its axes by hand, and the page that lists them all."""
 
-import ast
 import importlib
-import re
 import struct
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,12 +20,10 @@ from PIL import Image
 import fusion
 import spectra
 import volumes
-from conspectus import cli
 from conspectus.pages import formats
-from fusion import DataError
 from fusion.errors import FileReadError
 from fusion.specimens import measured as registry
-from fusion.techniques.catalogue import find, table
+from fusion.techniques.catalogue import find
 
 ROOT = Path(__file__).parents[2]
 VELOX = "correlative_eds_haadf_velox/fei_SI_SuperX-HAADF_20frames_10x50.emd"
@@ -51,7 +47,7 @@ class Case(NamedTuple):
     technique: str | None = None
     open: Callable[..., Any] = spectra.open
     refused: str = ""
-    given: Mapping[str, Any] = {}
+    arguments: Mapping[str, Any] = {}
 
 
 def rosetta(plugin: str, title: str | None = None, signal: int = -1) -> Callable[[Path], Any]:
@@ -271,17 +267,17 @@ CASES = [
                None, "haadf"),
     open_image(f"{BISPL}/HAADF_STEM_ground_truth.mat", {**ROD, "x": (255, 0.0, 0.002, "um")},
                matlab("label", 1, 2, 0), refused=r"does not name the axes of label \(255, 256, 256\)",
-               given={"dims": ("x", "z", "y"), "voxel": "2 nm"}),
+               arguments={"dims": ("x", "z", "y"), "voxel": "2 nm"}),
     open_image(f"{BISPL}/Proposed_STEM_EDX_reconstruction.mat", {**ROD, "x": (256, 0.0, 0.002, "um")},
                matlab("recon", 1, 2, 0), refused=r"does not name the axes of recon \(256, 256, 256\)",
-               given={"dims": ("x", "z", "y"), "voxel": "2 nm"}),
+               arguments={"dims": ("x", "z", "y"), "voxel": "2 nm"}),
     open_image(f"{BISPL}/STEM_EDX_input.mat",
                {**space(y=(256, 0.0, 0.002), x=(256, 0.0, 0.002)), "tilt": (13, 0.0, 10.0, "degree")},
                matlab("input", 0, 1, 2), technique="tilt series",
                refused=r"does not name the axes of input \(256, 256, 13\)",
-               given={"dims": ("y", "x", "tilt"), "voxel": {"y": "2 nm", "x": "2 nm", "tilt": "10 degree"}}),
-    open_image(f"{VNC}_raw", STACK, slices(tifffile.imread, "*.tif"), given={"voxel": SECTIONS}),
-    open_image(f"{VNC}_mitochondria", STACK, slices(flat, "*.png"), given={"voxel": SECTIONS}),
+               arguments={"dims": ("y", "x", "tilt"), "voxel": {"y": "2 nm", "x": "2 nm", "tilt": "10 degree"}}),
+    open_image(f"{VNC}_raw", STACK, slices(tifffile.imread, "*.tif"), arguments={"voxel": SECTIONS}),
+    open_image(f"{VNC}_mitochondria", STACK, slices(flat, "*.png"), arguments={"voxel": SECTIONS}),
     open_image(f"{PHANTOM}/small_cf.tif", space(z=(90, 0.0, 0.16), y=(100, 0.0, 0.16), x=(110, 0.0, 0.16)),
                tifffile.imread),
     open_image(f"{PHANTOM}/small_cf_transformed.tif", pixels(z=30, y=70, x=60), tifffile.imread),
@@ -308,7 +304,7 @@ def opened(case: str) -> Any:
     """Open the item of a case once, in this process: what is compiled for the first file serves the others."""
     chosen = next(known for known in CASES if label(known) == case)
     with fusion.limits(direct=True):
-        return chosen.open(registry.locate(chosen.file, download=False), name=chosen.item, **chosen.given)
+        return chosen.open(registry.locate(chosen.file, download=False), name=chosen.item, **chosen.arguments)
 
 
 def label(case: Case) -> str:
@@ -393,71 +389,9 @@ def test_what_is_aside_is_refused(measured, direct, name):
             wing.open(path)
 
 
-@pytest.mark.filterwarnings("ignore:.*the measurement was stopped:fusion.TruncatedFileWarning")
-def test_the_committed_page_is_what_the_command_writes(measured, tmp_path):
-    for name in formats.entries():
-        measured(name)
-    assert cli.main(["formats", "--page", str(tmp_path / "formats.md")]) == 0
-    written = (tmp_path / "formats.md").read_text(encoding="utf-8")
-    again = "run: conspectus formats --page docs/formats.md"
-    assert written == (ROOT / "docs" / "formats.md").read_text(encoding="utf-8"), again
-    for name in formats.entries():
-        assert f"| {name} |" in written
-    for line in written.splitlines():
-        assert not line.startswith("|") or line.count("|") in {3, 4, 9}, line
-
-
-def test_the_command_lists_formats_and_refuses_other_pages(capsys, tmp_path):
-    assert cli.main(["formats"]) == 0
-    assert "EPICS MDA" in capsys.readouterr().out
-    assert cli.main(["formats", "--page", str(tmp_path / "page.txt")]) == 2
-    assert "ends in .md" in capsys.readouterr().err
-
-
-def test_the_table_of_techniques_names_the_same_formats():
-    named = {format_ for technique in table().values() for format_ in technique.formats}
-    said = formats.by_technique()
-    assert named <= {format_ for names in said.values() for format_ in names}
-    for word, names in said.items():
-        meant = find(word) if word != OPERANDO else ()
-        for technique in meant if len(meant) < 3 else ():
-            assert set(names) <= set(technique.formats), (word, technique.name)
-
-
-GENERATED = [(name, test) for name, row in formats.content()["generated"].items() for test in row.values()]
-
-
-@pytest.mark.parametrize(("name", "test"), sorted(set(GENERATED)))
-def test_formats_without_a_measured_file_have_a_test(name, test):
-    """It is there, and its file speaks of the format."""
-    file, *within = test.split("::")
-    text = (ROOT / file).read_text(encoding="utf-8")
-    body = ast.parse(text).body
-    for part in within:
-        found = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == part]
-        assert found, f"{test}: no {part}"
-        body = found[0].body
-    assert isinstance(found[0], ast.FunctionDef)
-    assert max(re.split(r"\W", name), key=len).casefold().rstrip("s") in text.casefold(), name
-
-
-def test_each_technique_has_a_format_that_is_shown():
-    """By a measured file or by a test that writes one; what only another library tests is not enough."""
-    said = [entry.technique for entry in formats.entries().values()]
-    said += [word for row in formats.content()["generated"].values() for word in row]
-    assert {technique.name for word in said if word != OPERANDO for technique in find(word)} == set(table())
-    assert OPERANDO in said
-
-
 @pytest.mark.parametrize("case", [case for case in CASES if case.technique], ids=label)
 def test_every_word_for_a_technique_is_understood(case):
     entry = formats.entries()[case.file]
     assert {row.name for row in find(case.technique)} & {row.name for row in find(entry.technique)} or (
         case.item is not None or case.technique in ("image", "spectroscopy", "optical spectroscopy", "tilt series")
     )
-
-
-@pytest.mark.parametrize("word", ["STM", "TIRF", "SIM", "light sheet", "multiphoton", "mass spectrometry"])
-def test_a_technique_without_figures_is_told_as_such(word):
-    with pytest.raises(DataError, match=f"'{word}' is known, but the table has no figures"):
-        find(word)

@@ -1,4 +1,4 @@
-"""`conspectus info`: what a user reads of a file before opening it, and where files at the wrong door are sent."""
+"""`conspectus info`: what a user reads of a file before opening it, and which package a file is sent to."""
 
 import io
 from collections.abc import Callable
@@ -127,7 +127,7 @@ def test_a_measured_map_reads_well(measured: Find) -> None:
         assert said in text
 
 
-def test_each_extension_leads_to_one_door() -> None:
+def test_each_extension_leads_to_one_package() -> None:
     assert {f".{end}" for end in OPENERS["spectra.open"]} == set(extensions())
     assert set(_SUFFIXES) <= {f".{end}" for end in OPENERS["volumes.open"]}
     assert not set(OPENERS["spectra.open"]) & set(OPENERS["volumes.open"])
@@ -135,7 +135,7 @@ def test_each_extension_leads_to_one_door() -> None:
 
 
 @pytest.mark.parametrize("end", ["bcf", "dm4", "wdf", "emd", "hspy", "pts"])
-def test_spectra_are_sent_to_their_door(end: str, tmp_path: Path) -> None:
+def test_spectra_are_sent_to_their_package(end: str, tmp_path: Path) -> None:
     path = tmp_path / f"map.{end.upper()}"
     if end in ("emd", "hspy"):
         with h5py.File(path, "w") as file:
@@ -147,7 +147,7 @@ def test_spectra_are_sent_to_their_door(end: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["czi", "tif", "nd2", "lif", "mrc", "ibw", "mat", "png"])
-def test_images_are_sent_to_their_door(end: str, tmp_path: Path) -> None:
+def test_images_are_sent_to_their_package(end: str, tmp_path: Path) -> None:
     (tmp_path / f"stack.{end}").write_bytes(b"any content")
     with pytest.raises(FileReadError, match=r"; open it with volumes\.open$"):
         spectra.open(tmp_path / f"stack.{end}")
@@ -171,6 +171,6 @@ def test_formats_that_nobody_reads_say_how_to_export(wing: Any, name: str, advic
         wing.open(tmp_path / name)
 
 
-def test_a_folder_of_slices_is_sent_to_its_door(tmp_path: Path) -> None:
+def test_a_folder_of_slices_is_sent_to_its_package(tmp_path: Path) -> None:
     with pytest.raises(FileReadError, match=r"open a folder of slices with volumes\.open"):
         spectra.open(tmp_path)

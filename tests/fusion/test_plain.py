@@ -1,4 +1,4 @@
-"""Plain xarray at the door: what is put right, what is left alone, and what is never guessed."""
+"""Plain xarray as input: what is put right, what is left alone, and what is never guessed."""
 
 from typing import Any
 

@@ -31,3 +31,12 @@ def line_map(values, axis=None, method="mean", dim="energy", unit="keV", error=N
     if error is not None:
         found["signal_stderr"] = (("x", dim), error)
     return fusion.dataset(found, axes, name="map", cell_methods=method)
+
+
+def counts_in_space(dim="energy", unit="keV", **attrs):
+    data = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 3, 4, 5)
+    return fusion.dataset(
+        {"counts": (("z", "y", "x", dim), data, {"units": "count"})},
+        {"z": Axis("um", 1.0), "y": Axis("um", 2.0, 5.0), "x": Axis("um", 3.0), dim: Axis(unit, 0.5, 1.0)},
+        name="map", cell_methods="sum", attrs=attrs,
+    )  # fmt: skip

@@ -121,9 +121,9 @@ def _row(name: str, ds: xr.Dataset) -> Row:
 
 
 def _signal(ds: xr.Dataset) -> str:
-    found = [str(dim) for dim in ds.dims if dim not in (*SPATIAL, "point", "axis") and dim in ds.coords]
+    axes = [str(dim) for dim in ds.dims if dim not in (*SPATIAL, "point", "axis") and dim in ds.coords]
     texts = []
-    for dim in found:
+    for dim in axes:
         values = ds[dim].values
         unit = spelled(str(ds[dim].attrs.get("units", "1")))
         span = f" {values[0]:.4g} – {values[-1]:.4g} {unit}" if values.dtype.kind == "f" and values.size else ""

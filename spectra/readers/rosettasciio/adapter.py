@@ -26,7 +26,7 @@ from spectra.attributes import flat_attrs, lookup, mapped, variable_of
 from spectra.axes import as_axis, dim_name, require_x_rays
 from spectra.quiet import quiet
 from spectra.readers.rosettasciio import bruker, jeol, msa, renishaw, stage_readout, tia, velox
-from spectra.readers.rosettasciio.optical_axes import labspec, trivista
+from spectra.readers.rosettasciio.labspec_trivista import labspec, trivista
 from spectra.readers.rosettasciio.ripple import channels
 from spectra.readers.rosettasciio.truncation import require_complete
 from spectra.readers.rosettasciio.xml_entities import refuse_entities

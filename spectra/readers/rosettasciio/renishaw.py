@@ -40,7 +40,7 @@ _AGAIN: Final = "copy it again"
 _NEAR: Final = 0.01
 
 
-class Place(NamedTuple):
+class Layout(NamedTuple):
     """What RosettaSciIO read, brought to the stage: the axes, the coordinates of dims that it has not, the pose."""
 
     raw: Raw
@@ -81,7 +81,7 @@ def _timed(axis: Raw, seconds: Array) -> Raw:
     return {**axis, "name": "time", "units": "s", "axis": seconds} if fits else axis
 
 
-def placed(raw: Raw, main: Raw, path: Path) -> Place:
+def placed(raw: Raw, main: Raw, path: Path) -> Layout:
     """Return an item of a wdf file with its spectra where they were measured.
 
     Parameters
@@ -92,7 +92,7 @@ def placed(raw: Raw, main: Raw, path: Path) -> Place:
 
     Returns
     -------
-    Place
+    Layout
         A map has z as a single coordinate; a depth series has x and y so. A line has an axis x of its own, the
         distance from its first spectrum in um, and a pose that turns it into place.
 
@@ -104,15 +104,15 @@ def placed(raw: Raw, main: Raw, path: Path) -> Place:
     names = [str(axis.get("name")) for axis in raw["axes"]]
     origins, rest = _origins(path), _rest(main)
     if raw is not main:
-        return Place(raw, _known({"z": _single(origins, "z", rest)}))
+        return Layout(raw, _known({"z": _single(origins, "z", rest)}))
     if names[0] == _LINE:
         return _line(raw, origins, rest, path)
     if len(names) > 2:
         _require_plane(origins, path)
         folded = _folded(raw, path)
         _require_plan(folded, origins, path)
-        return Place(folded, _known({"z": _single(origins, "z", rest)}))
-    return Place(raw, _known({dim: _single(origins, dim, rest) for dim in SPATIAL if dim.upper() not in names}))
+        return Layout(folded, _known({"z": _single(origins, "z", rest)}))
+    return Layout(raw, _known({dim: _single(origins, dim, rest) for dim in SPATIAL if dim.upper() not in names}))
 
 
 def _origins(path: Path) -> dict[str, Array]:
@@ -169,7 +169,7 @@ def _require_plane(origins: Mapping[str, Array], path: Path) -> None:
         raise FileReadError(path, reason, hint="export it from WiRE as text with X, Y and Z")
 
 
-def _line(raw: Raw, origins: Mapping[str, Array], rest: Mapping[str, float], path: Path) -> Place:
+def _line(raw: Raw, origins: Mapping[str, Array], rest: Mapping[str, float], path: Path) -> Layout:
     """Return a line with the distance from its first spectrum as x, and the pose that leads to the stage."""
     count = int(raw["axes"][0]["size"])
     if not {"x", "y"} <= set(origins) or any(len(positions) != count for positions in origins.values()):
@@ -183,7 +183,7 @@ def _line(raw: Raw, origins: Mapping[str, Array], rest: Mapping[str, float], pat
         raise FileReadError(path, "its spectra do not lie on a straight line", hint="export it from WiRE as text")
     axis = {**raw["axes"][0], "name": "x", "units": units.LENGTH, "axis": distance}
     line = {**raw, "axes": [axis, *raw["axes"][1:]]}
-    return Place(line, {}, Affine.translation(*points[0]) @ _turn(direction))
+    return Layout(line, {}, Affine.translation(*points[0]) @ _turn(direction))
 
 
 def _turn(direction: Array) -> Affine:

@@ -180,19 +180,19 @@ def _ripple(path: Path) -> int:
     The files of INCA, which begin with a bracket, end with one.
     """
     content = path.read_bytes()
-    said = {key.lower(): int(number) for key, number in _RPL.findall(content.decode("latin-1"))}
+    header = {key.lower(): int(number) for key, number in _RPL.findall(content.decode("latin-1"))}
     values = next((file for end in ("raw", "RAW") if (file := path.with_name(path.name[:-3] + end)).is_file()), None)
     if values is None:
         hint = "copy both files into one folder"
         raise FileReadError(path, f"its values are not beside it, in {path.stem}.raw", hint=hint)
-    _require_length(values, lambda _: _ripple_values(path, said))
+    _require_length(values, lambda _: _ripple_values(path, header))
     whole = content.endswith(b"\n") or b"(" in content.partition(b"\n")[0]
     return 0 if whole else len(content) + 1
 
 
-def _ripple_values(path: Path, said: Mapping[str, int]) -> int:
+def _ripple_values(path: Path, header: Mapping[str, int]) -> int:
     try:
-        return prod(said[key] for key in _RIPPLE) + said["offset"]
+        return prod(header[key] for key in _RIPPLE) + header["offset"]
     except KeyError as error:
         raise FileReadError(path, f"damaged: it does not tell the number of values ({error})", hint=_AGAIN) from error
 

@@ -49,11 +49,11 @@ def _parser() -> expat.XMLParserType:
     def refuse(*_: object) -> None:
         raise _DoctypeError
 
-    def look(_: str, attributes: dict[str, str]) -> None:
+    def note(_: str, attributes: dict[str, str]) -> None:
         if any(_DOCTYPE in text for text in attributes.values()):
             raise _DoctypeError
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = look
+    parser.StartElementHandler = note
     return parser

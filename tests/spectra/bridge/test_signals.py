@@ -18,6 +18,7 @@ from fusion.conventions import SIGNAL
 from fusion.specimens import measured as registry
 from spectra.quiet import register_exspy
 from spectra.readers import formats
+from tests.makers.maps import counts_in_space
 
 UNITS = {
     "energy": ("eV", "keV"), "energy_loss": ("eV",), "raman_shift": ("cm-1",), "wavelength": ("nm", "um", "Å"),
@@ -104,17 +105,8 @@ def test_the_plane_that_a_map_lies_in_comes_back():
     assert_returns(ds.assign_coords(z=ds["z"] + 3.0))
 
 
-def map_of(dim="energy", unit="keV", **attrs):
-    data = np.arange(2 * 3 * 4 * 5, dtype=np.uint16).reshape(2, 3, 4, 5)
-    return fusion.dataset(
-        {"counts": (("z", "y", "x", dim), data, {"units": "count"})},
-        {"z": Axis("um", 1.0), "y": Axis("um", 2.0, 5.0), "x": Axis("um", 3.0), dim: Axis(unit, 0.5, 1.0)},
-        name="map", cell_methods="sum", attrs=attrs,
-    )  # fmt: skip
-
-
 def test_navigation_axes_are_listed_backwards_but_stay_where_they_are():
-    ds = map_of()
+    ds = counts_in_space()
     signal = spectra.to_hyperspy(ds)
     assert [axis.name for axis in signal.axes_manager.navigation_axes] == ["x", "y", "z"]
     assert signal.data.shape == (2, 3, 4, 5)
@@ -134,7 +126,7 @@ def test_navigation_axes_are_listed_backwards_but_stay_where_they_are():
     ],
 )
 def test_class_follows_the_technique(dim, unit, attrs, kind):
-    signal = spectra.to_hyperspy(map_of(dim, unit, **attrs))
+    signal = spectra.to_hyperspy(counts_in_space(dim, unit, **attrs))
     assert type(signal).__name__ == kind
     if "beam_energy" in attrs:
         microscope = "TEM" if kind == "EDSTEMSpectrum" else "SEM"
@@ -143,7 +135,7 @@ def test_class_follows_the_technique(dim, unit, attrs, kind):
 
 
 def test_what_was_changed_in_hyperspy_comes_back_changed():
-    ds = map_of()
+    ds = counts_in_space()
     signal = spectra.to_hyperspy(ds).isig[1:4].inav[1:3, :, :] * 2.0
     signal.axes_manager["energy"].offset += 0.25
     back = spectra.from_hyperspy(signal, name="cut")
@@ -156,7 +148,7 @@ def test_what_was_changed_in_hyperspy_comes_back_changed():
 
 
 def test_unit_changed_in_hyperspy_is_converted_back():
-    signal = spectra.to_hyperspy(map_of())
+    signal = spectra.to_hyperspy(counts_in_space())
     signal.axes_manager["energy"].convert_to_units("eV")
     back = spectra.from_hyperspy(signal)
     assert back["energy"].attrs["units"] == "keV"
@@ -164,7 +156,7 @@ def test_unit_changed_in_hyperspy_is_converted_back():
 
 
 def test_transposed_signal_is_put_in_order():
-    ds = map_of()
+    ds = counts_in_space()
     back = spectra.from_hyperspy(spectra.to_hyperspy(ds).transpose(signal_axes=["y", "x"]))
     assert back["counts"].dims == ("z", "y", "x", "energy")
     np.testing.assert_array_equal(back["counts"].values, ds["counts"].values)
@@ -221,7 +213,7 @@ def test_signal_from_elsewhere_is_labelled():
 
 
 def test_survives_an_hspy_file(tmp_path):
-    ds = map_of(signal_type="EDS_SEM", original_metadata='{"Microscope": {"HV": 20}}')
+    ds = counts_in_space(signal_type="EDS_SEM", original_metadata='{"Microscope": {"HV": 20}}')
     spectra.to_hyperspy(ds).save(tmp_path / "map.hspy")
     import hyperspy.api as hs
 
@@ -230,7 +222,7 @@ def test_survives_an_hspy_file(tmp_path):
 
 
 def test_which_variable():
-    ds = map_of()
+    ds = counts_in_space()
     both = ds.assign(error=ds["counts"].assign_attrs(long_name="standard error"))
     with pytest.raises(fusion.ConventionError, match="one variable with a signal axis is needed; found"):
         spectra.to_hyperspy(both)
@@ -348,88 +340,6 @@ def test_file_in_between_changes_nothing(tmp_path):
     assert_signals_equal(spectra.to_hyperspy(fusion.load(tmp_path / "map.nc")), signal)
     xr.testing.assert_identical(plain(spectra.from_hyperspy(spectra.to_hyperspy(fusion.load(tmp_path / "map.nc")))),
                                 plain(ds))  # fmt: skip
-
-
-def test_axis_that_was_cut_keeps_its_name_and_tells_where_it_lies():
-    axes = [{"name": "x", "size": 3, "units": "nm"}, {"name": "Energy", "size": 5, "scale": 1.0, "units": "keV"}]
-    signal = hs.signals.Signal1D(np.ones((3, 5)), axes=axes)
-    cut = spectra.to_hyperspy(spectra.crop(spectra.from_hyperspy(signal), energy=(1.0, 3.0)))
-    energy = cut.axes_manager["Energy"]
-    assert (energy.size, energy.offset, energy.units) == (3, 1.0, "keV")
-    assert type(cut) is type(signal)
-
-
-def test_functional_axis_becomes_its_values():
-    rule = {"size": 4, "expression": "x ** 2", "x": {"size": 4, "scale": 1.0, "offset": 1.0}, "name": "Wavelength",
-            "units": "nm"}  # fmt: skip
-    ds = spectra.from_hyperspy(
-        hs.signals.Signal1D(np.ones((2, 4)), axes=[{"name": "x", "size": 2, "units": "nm"}, rule])
-    )
-    np.testing.assert_array_equal(ds["wavelength"], [1.0, 4.0, 9.0, 16.0])
-    np.testing.assert_array_equal(spectra.to_hyperspy(ds).axes_manager["Wavelength"].axis, [1.0, 4.0, 9.0, 16.0])
-
-
-def test_navigation_only_and_signal_only():
-    axes = [{"name": "y", "size": 2, "units": "nm"}, {"name": "x", "size": 3, "units": "nm"}]
-    image = hs.signals.Signal2D(np.arange(6.0).reshape(2, 3), axes=axes)
-    for signal in (image, image.T, hs.signals.BaseSignal(np.ones(3), axes=axes[1:])):
-        again = spectra.to_hyperspy(spectra.from_hyperspy(signal))
-        assert again.axes_manager.navigation_dimension == signal.axes_manager.navigation_dimension
-        np.testing.assert_array_equal(again.data, signal.data)
-
-
-def test_ragged_signal_is_refused():
-    ragged = hs.signals.BaseSignal(np.array([np.arange(2), np.arange(3)], dtype=object), ragged=True)
-    with pytest.raises(fusion.DataError, match=r"ragged signal .* no common axis; bring them to one length"):
-        spectra.from_hyperspy(ragged)
-
-
-def test_descending_axis_is_turned_with_its_data():
-    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "Wavelength", "size": 3, "scale": -1.0, "units": "nm"}]
-    ds = spectra.from_hyperspy(hs.signals.Signal1D(np.arange(6.0).reshape(2, 3), axes=axes))
-    np.testing.assert_array_equal(ds["wavelength"], [-2.0, -1.0, 0.0])
-    np.testing.assert_array_equal(spectra.to_hyperspy(ds).data, [[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]])
-
-
-def test_metadata_changed_in_hyperspy_comes_back_changed():
-    ds = map_of(beam_energy=15.0, instrument="SEM one")
-    signal = spectra.to_hyperspy(ds)
-    signal.add_elements(["Fe", "O"])
-    back = spectra.from_hyperspy(signal)
-    assert list(back.attrs["elements"]) == ["Fe", "O"]
-    assert back.attrs["instrument"] == "SEM one"
-    assert spectra.to_hyperspy(back).metadata.Sample.elements == ["Fe", "O"]
-
-
-def test_values_of_a_non_uniform_axis_changed_in_hyperspy_come_back():
-    ds = map_of().isel(energy=[0, 1, 3])
-    signal = spectra.to_hyperspy(ds)
-    signal.axes_manager["energy"].axis = signal.axes_manager["energy"].axis + 0.125
-    np.testing.assert_array_equal(spectra.from_hyperspy(signal)["energy"], ds["energy"] + 0.125)
-
-
-def test_standard_error_is_the_noise_variance():
-    ds = map_of()
-    error = np.sqrt(ds["counts"]).assign_attrs(ds["counts"].attrs, long_name="standard error of counts")
-    both = ds.assign(counts=ds["counts"].assign_attrs(ancillary_variables="counts_stderr"), counts_stderr=error)
-    signal = spectra.to_hyperspy(both)
-    np.testing.assert_allclose(signal.metadata.Signal.Noise_properties.variance.data, ds["counts"], rtol=1e-6)
-    back = spectra.from_hyperspy(signal)
-    np.testing.assert_allclose(back["counts_stderr"], error, rtol=1e-6)
-    assert back["counts"].attrs["ancillary_variables"] == "counts_stderr"
-    assert back["counts_stderr"].dims == ds["counts"].dims
-
-
-def test_what_is_left_out_is_noted():
-    axes = [{"name": "x", "size": 2, "units": "nm"}, {"name": "Wavelength", "size": 9, "units": "nm"}]
-    signal = hs.signals.Signal1D(np.ones((2, 9)), axes=axes)
-    signal.create_model().store("fit")
-    signal.metadata.set_item("Sample.reference", hs.signals.Signal1D(np.ones(3)))
-    step = fusion.provenance.read(spectra.from_hyperspy(signal))["steps"][-1]
-    assert step["parameters"]["left_out"] == ["model fit", "Sample._sig_reference"]
-    signal.add_marker(hs.plot.markers.VerticalLines([3.0]), permanent=True, plot_marker=False)
-    step = fusion.provenance.read(spectra.from_hyperspy(signal))["steps"][-1]
-    assert step["parameters"]["left_out"][-1] == "markers"
 
 
 EXTENSIONS = (*formats.extensions(), ".h5", ".hf5")

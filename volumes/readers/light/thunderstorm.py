@@ -79,8 +79,8 @@ def _decoded(content: bytes) -> str:
 
 def _titles(line: str) -> tuple[str, list[str]]:
     """Return the separator of the columns and their titles: that which sets a position apart."""
-    found = {separator: _fields(line, separator) for separator in _SEPARATORS}
-    return max(found.items(), key=lambda item: sum(bool(_POSITION.match(title)) for title in item[1]))
+    headers = {separator: _fields(line, separator) for separator in _SEPARATORS}
+    return max(headers.items(), key=lambda item: sum(bool(_POSITION.match(title)) for title in item[1]))
 
 
 def _fields(line: str, separator: str) -> list[str]:

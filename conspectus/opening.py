@@ -1,4 +1,4 @@
-"""One door for every file. Nothing is imported before it is used, so that ``conspectus --help`` answers at once."""
+"""One function for every file. Nothing is imported before it is used, so that ``conspectus --help`` answers at once."""
 
 from __future__ import annotations
 

@@ -36,8 +36,10 @@ def labspec(raws: list[Raw], path: Path) -> list[Raw]:
     listed: dict[str, Any] = {}
     for axes in ET.parse(path).iter("LSX"):
         if axes.get("ID") == _AXES:
-            said = ({child.get("ID"): child.text or "" for child in axis} for axis in axes if axis.get("ID") in _FIELD)
-            listed |= {str(axis.get(_NAME)): np.array(axis.get(_VALUES, "").split(), float) for axis in said}
+            fields = (
+                {child.get("ID"): child.text or "" for child in axis} for axis in axes if axis.get("ID") in _FIELD
+            )
+            listed |= {str(axis.get(_NAME)): np.array(axis.get(_VALUES, "").split(), float) for axis in fields}
     for name in (axis["name"] for raw in raws for axis in raw["axes"] if axis.get("name") in _ABSOLUTE):
         reason = f"its spectra run along {name.lower()}, neither a wavelength nor a Raman shift"
         raise FileReadError(path, reason, hint="choose nm or 1/cm as unit in LabSpec and export again")
