@@ -57,7 +57,7 @@ def _faults(ds: xr.Dataset) -> Iterator[str]:
         if name in ds.dims and variable.dims != (name,):
             yield f"{name}: a dim has this name, and the variable lies along {variable.dims}; rename one of them"
         if name in ds.coords and name not in ds.dims and any(character.isspace() for character in str(name)):
-            yield f"{name}: a coordinate with a blank in its name cannot be listed in a file; use an underscore"
+            yield f"{name}: a coordinate with a space in its name cannot be listed in a file; use an underscore"
     yield from (f"{dim}: {fault}" for dim in ds.dims if dim not in ds.variables for fault in _name_faults(dim))
     for place, attrs in [("attrs", ds.attrs), *((f"{name}.attrs", v.attrs) for name, v in ds.variables.items())]:
         yield from _attrs_faults(place, attrs)
@@ -73,7 +73,7 @@ def _name_faults(name: Any, *, reserved: bool = True) -> Iterator[str]:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         yield (
             "a name in a file begins with a letter, a digit or an underscore, has no slash or control character, "
-            "and does not end in a blank"
+            "and does not end in a space"
         )
     elif any(0xD800 <= ord(character) <= 0xDFFF for character in name):
         yield "the name is not valid Unicode"

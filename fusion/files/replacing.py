@@ -99,7 +99,7 @@ def _require_name(target: Path) -> None:
     if _DEVICES.fullmatch(target.stem) or _UNPORTABLE.search(target.name) or target.stem != target.stem.rstrip(" ."):
         raise StoreError(
             f'{target}: not every system can hold a file of this name; avoid <>:"|?*\\, names of devices such as CON, '
-            "and a blank or a dot at the end"
+            "and a space or a dot at the end"
         )
 
 

@@ -65,12 +65,12 @@ def advice(path: str | PathLike[str], opener: str, accepted: str) -> str:
     return f"{opener} accepts {accepted}; {theirs} with {_other(opener)}"
 
 
-def belongs_elsewhere(path: str | PathLike[str], opener: str) -> bool:
+def belongs_to_other_package(path: str | PathLike[str], opener: str) -> bool:
     """Say whether files of this extension are opened by the other wing alone.
 
     Examples
     --------
-    >>> belongs_elsewhere("map.emd", "volumes.open"), belongs_elsewhere("map.h5", "volumes.open")
+    >>> belongs_to_other_package("map.emd", "volumes.open"), belongs_to_other_package("map.h5", "volumes.open")
     (True, False)
     """
     return Path(path).suffix.lower().lstrip(".") in OPENERS[_other(opener)]

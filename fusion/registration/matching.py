@@ -94,14 +94,14 @@ def _congruent(source: Array, target: Array, dim: int, tolerance: float) -> Iter
     # the error of the turn that they give is sigma over their width.
     for rows in sorted(combinations(range(len(source)), dim), key=width, reverse=True)[:_BASES]:
         base = np.array(rows)
-        found = np.argwhere(np.abs(onto - between[base[0], base[1]]) < tolerance)
+        candidates = np.argwhere(np.abs(onto - between[base[0], base[1]]) < tolerance)
         if dim == 3:
-            thirds = (np.abs(onto[found[:, 0]] - between[base[0], base[2]]) < tolerance) & (
-                np.abs(onto[found[:, 1]] - between[base[1], base[2]]) < tolerance
+            thirds = (np.abs(onto[candidates[:, 0]] - between[base[0], base[2]]) < tolerance) & (
+                np.abs(onto[candidates[:, 1]] - between[base[1], base[2]]) < tolerance
             )
             first, third = np.nonzero(thirds)
-            found = np.column_stack([found[first], third])
-        for partners in found[:_TRIALS]:
+            candidates = np.column_stack([candidates[first], third])
+        for partners in candidates[:_TRIALS]:
             if len(set(partners.tolist())) == dim:
                 yield base, partners
 

@@ -25,33 +25,35 @@ def is_decomposition(ds: xr.Dataset) -> bool:
     return all(name in ds.data_vars for name in _VARIABLES)
 
 
-def model(found: xr.Dataset) -> xr.Dataset:
+def model(decomposed: xr.Dataset) -> xr.Dataset:
     """Return abundance · endmember as a dataset of its own, dims (z, y, x, signal), lazy.
 
     Parameters
     ----------
-    found : Dataset
+    decomposed : Dataset
         With ``abundance`` and ``endmember``.
 
     Examples
     --------
     >>> axes = {"x": fusion.Axis("um", 1.0), "component": [0], "energy": fusion.Axis("keV", 0.1)}
-    >>> found = fusion.dataset({"abundance": (("x", "component"), [[2.0], [4.0]]),
+    >>> decomposed = fusion.dataset({"abundance": (("x", "component"), [[2.0], [4.0]]),
     ...                         "endmember": (("component", "energy"), [[0.5, 0.5]])}, axes,
     ...                        name="map", cell_methods="mean")
-    >>> model(found)["model"].values
+    >>> model(decomposed)["model"].values
     array([[1., 1.],
            [2., 2.]])
     """
-    abundance = found["abundance"] if found["abundance"].chunks is not None else found["abundance"].chunk()
-    product = xr.dot(abundance, found["endmember"], dim="component", optimize=True).drop_attrs(deep=False)
+    abundance = (
+        decomposed["abundance"] if decomposed["abundance"].chunks is not None else decomposed["abundance"].chunk()
+    )
+    product = xr.dot(abundance, decomposed["endmember"], dim="component", optimize=True).drop_attrs(deep=False)
     attrs = with_links(abundance, []).attrs
-    shell = found.drop_vars([*found.data_vars, "component"], errors="ignore")
+    shell = decomposed.drop_vars([*decomposed.data_vars, "component"], errors="ignore")
     product = product.drop_vars("component", errors="ignore").assign_attrs(attrs, long_name="model")
-    return fusion.set_pose(shell.assign(model=product), *fusion.get_pose(found))
+    return fusion.set_pose(shell.assign(model=product), *fusion.get_pose(decomposed))
 
 
-def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
+def attach(signal: Any, array: xr.DataArray, decomposed: xr.Dataset) -> None:
     """Fill the learning results of the signal of a map.
 
     Parameters
@@ -59,7 +61,7 @@ def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
     signal : BaseSignal
     array : DataArray
         The map of which it is the signal.
-    found : Dataset
+    decomposed : Dataset
         What `spectra.decompose` made of it.
 
     Raises
@@ -67,23 +69,25 @@ def attach(signal: Any, array: xr.DataArray, found: xr.Dataset) -> None:
     DataError
         If it is no decomposition, or lies on other axes than the map, or the signal space is not that of the spectra.
     """
-    if not is_decomposition(found):
-        raise DataError(f"a decomposition has abundance and endmember; received {sorted(map(str, found.data_vars))}")
-    spectral = signal_dim(found["endmember"].isel(component=0))
-    spatial = spatial_dims(found["abundance"])
-    _require_same_axes(array, found, (*spatial, spectral))
+    if not is_decomposition(decomposed):
+        raise DataError(
+            f"a decomposition has abundance and endmember; received {sorted(map(str, decomposed.data_vars))}"
+        )
+    spectral = signal_dim(decomposed["endmember"].isel(component=0))
+    spatial = spatial_dims(decomposed["abundance"])
+    _require_same_axes(array, decomposed, (*spatial, spectral))
     if signal.axes_manager.signal_shape != (array.sizes[spectral],):
         raise DataError(f"the signal was transposed in HyperSpy and navigates along {spectral}; transpose it back")
     results = signal.learning_results
-    results.loadings = _table(found["abundance"], spatial)
-    results.factors = _table(found["endmember"], (spectral,))
-    results.output_dimension = found.sizes["component"]
-    method = str(found.attrs.get("decomposition", ""))
+    results.loadings = _table(decomposed["abundance"], spatial)
+    results.factors = _table(decomposed["endmember"], (spectral,))
+    results.output_dimension = decomposed.sizes["component"]
+    method = str(decomposed.attrs.get("decomposition", ""))
     results.decomposition_algorithm = _ALGORITHMS.get(method, method) or None
-    results.poissonian_noise_normalized = found.attrs.get("weighting") == "poisson"
-    if "explained_variance" in found:
-        results.explained_variance = found["explained_variance"].values.copy()
-        results.explained_variance_ratio = found["explained_variance"].values.copy()
+    results.poissonian_noise_normalized = decomposed.attrs.get("weighting") == "poisson"
+    if "explained_variance" in decomposed:
+        results.explained_variance = decomposed["explained_variance"].values.copy()
+        results.explained_variance_ratio = decomposed["explained_variance"].values.copy()
     results.unfolded, results.original_shape = False, signal.data.shape
     results.navigation_mask, results.signal_mask = _masked(results.loadings), _masked(results.factors)
 
@@ -146,11 +150,11 @@ def _decomposition(ds: xr.Dataset, variables: dict[str, xr.DataArray], how: dict
     return fusion.check(placed)
 
 
-def _require_same_axes(array: xr.DataArray, found: xr.Dataset, dims: tuple[str, ...]) -> None:
+def _require_same_axes(array: xr.DataArray, decomposed: xr.Dataset, dims: tuple[str, ...]) -> None:
     if set(dims) != set(map(str, array.dims)):
         raise DataError(f"the decomposition has the axes {dims}, the map {array.dims}; it is not of this map")
     for dim in dims:
-        if not np.array_equal(array[dim].values, found[dim].values):
+        if not np.array_equal(array[dim].values, decomposed[dim].values):
             raise DataError(f"the decomposition has other positions along {dim} than the map; it is not of this map")
 
 

@@ -15,7 +15,7 @@ from spectra.factorisation.sparse import Array, divided
 _ERRORS = (stderr_name("abundance"), stderr_name("endmember"))
 
 
-def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Dataset:
+def bootstrap(decomposed: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Dataset:
     """Estimate the standard errors of a decomposition of counts by drawing the noise anew and refitting.
 
     Each draw takes Poisson counts from the model, abundance · endmember, and refits it by alternating non-negative
@@ -26,7 +26,7 @@ def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Datas
 
     Parameters
     ----------
-    found : Dataset
+    decomposed : Dataset
         As `decompose` returns it for ``"nmf"`` or ``"mcr"`` with ``"poisson"``, in counts and without closure.
     draws : int
         How many, at least 2. An error is known to 1 / √(2 draws) of itself.
@@ -57,14 +57,14 @@ def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Datas
     >>> counts = np.random.default_rng(0).poisson(np.kron(np.eye(2), np.full((5, 4), 50.0)))
     >>> ds = fusion.dataset({"counts": (("x", "energy"), counts)}, {"x": Axis("um", 1.0), "energy": Axis("keV", 1.0)},
     ...                     name="map", cell_methods="sum")
-    >>> found = decompose(ds, 2)
-    >>> bool((bootstrap(found, draws=20)["endmember_stderr"].max() < 0.1))
+    >>> decomposed = decompose(ds, 2)
+    >>> bool((bootstrap(decomposed, draws=20)["endmember_stderr"].max() < 0.1))
     True
     """
-    _require_model(found, draws)
-    signal = signal_dim(found["endmember"].isel(component=0, drop=True))
-    abundance = found["abundance"].values.reshape(-1, found.sizes["component"])
-    endmember = found["endmember"].transpose("component", signal).values
+    _require_model(decomposed, draws)
+    signal = signal_dim(decomposed["endmember"].isel(component=0, drop=True))
+    abundance = decomposed["abundance"].values.reshape(-1, decomposed.sizes["component"])
+    endmember = decomposed["endmember"].transpose("component", signal).values
     # The parametric bootstrap: deviations of refits from the model that they were drawn from stand for those of the
     # model from the truth. The mean square is taken about the model and not about the mean of the refits, so that the
     # bias is part of it. Refits begin at the endmembers, which keeps the order of the components.
@@ -75,10 +75,10 @@ def bootstrap(found: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.Datas
         for square, value, drawn in zip(squares, (abundance, endmember), again, strict=True):
             square += (drawn - value) ** 2
     errors = {
-        name: found[name].copy(data=np.sqrt(square / draws).reshape(found[name].shape))
+        name: decomposed[name].copy(data=np.sqrt(square / draws).reshape(decomposed[name].shape))
         for name, square in zip(_ERRORS, squares, strict=True)
     }
-    result = found.assign(errors)
+    result = decomposed.assign(errors)
     return provenance.record(fusion.check(result), "spectra.bootstrap", {"draws": draws, "seed": seed})
 
 
@@ -95,13 +95,13 @@ def _refit(abundance: Array, endmember: Array, random: np.random.Generator) -> t
     return scores * sums, spectra / np.where(sums > 0, sums, 1.0)[:, None]
 
 
-def _require_model(found: xr.Dataset, draws: int) -> None:
-    fusion.check(found)
-    method = found.attrs.get("decomposition")
-    if method not in ("nmf", "mcr") or not set(_ERRORS) <= set(found.data_vars):
+def _require_model(decomposed: xr.Dataset, draws: int) -> None:
+    fusion.check(decomposed)
+    method = decomposed.attrs.get("decomposition")
+    if method not in ("nmf", "mcr") or not set(_ERRORS) <= set(decomposed.data_vars):
         raise DataError(
             "a decomposition of counts is needed: spectra.decompose with method 'nmf' or 'mcr', weighting 'poisson' "
-            f"and without closure; received {method!r} with {sorted(map(str, found.data_vars))}"
+            f"and without closure; received {method!r} with {sorted(map(str, decomposed.data_vars))}"
         )
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 2:
         raise DataError(f"draws is a whole number of at least 2; received {draws!r}")

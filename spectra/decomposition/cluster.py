@@ -81,8 +81,8 @@ def cluster(
     >>> counts = np.array([[9, 1, 0], [0, 2, 8], [0, 0, 0], [8, 1, 0], [9, 2, 0]])
     >>> ds = fusion.dataset({"counts": (("x", "energy"), counts)}, {"x": Axis("um", 1.0), "energy": Axis("keV", 1.0)},
     ...                     name="map", cell_methods="sum")
-    >>> found = cluster(ds, 2)
-    >>> found["cluster"].values, found["mean_spectrum"].values[1]
+    >>> clustered = cluster(ds, 2)
+    >>> clustered["cluster"].values, clustered["mean_spectrum"].values[1]
     (array([0, 1, 2, 0, 0]), array([0., 2., 8.]))
     """
     array = real_variable(fusion.check(ds))

@@ -152,8 +152,8 @@ def _attrs(group: h5py.Group, dims: tuple[str, ...], title: str) -> dict[str, An
     vendor = {name: _value(entry) for name, entry in group.get("SVIData", {}).items()}
     signal_type = "CL_SEM" if "wavelength" in dims else ""
     metadata = {"General": {"title": title}, "Signal": {"signal_type": signal_type}}
-    found = flat_attrs(metadata, {"PhysicalData": physical, "SVIData": vendor}, dims)
-    return {"instrument": str(vendor.get("Company", "Delmic")), **found}
+    attrs = flat_attrs(metadata, {"PhysicalData": physical, "SVIData": vendor}, dims)
+    return {"instrument": str(vendor.get("Company", "Delmic")), **attrs}
 
 
 def _is_known(entry: Any) -> bool:

@@ -105,15 +105,15 @@ def _prepare() -> None:
 
 def _opened(path: Path, name: str | None) -> xr.Dataset:
     """Open an item in the process that `sandbox` started for its file."""
-    found = _items(path)
-    if name is not None and name not in found:
-        raise FileReadError(path, f"there is no item {name!r}", hint=f"it contains {items.listed(found)}")
-    chosen = name or _default(path) or items.choose(path, found)
-    ds = items.labelled(path, chosen, found[chosen])
-    if "truncated" in ds.attrs and not isinstance(found[chosen], xr.Dataset):
+    available = _items(path)
+    if name is not None and name not in available:
+        raise FileReadError(path, f"there is no item {name!r}", hint=f"it contains {items.listed(available)}")
+    chosen = name or _default(path) or items.choose(path, available)
+    ds = items.labelled(path, chosen, available[chosen])
+    if "truncated" in ds.attrs and not isinstance(available[chosen], xr.Dataset):
         message = f"{path}: the measurement was stopped, {ds.attrs['truncated']}"
         warnings.warn(TruncatedFileWarning(message), stacklevel=2)
-    others = [other for other in found if other != chosen]
+    others = [other for other in available if other != chosen]
     if name is None and others:
         ds = ds.assign_attrs(other_items=others)
     return from_file(ds, "spectra.open", {"name": name or ds.attrs["title"]}, path)

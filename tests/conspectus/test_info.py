@@ -111,7 +111,7 @@ def test_every_measured_file_is_shown(name: str, measured: Find, direct: None) -
         assert item.names
         assert item.axes
         assert bool(item.fault) != bool(item.position)
-        assert not item.fault or formats.entries()[name].given
+        assert not item.fault or formats.entries()[name].arguments
 
 
 def test_a_measured_map_reads_well(measured: Find) -> None:

@@ -68,7 +68,7 @@ FORMATS: Final = (
 """The first one that fits reads a file: those that are a kind of another stand before it."""
 
 OPENER: Final = "volumes.open"
-ACCEPTED: Final = f"{', '.join(found.name for found in FORMATS)} and folders of slices"
+ACCEPTED: Final = f"{', '.join(one.name for one in FORMATS)} and folders of slices"
 
 
 def reader(path: Path) -> Reader:
@@ -85,10 +85,10 @@ def reader(path: Path) -> Reader:
         head = stream.read(_FIRST)
     if not head:
         raise FileReadError(path, "the file is empty", hint="copy it again")
-    found = next((known for known in FORMATS if known.fits(path, head)), None)
+    chosen = next((known for known in FORMATS if known.fits(path, head)), None)
     hint = advice.advice(path, OPENER, ACCEPTED)
-    if found is None:
+    if chosen is None:
         raise UnknownFormatError(path, f"unknown format (it begins with {head[:8]!r})", hint=hint)
-    if found.read is hdf5.arrays and advice.belongs_elsewhere(path, OPENER):
+    if chosen.read is hdf5.arrays and advice.belongs_to_other_package(path, OPENER):
         raise FileReadError(path, "its arrays are kept in the way of spectral files", hint=hint)
-    return found.read
+    return chosen.read

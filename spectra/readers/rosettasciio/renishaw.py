@@ -210,7 +210,7 @@ def _folded(raw: Raw, path: Path) -> Raw:
 
 
 def _require_plan(raw: Raw, origins: Mapping[str, Array], path: Path) -> None:
-    """Refuse a map whose spectra were measured elsewhere than its plan says."""
+    """Refuse a map whose spectra were not measured where its plan says."""
     order, _ = _order(path)
     sizes = tuple(int(axis["size"]) for axis in raw["axes"][:2])
     for along, dim in enumerate("yx"):
@@ -229,10 +229,10 @@ def _require_plan(raw: Raw, origins: Mapping[str, Array], path: Path) -> None:
 
 def _order(path: Path) -> tuple[int, tuple[int, ...]]:
     """Return type and sizes (x, y, z) of a map: the plugin keeps the type only where it knows its name."""
-    found = next((block for block in blocks(path) if block.name == b"WMAP"), None)
-    if found is None:
+    plan = next((block for block in blocks(path) if block.name == b"WMAP"), None)
+    if plan is None:
         raise FileReadError(path, "it holds a map but does not say in which order (no block WMAP)")
     with path.open("rb") as stream:
-        stream.seek(found.start)
+        stream.seek(plan.start)
         order, *_, x, y, z = struct.unpack("<II6fIII", stream.read(44))
     return int(order), (int(x), int(y), int(z))

@@ -19,7 +19,7 @@ _GATAN: Final = ("ImageList", "TagGroup0", "ImageTags")
 class Readout(NamedTuple):
     """What the stage reads, the scan rotation in degrees, and what the coordinates of the file start from.
 
-    With `central`, they are counted from the centre of the field, so that a small map has its place in the image.
+    With `central`, they are counted from the centre of the field, so that a small map has its position in the image.
     """
 
     stage: Stage
@@ -48,8 +48,8 @@ def read(original: Mapping[str, Any], plugin: str) -> Readout | None:
     Stage(x=10.0, y=20.0, z=5.0, rotation=30.0, tilt=0.5, cross_tilt=0.0)
     """
     reader = _READERS.get(plugin)
-    found = reader(original) if reader else None
-    return found if found and any(found.stage) else None
+    readout = reader(original) if reader else None
+    return readout if readout and any(readout.stage) else None
 
 
 def _bruker(original: Mapping[str, Any]) -> Readout:
@@ -58,34 +58,34 @@ def _bruker(original: Mapping[str, Any]) -> Readout:
 
 
 def _velox(original: Mapping[str, Any]) -> Readout:
-    place = _numbers(lookup(original, "Stage", "Position"), {"x": "x", "y": "y", "z": "z"})
+    position = _numbers(lookup(original, "Stage", "Position"), {"x": "x", "y": "y", "z": "z"})
     tilts = _numbers(lookup(original, "Stage"), {"tilt": "AlphaTilt", "cross_tilt": "BetaTilt"})
     scan = _numbers(lookup(original, "Scan"), {"rotation": "ScanRotation"})
     angles = {key: degrees(angle) for key, angle in tilts.items()}
-    stage = Stage(**{dim: value * _METRE for dim, value in place.items()}, **angles)
+    stage = Stage(**{dim: value * _METRE for dim, value in position.items()}, **angles)
     return Readout(stage, degrees(scan.get("rotation", 0.0)), central=True)
 
 
 def _gatan(original: Mapping[str, Any]) -> Readout:
-    said = lookup(original, *_GATAN, "Microscope Info") or {}
-    second = "rotation" if said.get("Illumination Mode") == "SEM" else "cross_tilt"
+    settings = lookup(original, *_GATAN, "Microscope Info") or {}
+    second = "rotation" if settings.get("Illumination Mode") == "SEM" else "cross_tilt"
     keys = {"x": "Stage X", "y": "Stage Y", "z": "Stage Z", "tilt": "Stage Alpha", second: "Stage Beta"}
     scan = _numbers(lookup(original, *_GATAN, "DigiScan"), {"rotation": "Rotation"})
-    return Readout(Stage(**_numbers(said.get("Stage Position"), keys)), scan.get("rotation", 0.0))
+    return Readout(Stage(**_numbers(settings.get("Stage Position"), keys)), scan.get("rotation", 0.0))
 
 
 def _tia(original: Mapping[str, Any]) -> Readout:
-    said = lookup(original, "ObjectInfo", "ExperimentalDescription")
+    settings = lookup(original, "ObjectInfo", "ExperimentalDescription")
     keys = {dim: f"Stage {dim.upper()}_um" for dim in "xyz"} | {"tilt": "Stage A_deg", "cross_tilt": "Stage B_deg"}
-    # RosettaSciIO has written these names with a blank and with a line below
-    known = {str(key).replace("_", " "): value for key, value in (said or {}).items()}
+    # RosettaSciIO has written these names with spaces and with underscores
+    known = {str(key).replace("_", " "): value for key, value in (settings or {}).items()}
     return Readout(Stage(**_numbers(known, {key: name.replace("_", " ") for key, name in keys.items()})), central=True)
 
 
-def _numbers(said: Any, keys: Mapping[str, str]) -> dict[str, float]:
+def _numbers(settings: Any, keys: Mapping[str, str]) -> dict[str, float]:
     """Return the entries that are numbers; a stage that was not read leaves them empty or writes a word."""
-    found: Mapping[str, Any] = said if isinstance(said, Mapping) else {}
-    read = {key: _number(found.get(name)) for key, name in keys.items()}
+    values: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
+    read = {key: _number(values.get(name)) for key, name in keys.items()}
     return {key: value for key, value in read.items() if isfinite(value)}
 
 

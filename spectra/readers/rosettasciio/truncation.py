@@ -186,8 +186,8 @@ def _ripple(path: Path) -> int:
         hint = "copy both files into one folder"
         raise FileReadError(path, f"its values are not beside it, in {path.stem}.raw", hint=hint)
     _require_length(values, lambda _: _ripple_values(path, header))
-    whole = content.endswith(b"\n") or b"(" in content.partition(b"\n")[0]
-    return 0 if whole else len(content) + 1
+    complete = content.endswith(b"\n") or b"(" in content.partition(b"\n")[0]
+    return 0 if complete else len(content) + 1
 
 
 def _ripple_values(path: Path, header: Mapping[str, int]) -> int:

@@ -97,10 +97,10 @@ def _sized(
     spatial = [dim for dim in stored or () if dim in SPATIAL]
     um = sizes.um * len(spatial) if len(sizes.um) == 1 else sizes.um
     if len(um) == len(stored or ()):
-        found = dict(zip(stored or (), um, strict=True))
+        steps = dict(zip(stored or (), um, strict=True))
     else:
-        found = dict(zip(spatial, um, strict=True)) if len(um) == len(spatial) else {}
-    return dims, {dim: Axis(units.LENGTH, step=found[dim]) for dim in dims or () if dim in SPATIAL and dim in found}
+        steps = dict(zip(spatial, um, strict=True)) if len(um) == len(spatial) else {}
+    return dims, {dim: Axis(units.LENGTH, step=steps[dim]) for dim in dims or () if dim in SPATIAL and dim in steps}
 
 
 def _attrs(dataset: Any) -> dict[str, str]:

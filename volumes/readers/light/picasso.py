@@ -46,8 +46,8 @@ def arrays(path: Path) -> list[StoredArray]:
     columns = {new: Column(unit, np.dtype(np.float64), _picasso(path, key)) for new, (key, unit) in known.items()}
     info = _read(path, lambda file: _info(path, file))
     sizes = [entry["Pixelsize"] for entry in info if isinstance(entry, dict) and "Pixelsize" in entry]
-    found = arrays_of(path, columns, {"columns": list(fields), "info": [str(entry) for entry in info]})
-    return [scaled(array, length(f"{sizes[-1]} nm")) for array in found] if sizes else found
+    arrays = arrays_of(path, columns, {"columns": list(fields), "info": [str(entry) for entry in info]})
+    return [scaled(array, length(f"{sizes[-1]} nm")) for array in arrays] if sizes else arrays
 
 
 def _fields(table: Any) -> tuple[str, ...]:
