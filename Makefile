@@ -30,6 +30,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/correlation.py
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/landmarks.py
+	$(BIN)/python benchmarks/warps.py
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/mutations.py
 

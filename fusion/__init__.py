@@ -37,6 +37,7 @@ from fusion.resampling.resample import resample
 from fusion.specimens.phantom import phantom
 from fusion.statistics.correlation import Correlation, correlation
 from fusion.techniques.compatibility import compatible
+from fusion.warp import Warp
 
 __all__ = [
     "Affine",
@@ -58,6 +59,7 @@ __all__ = [
     "UnitError",
     "UnknownFormatError",
     "Verification",
+    "Warp",
     "backproject",
     "between",
     "check",

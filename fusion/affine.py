@@ -92,7 +92,7 @@ class Affine:
 
     def __call__(self, points: npt.ArrayLike) -> Array:
         """Map points (..., 3) in z, y, x, um."""
-        positions = _as_points(points)
+        positions = as_points(points)
         mapped: Array = positions @ self.matrix[:3, :3].T + self.matrix[:3, 3]
         return mapped
 
@@ -120,6 +120,10 @@ class Affine:
         jacobian = -np.kron(inverse[:3, :3], inverse.T)
         return Affine(inverse, covariance=_carry(self.covariance, jacobian), dof=self.dof)
 
+    def jacobian(self, points: npt.ArrayLike) -> Array:
+        """Return the derivatives (..., 3, 3) of where points (..., 3) land: the same at every point."""
+        return np.asarray(np.broadcast_to(self.matrix[:3, :3], (*as_points(points).shape, 3)))
+
     def covariance_at(self, points: npt.ArrayLike) -> Array:
         """Return the covariance (..., 3, 3) in um² of where `points` (..., 3) land.
 
@@ -130,7 +134,7 @@ class Affine:
         """
         if self.covariance is None:
             raise FrameError("this transform carries no covariance; register with more landmarks or give sigma")
-        positions = _as_points(points)
+        positions = as_points(points)
         homogeneous = np.concatenate([positions, np.ones_like(positions[..., :1])], axis=-1)
         # A point p lands at M (p, 1), linear in M: cov_ik = Σ_jl p_j cov(M_ij, M_kl) p_l, exact and not first order.
         blocks = self.covariance.reshape(3, 4, 3, 4)
@@ -145,11 +149,7 @@ class Affine:
     @property
     def widening(self) -> float:
         """Factor of the standard errors so that 1.96 of them hold the truth in 95 %: Student's t over the normal."""
-        if np.isinf(self.dof):
-            return 1.0
-        from scipy.special import ndtri, stdtrit
-
-        return float(stdtrit(self.dof, 0.975) / ndtri(0.975))
+        return widening(self.dof)
 
     @property
     def scale(self) -> Array:
@@ -172,13 +172,23 @@ class Affine:
         return f"Affine(angle {self.angle:.4g} degrees, scale {self.scale.round(6).tolist()}, shift ({shift}) um)"
 
 
+def widening(dof: float) -> float:
+    """Return the 97.5 % quantile of Student's t over that of the normal distribution."""
+    if np.isinf(dof):
+        return 1.0
+    from scipy.special import ndtri, stdtrit
+
+    return float(stdtrit(dof, 0.975) / ndtri(0.975))
+
+
 def skew(vector: npt.ArrayLike) -> Array:
     """Return the matrix of the right-handed cross product with `vector`, for vectors in the order z, y, x."""
     z, y, x = np.asarray(vector, dtype=float)
     return np.array([[0.0, x, -y], [-x, 0.0, z], [y, -z, 0.0]])
 
 
-def _as_points(points: npt.ArrayLike) -> Array:
+def as_points(points: npt.ArrayLike) -> Array:
+    """Return points (..., 3) as numbers; refuse any other shape."""
     positions = np.asarray(points, dtype=float)
     if positions.ndim == 0 or positions.shape[-1] != 3:
         raise FrameError(f"points are (..., 3) in the order z, y, x; received shape {positions.shape}")

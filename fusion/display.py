@@ -119,7 +119,7 @@ def y_upwards(ds: xr.Dataset | xr.DataArray) -> bool:
         return direction == "up"
     pose, frame = get_pose(ds)
     fused = "coverage" in ds.coords or (isinstance(ds, xr.Dataset) and "coverage" in ds.data_vars)
-    return bool(frame.on_stage and pose.matrix[0, 0] > 0) or ("raman_shift" in ds.dims and not fused)
+    return bool(frame.on_stage and pose.jacobian(np.zeros(3))[0, 0] > 0) or ("raman_shift" in ds.dims and not fused)
 
 
 def edges(centres: npt.ArrayLike, *, width: float = 1.0) -> Array:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from fusion.affine import Affine
 from fusion.errors import FrameError
+from fusion.warp import Transform, Warp, as_text, from_text
 
 POSE: Final = "pose"
 _OLD_STAGE: Final = re.compile(r"stage( of .+ [0-9a-f]{8})?")
@@ -53,14 +54,14 @@ OWN: Final = Frame("")
 """The frame of a dataset without a pose: its own coordinates, which no other dataset shares."""
 
 
-def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
+def set_pose(ds: xr.Dataset, pose: Transform, frame: str) -> xr.Dataset:
     """Return the dataset placed in `frame` by `pose`.
 
     Parameters
     ----------
     ds : Dataset
         Any labelled dataset; its values are shared, not copied.
-    pose : Affine
+    pose : Affine or Warp
         Maps the dataset's own coordinates into `frame`.
     frame : str or Frame
         Name of the frame: a stage, a specimen, or another node of the same tree. A `Frame` also says whether it is
@@ -76,30 +77,37 @@ def set_pose(ds: xr.Dataset, pose: Affine, frame: str) -> xr.Dataset:
     >>> placed["pose"].attrs["frame"]
     'stage'
     """
-    if isinstance(frame, Frame) and not frame and np.array_equal(pose.matrix, np.eye(4)):
+    if isinstance(frame, Frame) and not frame and isinstance(pose, Affine) and np.array_equal(pose.matrix, np.eye(4)):
         placed = ds.drop_vars(POSE, errors="ignore").copy()
         for variable in placed.data_vars.values():
             variable.attrs.pop("grid_mapping", None)
         return placed
     if not frame or not isinstance(frame, str):
         raise FrameError(f"a frame needs a name; received {frame!r}")
-    attrs: dict[str, object] = {
-        "long_name": "matrix maps (z, y, x, 1) in um to frame; covariance: of its upper 12 entries by rows, 0 if exact",
-        "frame": str(frame),
-        "on_stage": int(isinstance(frame, Frame) and frame.on_stage),
-        "matrix": pose.matrix.ravel().copy(),
-    }
-    if pose.covariance is not None:
-        attrs["covariance"] = pose.covariance.ravel().copy() if pose.covariance.any() else 0.0
-    if np.isfinite(pose.dof):
-        attrs["dof"] = pose.dof
+    on_stage = int(isinstance(frame, Frame) and frame.on_stage)
+    attrs = {**_described(pose), "frame": str(frame), "on_stage": on_stage}
     placed = ds.assign_coords({POSE: xr.DataArray(np.int32(0), attrs=attrs)})
     for variable in placed.data_vars.values():
         variable.attrs["grid_mapping"] = POSE
     return placed
 
 
-def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, Frame]:
+def _described(pose: Transform) -> dict[str, object]:
+    """Return a pose as attributes."""
+    if isinstance(pose, Warp):
+        return {"long_name": "warp maps (z, y, x) in um to frame: JSON, see CONVENTIONS.md", "warp": as_text(pose)}
+    attrs: dict[str, object] = {
+        "long_name": "matrix maps (z, y, x, 1) in um to frame; covariance: of its upper 12 entries by rows, 0 if exact",
+        "matrix": pose.matrix.ravel().copy(),
+    }
+    if pose.covariance is not None:
+        attrs["covariance"] = pose.covariance.ravel().copy() if pose.covariance.any() else 0.0
+    if np.isfinite(pose.dof):
+        attrs["dof"] = pose.dof
+    return attrs
+
+
+def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Transform, Frame]:
     """Return the pose of a dataset and the frame it leads to.
 
     Parameters
@@ -108,7 +116,7 @@ def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, Frame]:
 
     Returns
     -------
-    Affine, Frame
+    Affine or Warp, Frame
         The identity and the frame without a name where the dataset has no pose: it lies in a frame of its own.
 
     Raises
@@ -120,13 +128,52 @@ def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, Frame]:
         return Affine.identity(), OWN
     attrs = ds.coords[POSE].attrs
     try:
-        matrix = np.asarray(attrs["matrix"], dtype=float).reshape(4, 4)
-        spread = _covariance(attrs, matrix)
-        return Affine(matrix, covariance=spread, dof=float(attrs.get("dof", np.inf))), Frame(
-            attrs["frame"], on_stage=_on_stage(attrs)
-        )
+        return _transform(attrs), Frame(attrs["frame"], on_stage=_on_stage(attrs))
     except (KeyError, ValueError, TypeError) as error:
-        raise FrameError(f"damaged ({error}); a pose has frame, matrix (16) and perhaps covariance (144)") from error
+        raise FrameError(
+            f"damaged ({error}); a pose has frame, and matrix (16), perhaps with covariance (144), or warp (JSON)"
+        ) from error
+
+
+def affine_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Affine, Frame]:
+    """Return the pose of a dataset where only an affine one will do, as `get_pose`.
+
+    Raises
+    ------
+    FrameError
+        If the pose is a warp, or damaged.
+    """
+    pose, frame = get_pose(ds)
+    return affine_only(pose), frame
+
+
+def affine_only(transform: Transform) -> Affine:
+    """Return a transform that is affine; refuse any other.
+
+    Raises
+    ------
+    FrameError
+        If it is a warp.
+    """
+    if not isinstance(transform, Affine | Warp):
+        raise FrameError(f"a transform is a fusion.Affine; received {type(transform).__name__}")
+    if isinstance(transform, Warp):
+        raise FrameError("a warp takes straight lines to curves, which is not possible here; fusion.resample first")
+    return transform
+
+
+def same_transform(first: Transform, second: Transform) -> bool:
+    """Whether two transforms lead to the same places, whatever is known of their errors."""
+    if isinstance(first, Affine) and isinstance(second, Affine):
+        return np.allclose(first.matrix, second.matrix)
+    return isinstance(first, Warp) and isinstance(second, Warp) and as_text(first) == as_text(second)
+
+
+def _transform(attrs: Mapping[Any, Any]) -> Transform:
+    if "warp" in attrs:
+        return from_text(attrs["warp"])
+    matrix = np.asarray(attrs["matrix"], dtype=float).reshape(4, 4)
+    return Affine(matrix, covariance=_covariance(attrs, matrix), dof=float(attrs.get("dof", np.inf)))
 
 
 def _covariance(attrs: Mapping[Any, Any], matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
@@ -145,7 +192,7 @@ def _on_stage(attrs: Mapping[Any, Any]) -> bool:
     return _OLD_STAGE.fullmatch(str(attrs["frame"])) is not None
 
 
-def between(moving: xr.Dataset | xr.DataTree, fixed: xr.Dataset | xr.DataTree) -> Affine:
+def between(moving: xr.Dataset | xr.DataTree, fixed: xr.Dataset | xr.DataTree) -> Transform:
     """Return the transform from the coordinates of `moving` to those of `fixed`, as their poses say.
 
     Parameters
@@ -156,7 +203,7 @@ def between(moving: xr.Dataset | xr.DataTree, fixed: xr.Dataset | xr.DataTree) -
 
     Returns
     -------
-    Affine
+    Affine or Warp
 
     Raises
     ------
@@ -185,7 +232,18 @@ def between(moving: xr.Dataset | xr.DataTree, fixed: xr.Dataset | xr.DataTree) -
     return from_fixed.inverse() @ from_moving
 
 
-def locate(tree: xr.DataTree, node: str) -> tuple[Affine, Frame]:
+def affine_between(moving: xr.Dataset, fixed: xr.Dataset, transform: Transform | None = None) -> Affine:
+    """Return the transform if there is one, else what the poses say, where only an affine one will do.
+
+    Raises
+    ------
+    FrameError
+        As `between`, or if it is a warp.
+    """
+    return affine_only(between(moving, fixed) if transform is None else transform)
+
+
+def locate(tree: xr.DataTree, node: str) -> tuple[Transform, Frame]:
     """Follow the poses of a tree from `node` as far as they lead (lamella -> overview -> stage).
 
     Parameters
@@ -196,7 +254,7 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, Frame]:
 
     Returns
     -------
-    Affine, Frame
+    Affine or Warp, Frame
         The transform from the coordinates of `node` and the frame that is no node of the tree; the last node where
         that one has no pose.
 
@@ -209,7 +267,7 @@ def locate(tree: xr.DataTree, node: str) -> tuple[Affine, Frame]:
     return transforms[-1], frames[-1]
 
 
-def _between_nodes(moving: xr.DataTree, fixed: xr.DataTree) -> Affine:
+def _between_nodes(moving: xr.DataTree, fixed: xr.DataTree) -> Transform:
     if moving.root is not fixed.root or not (moving.name and fixed.name):
         return between(moving.to_dataset(), fixed.to_dataset())
     (ours, to_ours), (theirs, to_theirs) = _way(moving.root, moving.name), _way(moving.root, fixed.name)
@@ -219,12 +277,13 @@ def _between_nodes(moving: xr.DataTree, fixed: xr.DataTree) -> Affine:
     raise FrameError(f"{moving.name} and {fixed.name} share no frame ({ours[-1]!r} and {theirs[-1]!r}); register them")
 
 
-def _way(tree: xr.DataTree, node: str) -> tuple[list[Frame], list[Affine]]:
+def _way(tree: xr.DataTree, node: str) -> tuple[list[Frame], list[Transform]]:
     """Return the frames that the poses of a tree lead to from `node`, itself first, and the transform to each."""
     names = {child.name for child in tree.subtree if child.name}
     if node not in names:
         raise FrameError(f"the tree has no node {node!r}; it has {sorted(map(str, names))}")
-    frames, transforms = [Frame(node)], [Affine.identity()]
+    frames = [Frame(node)]
+    transforms: list[Transform] = [Affine.identity()]
     while frames[-1] in names:
         step, frame = get_pose(_only(tree, frames[-1]))
         if frame == OWN:

@@ -28,6 +28,7 @@ from fusion.conventions import (
 from fusion.errors import ConventionError, DataError, UnitError
 from fusion.frames import OWN, POSE, get_pose, set_pose
 from fusion.plain import Plain, taken_apart
+from fusion.warp import Transform
 
 Array = npt.NDArray[np.float64]
 VariableLike: TypeAlias = tuple[Any, ...] | xr.DataArray | xr.Variable
@@ -39,7 +40,7 @@ def dataset(
     *,
     name: str | None = None,
     cell_methods: str | Mapping[str, str] | None = None,
-    pose: Affine | None = None,
+    pose: Transform | None = None,
     frame: str | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
@@ -61,7 +62,7 @@ def dataset(
     cell_methods : str or mapping, optional
         What a value is: ``"sum"`` for counts that are conserved, ``"mean"`` or ``"point"`` for intensities.
         Needed for spectra and counts that carry neither ``cell_methods`` nor ``flag_values``; it is never guessed.
-    pose : Affine, optional
+    pose : Affine or Warp, optional
         Maps the dataset's coordinates into `frame`. Identity if left out.
     frame : str, optional
         The frame that `pose` leads to.
@@ -269,7 +270,7 @@ def _plain(
     return Plain({key: _as_variable(key, value) for key, value in variables.items()}, {}, {}, {})
 
 
-def _placed(built: xr.Dataset, source: object, pose: Affine | None, frame: str | None) -> xr.Dataset:
+def _placed(built: xr.Dataset, source: object, pose: Transform | None, frame: str | None) -> xr.Dataset:
     """Return the dataset with the pose that the caller or the source says; else its name alone is its frame."""
     if pose is None and isinstance(source, xr.Dataset | xr.DataArray):
         known, own = get_pose(source)

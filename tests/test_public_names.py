@@ -7,7 +7,7 @@ import pytest
 
 NAMES = {
     "fusion": """
-        Affine Axis ConspectusError ConventionError DataError FileReadError FrameError Registration
+        Affine Axis ConspectusError ConventionError DataError FileReadError FrameError Registration Warp
         RegistrationError StoreError StrayCountsWarning TruncatedFileWarning UnitError backproject between check
         compatible dataset fuse get_pose limits load locate phantom project register_landmarks resample save
         set_pixel_size set_pose spectrum window

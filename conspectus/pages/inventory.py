@@ -176,7 +176,7 @@ def _range(dim: str, coordinate: xr.DataArray) -> str:
 def _position(ds: xr.Dataset) -> list[str]:
     """Say where the centre lies in the frame of the pose, and how it is turned there."""
     pose, frame = fusion.get_pose(ds)
-    if not frame.on_stage and np.array_equal(pose.matrix, np.eye(4)):
+    if not frame.on_stage and isinstance(pose, fusion.Affine) and np.array_equal(pose.matrix, np.eye(4)):
         return [UNKNOWN]
     lines = ["on the stage" if frame.on_stage else f"in {frame}"]
     spatial = [dim for dim in SPATIAL if dim in ds.coords and ds[dim].size]
@@ -184,6 +184,8 @@ def _position(ds: xr.Dataset) -> list[str]:
         middle = [(float(ds[d].min()) + float(ds[d].max())) / 2 if d in spatial else 0.0 for d in SPATIAL]
         z, y, x = pose(middle)
         lines.append(f"x {_signed(x)}, y {_signed(y)}, z {_signed(z)}")
+    if isinstance(pose, fusion.Warp):
+        return [*lines, "warped"]
     tilt, turn = _angles(pose)
     angles = [
         f"{name} {angle:.4g}°".replace("-", "−")

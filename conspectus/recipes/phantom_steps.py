@@ -14,6 +14,7 @@ from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
 from conspectus.recipes.steps import Step
+from fusion.frames import affine_pose
 
 Array = npt.NDArray[np.float64]
 
@@ -59,7 +60,7 @@ class Judge(Step):
 
     def _pose(self, project: Project) -> None:
         estimate, truth = project["map"], project["map_truth"]
-        error = pose_error(fusion.get_pose(estimate)[0], fusion.get_pose(truth)[0], truth)
+        error = pose_error(affine_pose(estimate)[0], affine_pose(truth)[0], truth)
         pixel = 1e3 * float(truth["x"][1] - truth["x"][0])
         project.find("pose error", f"{error.shift:.2f} nm", f"rms over the map; {error.shift / pixel:.3f} of a pixel")
         project.find("pose error, angle", f"{error.angle:.4f} degrees")

@@ -17,6 +17,7 @@ from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
 from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims
+from fusion.frames import affine_pose
 from fusion.specimens import measured
 from fusion.variables import main_variable
 
@@ -178,7 +179,7 @@ class Register(Step):
         moving, fixed = project[self.moving], project[self.fixed]
         points, targets, sigma = self._landmarks(project)
         result = fusion.register_landmarks(points, targets, model=self.model, sigma=sigma)
-        onto, frame = fusion.get_pose(fixed)
+        onto, frame = affine_pose(fixed)
         # the fixed dataset is what the frame is known by: the moving one lies relative to it
         reference = fusion.Affine.exact(onto.matrix)
         project[self.fixed] = fusion.set_pose(fixed, reference, frame)

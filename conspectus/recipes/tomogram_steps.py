@@ -16,6 +16,7 @@ from conspectus.project import Project
 from conspectus.recipes.steps import Step
 from fusion import correlation
 from fusion.conventions import cell_methods, title, with_links
+from fusion.frames import affine_pose
 from fusion.statistics.profiles import radial_profile
 
 
@@ -33,7 +34,7 @@ class Orient(Step):
         volume = tomogram[only(tomogram)]
         orientation = volumes.orient(views[only(views)], volume)
         shift = volumes.shift_between(density[only(density)], volume)
-        onto, frame = fusion.get_pose(tomogram)
+        onto, frame = affine_pose(tomogram)
         project[self.density] = fusion.set_pose(density, onto @ shift, frame)
         project.orientations[self.views] = orientation._replace(poses=[onto @ pose for pose in orientation.poses])
         self._report(project, orientation, shift)
@@ -102,7 +103,7 @@ class Backproject(Step):
         name = only(view)
         # a projection is a sum along the beam, whatever the reader took its values for
         view[name].attrs.update(cell_methods("yx", "sum"))
-        transform = fusion.get_pose(volume)[0].inverse() @ pose
+        transform = affine_pose(volume)[0].inverse() @ pose
         placed = fusion.backproject(view, volume, density=density, transform=transform, method="linear")[name]
         return float(placed.attrs.pop("lost_fraction")), placed
 

@@ -10,11 +10,13 @@ from typing import Any, Final, NamedTuple
 
 import xarray as xr
 
+from fusion.affine import Affine
 from fusion.conventions import check, linked, with_links
 from fusion.errors import ConventionError
 from fusion.files import attributes, layout, writer
 from fusion.files.replacing import replacing
 from fusion.frames import POSE, get_pose
+from fusion.warp import as_text
 
 _TAKEN_APART: Final = ("component", "channel")
 
@@ -83,7 +85,8 @@ def _flat(ds: xr.Dataset) -> xr.Dataset:
     attrs = {str(key): _simple(value) for key, value in ds.attrs.items()}
     if POSE in ds.variables:
         pose, frame = get_pose(ds)
-        attrs |= {"pose_frame": str(frame), "pose_matrix": pose.matrix.ravel()}
+        mapping = {"pose_matrix": pose.matrix.ravel()} if isinstance(pose, Affine) else {"pose_warp": as_text(pose)}
+        attrs |= {"pose_frame": str(frame), **mapping}
     return xr.Dataset(variables, coords, attrs)
 
 

@@ -22,7 +22,7 @@ from fusion.conventions import (
     title,
 )
 from fusion.errors import ConventionError, DataError
-from fusion.frames import between
+from fusion.frames import affine_between
 from fusion.fused.position import position
 from fusion.model import with_error
 from fusion.resampling.blocks import run
@@ -81,7 +81,7 @@ def fuse(
     {'z': 4, 'y': 60, 'x': 60, 'component': 4}
     """
     decomposed, volume = _fused(decomposed), check(volume)
-    transform = transform or between(decomposed, volume)
+    transform = affine_between(decomposed, volume, transform)
     placed = resample(decomposed, volume, transform=transform, method=method, depth=depth)
     if transform.is_uncertain:
         placed = _with_position(placed, decomposed, volume, transform, depth)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, Literal, get_args
+from typing import Final, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from fusion.affine import Affine
 from fusion.errors import FrameError, RegistrationError
+from fusion.registration.bending import register_warp
 from fusion.registration.fit import Fit, fewest, fit
 from fusion.registration.outliers import (
     ACCUSED,
-    LeftOut,
     agreeing,
     explained,
     fit_residuals,
@@ -23,17 +22,18 @@ from fusion.registration.outliers import (
     left_out,
 )
 from fusion.registration.pairs import Landmarks, Pairs, read_pairs
-from fusion.registration.result import Model, Registration, as_residuals
+from fusion.registration.result import Model, Outliers, Registration, as_kept, as_left_out, as_residuals
+from fusion.warp import Warp
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-Outliers = Literal["refuse", "drop", "keep"]
 _LOOSE: Final = 0.5
 """Standard deviation of a turn (rad) or a relative stretch beyond which the error is no longer linear in it."""
 _UNLIKELY: Final = 1e-3
 _FREEDOM: Final = 5
 
 
+@overload
 def register_landmarks(
     moving: Landmarks,
     fixed: Landmarks,
@@ -43,7 +43,32 @@ def register_landmarks(
     sigma_moving: npt.ArrayLike | None = None,
     sigma_fixed: npt.ArrayLike | None = None,
     outliers: Outliers = "refuse",
-) -> Registration:
+) -> Registration[Affine]: ...
+
+
+@overload
+def register_landmarks(
+    moving: Landmarks,
+    fixed: Landmarks,
+    *,
+    model: Literal["warp"],
+    sigma: npt.ArrayLike | None = None,
+    sigma_moving: npt.ArrayLike | None = None,
+    sigma_fixed: npt.ArrayLike | None = None,
+    outliers: Outliers = "refuse",
+) -> Registration[Warp]: ...
+
+
+def register_landmarks(
+    moving: Landmarks,
+    fixed: Landmarks,
+    *,
+    model: Model | Literal["warp"],
+    sigma: npt.ArrayLike | None = None,
+    sigma_moving: npt.ArrayLike | None = None,
+    sigma_fixed: npt.ArrayLike | None = None,
+    outliers: Outliers = "refuse",
+) -> Registration[Affine] | Registration[Warp]:
     """Fit a transform to pairs of landmarks by maximum likelihood.
 
     Parameters
@@ -51,8 +76,9 @@ def register_landmarks(
     moving, fixed : array_like (n, 3) or (n, 2), or Dataset with coordinates z, y, x along ``point``
         The same points in both datasets, in um, z, y, x. Two columns (y, x) fit a transform within the plane; two
         columns of `moving` and three of `fixed` place a section in a volume.
-    model : {"rigid", "similarity", "affine"}
-        Rotation and shift; with one scale; or any linear map and shift.
+    model : {"rigid", "similarity", "affine", "warp"}
+        Rotation and shift; with one scale; any linear map and shift; or that and smooth bending, as a Gaussian process
+        whose size and length are those that the landmarks allow.
     sigma : float or array_like (n,), (1, 3), (n, 3), (1, 3, 3) or (n, 3, 3), optional
         Standard deviation in um of a pair in the fixed frame: how far off fixed minus moving may be along one axis;
         or covariances in um². Left out with the two below, all pairs are equal and their error is estimated from the
@@ -66,18 +92,21 @@ def register_landmarks(
     Returns
     -------
     Registration
-        With the covariance of the transform, to first order: the inverse of the Fisher information.
+        With the covariance of the transform, to first order: the inverse of the Fisher information. That of a warp
+        is NaN outside the hull of the landmarks (`fusion.Warp.covariance_at` states it on demand).
 
     Raises
     ------
     RegistrationError
         If the landmarks are too few, coincide, repeat one another, are mirrored, lie so near to a line or plane that
-        sigma leaves the model open, or scatter by more than sigma; under "refuse" also if pairs do not fit the others.
+        sigma leaves the model open, or scatter by more than sigma; if a warp folds; under "refuse" also if pairs do not
+        fit the others.
 
     Notes
     -----
     Minimises the sum of r' S⁻¹ r with S = C_fixed + A C_moving Aᵀ, which changes with the transform A, from the closed
-    form of Umeyama, IEEE Trans. Pattern Anal. 13, 376 (1991).
+    form of Umeyama, IEEE Trans. Pattern Anal. 13, 376 (1991). A warp is universal kriging with a Matérn 5/2
+    covariance, averaged over its restricted likelihood (`fusion.registration.bending`).
 
     Examples
     --------
@@ -88,10 +117,16 @@ def register_landmarks(
     >>> round(float(result.tre([[0.0, 0.0, 0.0]])[0]), 3)
     0.121
     """
-    for name, value, accepted in (("model", model, Model), ("outliers", outliers, Outliers)):
-        if value not in get_args(accepted):
-            raise RegistrationError(f"unknown {name} {value!r}; accepted are {', '.join(get_args(accepted))}")
+    for name, value, accepted in (
+        ("model", model, (*get_args(Model), "warp")), ("outliers", outliers, get_args(Outliers))
+    ):  # fmt: skip
+        if value not in accepted:
+            raise RegistrationError(f"unknown {name} {value!r}; accepted are {', '.join(accepted)}")
     pairs = read_pairs(moving, fixed, sigma, sigma_moving, sigma_fixed)
+    return register_warp(pairs, outliers) if model == "warp" else _register_affine(pairs, model, outliers)
+
+
+def _register_affine(pairs: Pairs, model: Model, outliers: Outliers) -> Registration[Affine]:
     needed = fewest(model, pairs.dim, pairs.columns)
     if len(pairs) < needed:
         raise RegistrationError(f"{model} needs at least {needed} pairs of landmarks; received {len(pairs)}")
@@ -185,7 +220,7 @@ def _refuse_loose(result: Fit, scale: float | None, model: Model) -> None:
 
 def _registration(
     pairs: Pairs, result: Fit, kept: Mask, scale: float | None, model: Model, centres: tuple[Array, Array]
-) -> Registration:
+) -> Registration[Affine]:
     from scipy.special import chdtrc
 
     matrix, spread = _embedded(result.matrix, None if scale is None else scale * result.covariance)
@@ -209,8 +244,8 @@ def _registration(
         chi2=result.chi2 if pairs.known else np.nan,
         dof=dof,
         p=float(chdtrc(result.dof, result.chi2)) if pairs.known and result.dof > 0 else np.nan,
-        left_out=_labelled(left_out(result, pairs), kept),
-        kept=xr.DataArray(kept, dims="point", name="kept", attrs={"long_name": "pair takes part in the fit"}),
+        left_out=as_left_out(*left_out(result, pairs), kept),
+        kept=as_kept(kept),
         columns=pairs.columns,
     )
 
@@ -226,13 +261,3 @@ def _embedded(matrix: Array, covariance: Array | None) -> tuple[Array, Array | N
     spread = np.zeros((3, 4, 3, 4))
     spread[inner, inner, inner, inner] = covariance.reshape(dim, dim + 1, dim, dim + 1)
     return full, spread.reshape(12, 12)
-
-
-def _labelled(values: LeftOut, kept: Mask) -> xr.Dataset:
-    """Return the comparison with the other pairs, NaN for those that were dropped."""
-    columns = {}
-    for name, unit, array in (("distance", "um", values.distance), ("p", "1", values.p)):
-        full = np.full(len(kept), np.nan)
-        full[kept] = array
-        columns[name] = ("point", full, {"units": unit})
-    return xr.Dataset(columns)

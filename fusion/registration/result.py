@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,22 @@ import xarray as xr
 
 from fusion.affine import Affine
 from fusion.errors import RegistrationError
+from fusion.warp import Warp
 
 Model = Literal["rigid", "similarity", "affine"]
+Outliers = Literal["refuse", "drop", "keep"]
+Found = TypeVar("Found", Affine, Warp)
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Registration:
+class Registration(Generic[Found]):
     """A fitted transform with what says how well it is known.
 
     Attributes
     ----------
-    transform : Affine
-        Maps moving to fixed, with the covariance of its parameters where it can be known, and the degrees of freedom
-        behind that covariance.
+    transform : Affine or Warp
+        Maps moving to fixed, with its covariance where it can be known, and the degrees of freedom behind it.
     residuals : DataArray, dims (point, axis)
         Fixed minus mapped moving landmarks, in um, along z, y, x; of all pairs, also those that were dropped.
     model : str
@@ -34,11 +36,12 @@ class Registration:
         estimated from the residuals. None where the landmarks are just enough to solve the model and say nothing of
         their own error.
     chi2 : float
-        Sum of the squares of the residuals over their standard deviations; NaN where these were not given.
+        Sum of the squares of the residuals over their standard deviations; NaN where these were not given, and for a
+        warp, which bends towards any landmark.
     dof : float
         Degrees of freedom of an estimated sigma; infinite where sigma was given.
     p : float
-        Probability of a larger chi2 if model and sigma are right; NaN where sigma was not given.
+        Probability of a larger chi2 if model and sigma are right; NaN where there is no chi2.
     left_out : Dataset, dim point
         ``distance`` in um of each pair from where the other pairs place it, and ``p``, the probability of a larger
         one by chance; NaN where the other pairs are too few to tell.
@@ -48,9 +51,9 @@ class Registration:
         How many numbers a moving landmark has: 2 within a plane.
     """
 
-    transform: Affine
+    transform: Found
     residuals: xr.DataArray
-    model: Model
+    model: Model | Literal["warp"]
     sigma: float | None
     chi2: float
     dof: float
@@ -108,7 +111,8 @@ class Registration:
         tail = (1.0 + level) / 2.0
         # A variance estimated with few degrees of freedom is itself uncertain: at 3 of them 95 % need 3.18 standard
         # errors.
-        half = np.sqrt(variance) * (stdtrit(self.dof, tail) if np.isfinite(self.dof) else ndtri(tail))
+        quantile = float(stdtrit(self.dof, tail) if np.isfinite(self.dof) else ndtri(tail))
+        half: Array = np.asarray(np.sqrt(variance) * quantile)
         dims = ("point", "axis") if half.ndim == 2 else (*(f"dim_{i}" for i in range(half.ndim - 1)), "axis")
         attrs = {"units": "um", "long_name": f"half of the {level:.0%} interval"}
         return xr.DataArray(half, dims=dims, coords={"axis": list("zyx")}, name="interval", attrs=attrs)
@@ -124,7 +128,8 @@ class Registration:
 
     @property
     def _dim(self) -> int:
-        return 2 if self.columns == 2 and not self.transform.matrix[0, 1:].any() else 3
+        flat = isinstance(self.transform, Warp) or not self.transform.matrix[0, 1:].any()
+        return 2 if self.columns == 2 and flat else 3
 
     def _f(self, level: float) -> float:
         """Return the quantile of F(d, dof); of chi-squared over d where sigma was given."""
@@ -148,3 +153,18 @@ def as_residuals(values: Array) -> xr.DataArray:
     attrs = {"units": "um", "long_name": "fixed minus mapped moving landmark"}
     coords = {"axis": list("zyx")}
     return xr.DataArray(values, dims=("point", "axis"), coords=coords, name="residual", attrs=attrs)
+
+
+def as_kept(kept: npt.NDArray[np.bool_]) -> xr.DataArray:
+    """Return which pairs take part in a fit, labelled."""
+    return xr.DataArray(kept, dims="point", name="kept", attrs={"long_name": "pair takes part in the fit"})
+
+
+def as_left_out(distance: Array, p: Array, kept: npt.NDArray[np.bool_]) -> xr.Dataset:
+    """Return the comparison of each pair with the others, labelled; NaN for those that were dropped."""
+    columns = {}
+    for name, unit, array in (("distance", "um", distance), ("p", "1", p)):
+        full = np.full(len(kept), np.nan)
+        full[kept] = array
+        columns[name] = ("point", full, {"units": unit})
+    return xr.Dataset(columns)

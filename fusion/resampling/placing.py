@@ -12,7 +12,7 @@ from fusion import provenance
 from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spatial_dims, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import between, get_pose, set_pose
+from fusion.frames import affine_between, get_pose, set_pose
 from fusion.model import require_lengths
 from fusion.resampling import shares
 from fusion.resampling.cells import Geometry, geometry
@@ -74,7 +74,7 @@ def place(
     """
     ds, volume = check(ds), check(volume)
     _require_counts(ds)
-    transform = transform or between(ds, volume)
+    transform = affine_between(ds, volume, transform)
     kept = ds.drop_vars([name for name in _errors(ds) if consistent])
     placed = resample(kept, volume, transform=transform, method="counts", depth=depth).load()
     operator = _operator(ds, volume, transform, depth)
@@ -135,7 +135,7 @@ def measure(
     array([0.5, 2.5])
     """
     volume, grid = check(volume), check(grid)
-    operator = _operator(grid, volume, transform or between(grid, volume), depth).turned()
+    operator = _operator(grid, volume, affine_between(grid, volume, transform), depth).turned()
     names = [n for n in volume.data_vars if spatial_dims(volume[n]) and n != COVERAGE and n not in _errors(volume)]
     if labels := [str(name) for name in names if kind(volume[name]) == "label"]:
         raise ConventionError([f"{name}: labels cannot be measured; use fusion.resample" for name in labels])

@@ -16,7 +16,7 @@ from fusion import provenance
 from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spacing, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, between, get_pose, set_pose
+from fusion.frames import POSE, affine_between, get_pose, set_pose
 from fusion.model import require_lengths
 from fusion.resampling.beams import Beam, Method, beam
 
@@ -72,7 +72,7 @@ def project(
     """
     _require_projectable(volume, grid)
     values = density.transpose("z", "y", "x").values
-    through = beam(volume, grid, transform or between(grid, volume), method, values)
+    through = beam(volume, grid, affine_between(grid, volume, transform), method, values)
     attrs = {"units": density.attrs.get("units", "1"), "long_name": "projection", **cell_methods("yx", "sum")}
     return xr.DataArray(
         through.shadow(values),
@@ -145,7 +145,7 @@ def backproject(
     if faults := _density_faults(volume, density) + _count_faults(ds, [n for n in names if n not in errors]):
         raise ConventionError(faults)
     weight = volume[density].transpose("z", "y", "x").values.astype(float)
-    through = beam(volume, ds, transform or between(ds, volume), method, weight)
+    through = beam(volume, ds, affine_between(ds, volume, transform), method, weight)
     shadow = through.shadow(weight)
     lost = {str(name): _lost(ds[name], shadow) for name in names if name not in errors}
     if min(lost.values()) >= 1.0:

@@ -13,7 +13,7 @@ from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, check, error_of, kind, spatial_dims, stderr_name, title
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError
-from fusion.frames import between
+from fusion.frames import affine_between
 from fusion.model import require_lengths
 from fusion.resampling import shares
 from fusion.resampling.cells import Geometry, Span, geometry
@@ -90,7 +90,7 @@ def region_mean(
         require_lengths(one, "averaged")
     weights = _weights(region, grid)
     names = _names(ds)
-    transform = transform or between(ds, grid)
+    transform = affine_between(ds, grid, transform)
     u = _adjoint(geometry(ds, grid, transform, depth), weights)
     if not u.sum() > 0:
         raise DataError(f"{title(ds)} covers nothing of the region; check the transform, or give depth=")

@@ -29,8 +29,8 @@ from fusion.conventions import (
     title,
     with_links,
 )
-from fusion.errors import ConventionError, DataError, FrameError
-from fusion.frames import POSE, between, get_pose, set_pose
+from fusion.errors import ConventionError, DataError
+from fusion.frames import POSE, affine_between, get_pose, set_pose
 from fusion.model import require_lengths
 from fusion.resampling.blocks import Reader, run
 from fusion.resampling.boxes import Boxes
@@ -121,9 +121,7 @@ def resample(
         require_lengths(one, "resampled")
     if not spatial_dims(grid):
         raise DataError(f"{title(grid)}: points are no grid; a dataset with dims y and x is needed")
-    transform = between(ds, grid) if transform is None else transform
-    if not isinstance(transform, Affine):
-        raise FrameError(f"a transform is a fusion.Affine; received {type(transform).__name__}")
+    transform = affine_between(ds, grid, transform)
     placed = geometry(ds, grid, transform, depth)
     _refuse_apart(ds, grid, placed)
     moved = _moved(ds, grid, placed, method)

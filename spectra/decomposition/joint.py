@@ -13,7 +13,7 @@ import fusion
 from fusion import provenance
 from fusion.conventions import SPATIAL, kind, signal_dim, spatial_dims, stderr_name, title
 from fusion.errors import DataError, FrameError
-from fusion.frames import OWN, get_pose
+from fusion.frames import OWN, get_pose, same_transform
 from fusion.model import Axis, require_data
 from fusion.variables import main_variable, real_variable
 from spectra.factorisation.factors import Factors, singular
@@ -195,7 +195,7 @@ def _require_grid(named: Mapping[str, xr.Dataset]) -> None:
         same = spatial_dims(main_variable(ds)) == dims
         same = same and all(np.array_equal(ds[dim].values, model[dim].values) for dim in dims)
         (pose, frame), (other, other_frame) = get_pose(model), get_pose(ds)
-        same = same and frame == other_frame != OWN and np.allclose(pose.matrix, other.matrix)
+        same = same and frame == other_frame != OWN and same_transform(pose, other)
         if not same:
             raise FrameError(
                 f"{name} and {first} do not lie on one grid (the same coordinates, pose and frame); bring them "

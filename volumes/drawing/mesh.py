@@ -13,7 +13,7 @@ from fusion.affine import Affine
 from fusion.conventions import SPATIAL, check, linked, spacing, spatial_dims, with_links
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError, FrameError, UnitError
-from fusion.frames import get_pose
+from fusion.frames import affine_pose
 from fusion.model import Axis, dataset, require_lengths
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def from_pyvista(grid: Grid, *, name: str = "volume", units: str | None = None) 
 def _grid(ds: xr.Dataset, cells: bool) -> Grid:
     import pyvista as pv
 
-    pose, _ = get_pose(ds)
+    pose, _ = affine_pose(ds)
     if not np.array_equal(pose.matrix, np.eye(4)):
         require_lengths(ds, "placed by its pose")
     linear, shift = pose.matrix[:3, :3][::-1, ::-1], pose.matrix[:3, 3][::-1]

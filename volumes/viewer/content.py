@@ -14,7 +14,7 @@ from fusion import units
 from fusion.conventions import SPATIAL, error_of, spacing, spatial_dims, title
 from fusion.display import color, spelled, with_unit, y_upwards
 from fusion.errors import DataError
-from fusion.frames import get_pose
+from fusion.frames import affine_pose
 from volumes.drawing import layers
 from volumes.drawing.mesh import rotation_of
 from volumes.drawing.mixing import window
@@ -151,7 +151,7 @@ def _axes(ds: xr.Dataset, factors: tuple[int, ...]) -> dict[str, Any]:
 
 def _place(ds: xr.Dataset) -> dict[str, Any]:
     """Return the pose: where a voxel lies in the frame, and how the volume is turned there."""
-    pose, frame = get_pose(ds)
+    pose, frame = affine_pose(ds)
     flat = "z" not in ds.dims or ds.sizes["z"] < 2
     rotation, stretch = rotation_of(pose.matrix[:3, :3][::-1, ::-1])
     turned = not np.allclose(rotation, np.eye(3)) and not flat
