@@ -79,6 +79,7 @@ def krige(pairs: Pairs, slopes: Array) -> Kriging:
     slopes : ndarray (n, d, d)
         Derivatives of the map at the landmarks.
     """
+    # S = Cf + J Cm J' in um², as for the affine models; a bent map has its own derivative J at each landmark
     covariance = pairs.fixed_covariance + slopes @ pairs.moving_covariance @ slopes.swapaxes(1, 2)
     table = np.array([row for length in _lengths(pairs) for row in _likelihoods(pairs, covariance, length)])
     table[:, 0] = np.exp(table[:, 0] - table[:, 0].max())
@@ -177,6 +178,7 @@ def _refuse_folded(process: Kriging) -> None:
     ]
     lattice = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, process.dim)
     points = np.concatenate([process.moving, lattice[Bend(process).within(lattice)]])
+    # the determinant of the derivative is the volume that a unit of volume becomes; it is positive unless turned over
     volume = np.linalg.det(process.jacobian(points))
     if volume.min() <= 0.0:
         where = ", ".join(f"{value:.4g}" for value in points[np.argmin(volume)])

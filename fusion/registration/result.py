@@ -123,6 +123,7 @@ class Registration(Generic[Found]):
         miss = (self._raised(truth) - self.transform(start))[..., -self._dim :]
         covariance = self.transform.covariance_at(start)[..., -self._dim :, -self._dim :]
         # Hotelling's T² with dof of the one variance that was estimated, hence F(d, dof) and not F(d, dof - d + 1).
+        # r' C⁻¹ r is chi-squared where sigma was given
         square = (miss * np.linalg.solve(covariance, miss[..., None])[..., 0]).sum(axis=-1)
         return np.asarray(square <= self._dim * self._f(level))
 
