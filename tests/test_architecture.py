@@ -43,6 +43,8 @@ DEFERRED = {
     "fusion/resampling/points.py": {"fusion.resampling._kernels"},
     "fusion/resampling/shares.py": {"fusion.resampling._share_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
+    "volumes/tomography/projector.py": {"volumes.tomography._kernels"},
+    "volumes/tomography/solvers.py": {"volumes.tomography._kernels"},
     "conspectus/cli.py": {"conspectus", "fusion.errors"},  # --help must not wait for the rest
     "conspectus/opening.py": {"conspectus"},  # as --help
     "conspectus/pages/info.py": {"xarray"},

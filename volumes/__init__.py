@@ -10,6 +10,7 @@ from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
 from volumes.surfaces.interference import height_from_interference
 from volumes.tomography.orientation import Orientation, orient
+from volumes.tomography.reconstruction import reconstruct
 from volumes.tomography.shift import shift_between
 from volumes.viewer.overview import overview
 from volumes.viewer.page import Page, page, show
@@ -30,6 +31,7 @@ __all__ = [
     "page",
     "picture",
     "plot",
+    "reconstruct",
     "render",
     "shift_between",
     "show",
