@@ -25,7 +25,7 @@ class Content(NamedTuple):
     dtype : str
         Of the values.
     units : tuple of str
-        Of the coordinates, one for each dim: ``"px"`` where the file does not tell a size, ``"1"`` for axes without a
+        Of the coordinates, one for each dim: ``"px"`` where the file does not state a size, ``"1"`` for axes without a
         unit.
     fault : str, optional
         Why the item is unreadable.

@@ -1,4 +1,4 @@
-"""What both wings do when they open a file: damage is told as damage, and an item is shown without its values."""
+"""What both wings do when they open a file: damage is reported as damage, and an item is listed without its values."""
 
 from __future__ import annotations
 

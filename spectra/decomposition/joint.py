@@ -16,6 +16,7 @@ from fusion.errors import DataError, FrameError
 from fusion.frames import OWN, get_pose, same_transform
 from fusion.model import Axis, require_data
 from fusion.variables import main_variable, real_variable
+from spectra.factorisation.engines import ENGINES
 from spectra.factorisation.factors import Factors, singular
 from spectra.factorisation.nmf import nonnegative
 from spectra.factorisation.sparse import Array, Matrix, divided, entries, live, pixel_matrix
@@ -24,7 +25,8 @@ JointMethod: TypeAlias = Literal["nmf", "pca"]
 Scaling: TypeAlias = Literal["block"]
 SHARED: Final = "shared"
 """The node of a joint decomposition that holds what all modalities share."""
-_ENGINES: Final = {"nmf": nonnegative, "pca": singular}
+_JOINT: Final = {"nmf": nonnegative, "pca": singular}
+"""The engines whose factors of a matrix beside another are those of both; see `spectra.factorisation.engines`."""
 
 
 class _Block(NamedTuple):
@@ -130,14 +132,14 @@ def decompose_jointly(
     _require_sizes(blocks, components, method)
     by_pixel = _pixel_roots(blocks)
     scaled_blocks = [_weighted(block, by_pixel, scaling) for block in blocks]
-    factors = _ENGINES[method](_beside([scaled.matrix / scaled.norm for scaled in scaled_blocks]), components, seed)
+    factors = _JOINT[method](_beside([scaled.matrix / scaled.norm for scaled in scaled_blocks]), components, seed)
     shares = np.array(_shares(scaled_blocks, factors))
     scores, endmembers = _unscaled(blocks, scaled_blocks, factors, by_pixel, method)
     order = np.argsort(-shares.mean(axis=0), kind="stable")
     scores, shares = scores[:, order], shares[:, order]
     endmembers = [rows[order] for rows in endmembers]
     variables: dict[str, Any] = {"abundance": _restored(scores, pixels, finite)}
-    if method == "nmf":
+    if ENGINES[method].nonnegative:
         error = _error(blocks, scaled_blocks, scores, endmembers)
         variables[stderr_name("abundance")] = _restored(error, pixels, finite)
     how: dict[str, Any] = {"decomposition": method, "converged": "yes" if factors.converged else "no"}
@@ -181,8 +183,8 @@ def _is_map(ds: xr.Dataset) -> bool:
 
 
 def _require_choice(method: str, scaling: str | None) -> None:
-    if method not in _ENGINES:
-        raise DataError(f"unknown method {method!r}; accepted are 'nmf' and 'pca'")
+    if method not in _JOINT:
+        raise DataError(f"unknown method {method!r}; accepted are {', '.join(map(repr, _JOINT))}")
     if scaling not in ("block", None):
         raise DataError(f"unknown scaling {scaling!r}; accepted are 'block' and None")
 
@@ -223,11 +225,11 @@ def _blocks(named: Mapping[str, xr.Dataset]) -> tuple[list[_Block], npt.NDArray[
     return blocks, pixels, finite
 
 
-def _require_sizes(blocks: list[_Block], components: int, method: str) -> None:
+def _require_sizes(blocks: list[_Block], components: int, method: JointMethod) -> None:
     for block in blocks:
         if min(block.matrix.shape) < 1:
             raise DataError(f"{block.name}: no pixel that is finite in all modalities has any signal")
-        if (method == "nmf" or block.poisson) and entries(block.matrix).min() < 0:
+        if (ENGINES[method].nonnegative or block.poisson) and entries(block.matrix).min() < 0:
             raise DataError(
                 f"{block.name}: negative values (down to {entries(block.matrix).min():.4g}); clip them first"
             )
@@ -292,12 +294,12 @@ def _shares(scaled_blocks: list[_Scaled], factors: Factors) -> list[Array]:
 # component k in the total, averaged over the modalities, has the mean abundance 1 over the pixels; components of both
 # signs have no total, so the mean square takes its place, and the sign makes the largest entry of a factor positive.
 def _unscaled(
-    blocks: list[_Block], scaled_blocks: list[_Scaled], factors: Factors, by_pixel: Array, method: str
+    blocks: list[_Block], scaled_blocks: list[_Scaled], factors: Factors, by_pixel: Array, method: JointMethod
 ) -> tuple[Array, list[Array]]:
     """Return abundances and the endmembers of each modality in its unit, for a mean total abundance of one."""
     rows = _split(factors.factors, [scaled.by_channel.size for scaled in scaled_blocks])
     rows = [own * scaled.by_channel * scaled.norm for own, scaled in zip(rows, scaled_blocks, strict=True)]
-    if method == "nmf":
+    if ENGINES[method].nonnegative:
         sizes = [own.sum(axis=1) / block.matrix.sum() for own, block in zip(rows, blocks, strict=True)]
         scale = np.mean(sizes, axis=0) * by_pixel.size
     else:

@@ -47,7 +47,7 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.Dataset:
     Dataset
         ``counts`` (X-ray counts, dims z, y, x, energy in keV), ``intensity`` (other spectra, on their own signal
         axis), ``current`` (voltammograms, dims y, x, potential in V) or ``image``; lazy where the format allows.
-        Coordinates are pixel centres in um; the pose leads to the frame "stage" where the file tells its place on
+        Coordinates are pixel centres in um; the pose leads to the frame "stage" where the file states its position on
         one (`fusion.reading.stage`). Attributes: ``technique``, and where the file says so ``instrument``,
         ``beam_energy`` (keV) and ``elements``;
         ``original_metadata`` is everything the file says, as JSON text.

@@ -109,7 +109,7 @@ def open(
         centres in um, or in px where no size is known. The file's other metadata is JSON in
         ``attrs["original_metadata"]``. Folders, NetCDF and, above 256 MB, TIFF, MRC, HDF5, CZI, ND2 and LIF
         files stay lazy. Localisations have the dim ``point``, along which lie their coordinates and all else.
-        All that one file holds leads to one frame, "stage" where it tells its place on one (`fusion.reading.stage`).
+        All items of a file lead to one frame, "stage" where the file states its position (`fusion.reading.stage`).
         What `fusion.save` wrote comes back as it was; `voxel`, `units`, `dims` and `labels` are refused for it.
 
     Raises
@@ -173,7 +173,7 @@ def _opened(path: Path, options: Mapping[str, Any]) -> xr.Dataset:
         return saved
     arrays, left_out = _chosen(path, _arrays(path), options.get("name"))
     requested = bool(options.keys() - {"name"})
-    arrays = _told_apart(_as_requested(path, arrays, options))
+    arrays = _distinguished(_as_requested(path, arrays, options))
     with damage_reported(path, requested=requested):
         variable = "labels" if options.get("labels") else "image"
         ds = assembled(arrays, title=options.get("name") or path.stem, frame=path.stem, variable=variable)
@@ -244,7 +244,7 @@ def _chosen(
     raise FileReadError(path, f"it holds no array {name!r}", hint=hint)
 
 
-def _told_apart(arrays: list[StoredArray]) -> list[StoredArray]:
+def _distinguished(arrays: list[StoredArray]) -> list[StoredArray]:
     """Return arrays whose variables have different names: with that of their group, where two are called alike."""
     names = [array.variable for array in arrays if array.variable]
     if len(set(names)) == len(names):

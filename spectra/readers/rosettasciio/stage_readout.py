@@ -28,7 +28,7 @@ class Readout(NamedTuple):
 
 
 def read(original: Mapping[str, Any], plugin: str) -> Readout | None:
-    """Return the readout of the stage; None where the file does not tell it, or it is zero throughout.
+    """Return the readout of the stage; None where the file does not state it, or it is zero throughout.
 
     Bruker (bcf, spx) writes X, Y, Z in um and Rotation, Tilt in degrees (``TRTSEMStageData``), Velox metres and
     radians (``Stage/Position``, ``AlphaTilt``, ``BetaTilt``, ``Scan/ScanRotation``), Gatan and TIA um and degrees. An

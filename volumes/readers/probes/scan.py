@@ -89,7 +89,7 @@ def channel(name: str, title: str, unit: str | None, frame: Frame, read: Callabl
     standard, factor = _standard(unit)
     attrs = {"units": standard or "1", "long_name": title, **cell_methods("yx", "point")}
     if standard is None:
-        attrs["comment"] = f"the file gives the unit {unit!r}" if unit else "the file does not tell the unit"
+        attrs["comment"] = f"the file gives the unit {unit!r}" if unit else "the file does not state the unit"
     return StoredArray(
         name=name,
         dims=IMAGE,
