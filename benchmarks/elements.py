@@ -138,15 +138,29 @@ def main() -> None:
 
 
 def of_files() -> None:
-    """Print the elements of the measured files, those that the file names marked."""
+    """Print the elements of the measured files: counts, evidence, and whether the file names them."""
     for name, options in FILES:
         ds = spectra.open(Path(os.environ["CONSPECTUS_DATA"]) / name, **options)
         total = float(ds["counts"].sum())
-        print(f"\n{name}: {total:.0f} counts")
+        stated = [str(element) for element in np.atleast_1d(ds.attrs.get("elements", ()))]
         result = spectra.find_elements(ds)
+        found = [one.element for one in result]
+        print(f"\n{name}: {total:.0f} counts, {ds.attrs['beam_energy']:g} keV")
+        missed = set(stated) - set(found)
+        print(f"named by the file: {', '.join(stated) or 'none'}; not found: {', '.join(missed) or 'none'}")
+        print(f"{'':4}{'share':>7}{'counts':>9}{'error':>7}{'score':>7}  lines, net counts ± error")
         for one in result:
-            print(f"  {one.counts / total:6.1%}  {one}")
-        print(f"  {sum(one.counts for one in result) / total:6.1%}  all elements")
+            numbers = f"{one.counts / total:7.1%}{one.counts:9.0f}{one.error:7.0f}{one.score:7.2f}"
+            print(f"{one.element:4}{numbers}  {notes(one)}")
+        print(f"{'all':4}{sum(one.counts for one in result) / total:7.1%}")
+
+
+def notes(one: spectra.Element) -> str:
+    """Return the lines that stand out by two errors, strongest first, and what else the element could be."""
+    lines = sorted((line for line in one.evidence if line.counts > 2.0 * line.error), key=lambda line: -line.counts)
+    other = f"; could also be {', '.join(one.alternatives)}" if one.alternatives else ""
+    known = "; named by the file" if one.named_by_file else ""
+    return ", ".join(f"{line.line} {line.counts:.0f} ± {line.error:.0f}" for line in lines[:4]) + other + known
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from fusion.errors import DataError
 from spectra.lines.response import ABSORBED_KEV, Shell, sum_peaks
 from spectra.lines.search import Outcome, find
 from spectra.lines.settings import require_beam_energy, require_resolution
-from spectra.lines.sharing import Spectrum, binned
+from spectra.lines.sharing import Spectrum, binned, is_telling
 from spectra.lines.totals import spectra_of
 from spectra.lines.xrays import XrayLine, is_counts, width
 
@@ -24,6 +24,8 @@ Array = npt.NDArray[np.float64]
 _FAINT: Final = 0.05
 """Weight below which a line proves nothing."""
 _SURE: Final = 4.0
+_COUNTED: Final = 2.0
+"""Least counts over their standard error of a shell that need not be seen, from which they are counted."""
 _TOLERANCE: Final = 2.0
 """Factor to which the ratio of two lines must hold."""
 _FOREIGN: Final = 0.05
@@ -55,7 +57,8 @@ class Element(NamedTuple):
     score: float
     """From 0 to 1; see `find_elements`."""
     counts: float
-    """Of all its lines on the axis. Those of all elements together are never more than the counts of the spectrum."""
+    """Of its lines on the axis, but for soft shells that do not stand out by two standard errors. Those of all elements
+    together are never more than the counts of the spectrum."""
     seen: tuple[str, ...]
     """Its lines that stand out by four standard errors."""
     missing: tuple[str, ...]
@@ -128,7 +131,7 @@ def find_elements(
     what the file can be off by. Elements are added as long as one is significant, and dropped when others explain its
     lines (`spectra.lines.search`):
 
-    - Its counts are at least four standard errors, in the shells between 1 and 15 keV that the beam excites twofold if
+    - Its counts are at least four standard errors, in the shells between 1 and 18 keV that the beam excites twofold if
       there are any: soft lines alone do not name an element whose hard lines should be seen.
     - Two standard errors suffice for elements that the file lists; five are needed where a strong line is cropped.
 
@@ -208,12 +211,11 @@ def _counts(ds: xr.Dataset, array: xr.DataArray) -> tuple[Array, Array]:
 
 def _element(component: int, name: str, outcome: Outcome, listed: Collection[str]) -> Element:
     spectrum, fit = outcome.spectrum, outcome.fit
-    mine = np.array([shell.element == name for shell in fit.shells])
-    own = _own(outcome, mine)
+    counted = _counted(name, outcome)
     # each bin is shared in the ratio of the shapes, so that elements never have more than was counted
-    counts = float((spectrum.counts * own / np.maximum(fit.model, 1e-12)).sum())
-    shells = sorted(map(int, np.flatnonzero(mine)), key=lambda index: -fit.per_shell[index])
-    lines = [pair for index in shells for pair in _evidence(index, outcome, own)]
+    counts = float((spectrum.counts * _own(outcome, counted) / np.maximum(fit.model, 1e-12)).sum())
+    shells = sorted(map(int, np.flatnonzero(counted)), key=lambda index: -fit.per_shell[index])
+    lines = [pair for index in shells for pair in _evidence(index, outcome)]
     consistency = min((_ratio(one, reference) for one, reference, refutes in lines if refutes), default=1.0)
     missing = tuple(one.line for one, reference, refutes in lines if refutes and _ratio(one, reference) < 1.0)
     others = outcome.alternatives[name]
@@ -223,10 +225,25 @@ def _element(component: int, name: str, outcome: Outcome, listed: Collection[str
     evidence = tuple(one for one, _, _ in lines)
     return Element(
         component, name, float(likelihood * np.clip(consistency, 0.0, 1.0)), counts,
-        tuple(one.line for one in evidence if one.counts > _SURE * one.error), missing, fit.error(mine), evidence,
+        tuple(one.line for one in evidence if one.counts > _SURE * one.error), missing, fit.error(counted), evidence,
         (*(other.element for other in others), *_pile_up(spectrum, outcome, evidence)), outcome.hidden[name],
         name in listed,
     )  # fmt: skip
+
+
+def _counted(name: str, outcome: Outcome) -> npt.NDArray[np.bool_]:
+    """Return which shells of an element are counted: those that must be seen, and those that stand out.
+
+    A soft shell under the strong line of another element may have any number of counts: added to the others, it would
+    drown what is known well.
+    """
+    fit = outcome.fit
+    mine = np.array([shell.element == name for shell in fit.shells])
+    each = np.eye(len(fit.shells), dtype=bool)
+    stands_out = np.array([fit.per_shell[one].sum() > _COUNTED * fit.error(one) for one in each])
+    telling = np.array([is_telling(shell, outcome.spectrum.beam) for shell in fit.shells])
+    counted = np.asarray(mine & (telling | stands_out))
+    return counted if counted.any() else mine
 
 
 def _own(outcome: Outcome, chosen: npt.NDArray[np.bool_]) -> Array:
@@ -236,9 +253,10 @@ def _own(outcome: Outcome, chosen: npt.NDArray[np.bool_]) -> Array:
     return np.asarray(sum((count * outcome.fit.shells[index].shape for count, index in pairs), none))
 
 
-def _evidence(index: int, outcome: Outcome, own: Array) -> list[tuple[Evidence, Evidence, bool]]:
+def _evidence(index: int, outcome: Outcome) -> list[tuple[Evidence, Evidence, bool]]:
     """Return what each line of a shell says, the strongest line, and whether a line could refute."""
     shell, amount = outcome.fit.shells[index], float(outcome.fit.per_shell[index])
+    own = _own(outcome, np.array([other.element == shell.element for other in outcome.fit.shells]))
     strongest, full = shell.lines[0], float(width(shell.lines[0].energy, outcome.detector.resolution))
     lines = [line for line in shell.lines if line.weight >= _FAINT * strongest.weight]
     every = [_of_line(line, shell, amount, outcome, own) for line in lines]
@@ -258,9 +276,13 @@ def _of_line(line: XrayLine, shell: Shell, amount: float, outcome: Outcome, own:
     foreign = float((fit.model - own)[inside].sum())
     beside = float(own[inside].sum()) - expected
     noise = max(fit.model[inside].sum(), 1.0)
-    # Counting noise of all that lies under the line, and the error of the model of what was taken off: a weak line on a
-    # strong neighbour is known no better than the shape of that neighbour.
-    error = float(np.sqrt(noise + (_FOREIGN * foreign) ** 2 + (_BESIDE * beside) ** 2))
+    # Net counts are as uncertain as what is taken off: counting, a share of it, and the shapes of the lines of others,
+    # of which the tail and the position matter most beside a strong one.
+    others = [
+        (count, one) for count, one in zip(fit.per_shell, fit.shells, strict=True) if one.element != shell.element
+    ]
+    shapes = sum(float(((count * one.doubts[:, inside].sum(axis=1)) ** 2).sum()) for count, one in others)
+    error = float(np.sqrt(noise + (_FOREIGN * foreign) ** 2 + (_BESIDE * beside) ** 2 + shapes))
     return Evidence(line.name, line.energy, counts, error, expected)
 
 

@@ -15,7 +15,7 @@ SOFTEST_KEV: Final = 0.15
 """Below it stands the peak at zero energy, which is the clock of the detector."""
 ABSORBED_KEV: Final = 1.0
 """Below it specimen and window absorb, so that the absence of a line proves nothing."""
-TRANSPARENT_KEV: Final = 15.0
+TRANSPARENT_KEV: Final = 18.0
 """Above it a silicon detector misses most photons."""
 _SI_KA, _SI_EDGE = 1.7397, 1.839
 _ESCAPE_ERROR: Final = 1.0

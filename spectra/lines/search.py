@@ -28,6 +28,9 @@ _NAMED, _CROPPED, _RARE = 9.0, 6.0, 6.0
 _CLOSE: Final = 9.0
 """Excess of chi-square up to which another element could be meant: three standard errors."""
 _TRIED, _MOST = 3, 25
+_PROMISING: Final = 0.3
+"""Least gain by the score test, over that of a significant element, from which an element is fitted: the test is of
+first order, and too low where the continuum has taken the counts of a line."""
 _OFFSET, _GAIN, _RESOLUTION = 0.003, 0.0005, 0.03
 """Standard errors of the energy scale, in keV and relative, and of the resolution, relative."""
 _WELL_EXCITED, _STRONG = 1.5, 0.1
@@ -118,7 +121,9 @@ class _Search:
         hardest, *softer = np.flatnonzero(chosen)
         # Shells below a well excited one cannot be alone; two standard errors are granted to the harder one.
         highest = fit.amounts[hardest] + 2.0 * fit.error(np.arange(len(fit.shells)) == hardest)
-        if any(highest < least_ratio(fit.shells[index]) * fit.amounts[index] for index in softer):
+        hard, beam = fit.shells[hardest], self.spectrum.beam
+        least = [least_ratio(fit.shells[index], hard, beam) * fit.amounts[index] for index in softer]
+        if telling.any() and highest < max(least, default=0.0):
             return 0.0
         return float(fit.per_shell[chosen].sum() / error) if error > 0 else 0.0
 
@@ -180,7 +185,7 @@ class _Search:
         """Add the best element, if any is significant."""
         absent = [name for name in self.library if name not in self.present and dropped.get(name, 0) < 2]
         for gain, name in self._gains(self.fit, absent)[: 2 * _TRIED]:
-            if gain < 0.7 * self._least(name) ** 2:
+            if gain < _PROMISING * self._least(name) ** 2:
                 continue
             alone = share(
                 self.spectrum, [*self.fit.shells, *self._telling(name)], self.under, self.fit.model, linked=False
@@ -242,9 +247,12 @@ class _Search:
             if not better:
                 return
             name, other = min(better, key=lambda pair: pair[1].excess)
+            before = list(self.present), self.fit
             self.present[self.present.index(name)] = other.element
             self.fit = self._fit(self.present, self.fit.model)
-            self._prune()
+            if other.element in self._prune():
+                self.present, self.fit = before
+                return
 
     def _instead_of(self, name: str) -> tuple[Alternative, ...]:
         # What else could it be? The element is taken out, and others are tried in its place: those that explain at
@@ -258,7 +266,10 @@ class _Search:
         for other in tried:
             fit = self._fit([*rest, other], self.fit.model, rounds=1)
             free = self._fit([*rest, other], self.fit.model, rounds=1, linked=False)
+            # what lowers chi-square beside `name` as well explains other counts, and does not stand for it
+            beside = now.misfit - self._fit([*self.present, other], self.fit.model, rounds=1).misfit
             excess = fit.misfit - now.misfit - self._prior(other) + self._prior(name)
+            excess += beside if beside > _CLOSE else 0.0
             if self.significance(other, free if self._is_telling(other) else fit) >= self._least(other) / 2.0:
                 meant.append(Alternative(other, excess))
         return tuple(sorted((one for one in meant if one.excess < _CLOSE), key=lambda one: one.excess))

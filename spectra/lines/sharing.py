@@ -25,8 +25,10 @@ _PAIRS: Final = 0.01
 """Share of the counts that sum peaks may have."""
 _NEGLIGIBLE: Final = 0.02
 """Square of a doubt over the noise below which it is left out."""
-_SOFT_OVER_HARD, _MOST_OVER_HARD = 3.0, 15.0
-"""Most counts of a shell over those of a harder one that the beam excites well: below 1 keV, and of others."""
+_ABSORBED_OVER_HARD, _SOFT_OVER_HARD, _EQUALLY_EXCITED = 3.0, 15.0, 5.0
+"""Most counts of a shell over those of a harder one that the beam excites well: of a shell below 1 keV, of others, and
+of others where the beam is far above both, by the factor `_FAR_ABOVE`."""
+_FAR_ABOVE: Final = 5.0
 _WELL_EXCITED: Final = 2.0
 """Energy of the beam over that of a line from which its shell must be seen."""
 
@@ -204,13 +206,18 @@ def _mixing(shells: Sequence[Shell], beam: float) -> Array:
     for row, soft in enumerate(shells):
         for column, hard in enumerate(shells[:row]):
             if soft.element == hard.element and is_telling(hard, beam):
-                mixing[row, column] = least_ratio(soft)
+                mixing[row, column] = least_ratio(soft, hard, beam)
     return mixing
 
 
-def least_ratio(soft: Shell) -> float:
-    """Return the least counts of a harder shell for one of this."""
-    return 1.0 / (_SOFT_OVER_HARD if soft.lines[0].energy < ABSORBED_KEV else _MOST_OVER_HARD)
+def least_ratio(soft: Shell, hard: Shell, beam: float) -> float:
+    """Return the least counts of a harder shell for one of a softer."""
+    # Counts go as n ω ln(U) / E (Bethe): n electrons in the shell, ω its fluorescence yield, U the beam over the edge
+    # E. L over K of As is 1.2 at 200 keV, and 3 at 20 keV, where ln(U) of the K shell is small; each most is four or
+    # five times that.
+    if soft.lines[0].energy < ABSORBED_KEV:
+        return 1.0 / _ABSORBED_OVER_HARD
+    return 1.0 / (_EQUALLY_EXCITED if beam > _FAR_ABOVE * hard.lines[0].energy else _SOFT_OVER_HARD)
 
 
 def is_telling(shell: Shell, beam: float) -> bool:
