@@ -44,7 +44,7 @@ _TEX: Final[Mapping[str, str]] = {
 _MISREAD: Final[Mapping[str, str]] = {"Âµ": "µ", "Î¼": "µ", "Â°": "°", "Ã…": "Å", "â„«": "Å"}
 """UTF-8 that a program took for Latin-1."""
 _IN_BRACKETS: Final = re.compile(r"^(?P<label>[^()\[\]]*?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
-_AFTER_SLASH: Final = re.compile(r"^(?P<label>[^/,]+?)\s*[/,]\s*(?P<unit>\S.*)$")
+_BEHIND: Final = re.compile(r"^(?P<label>[^/,]+?)(?:\s*[/,]\s*|\s+in\s+)(?P<unit>\S.*)$")
 _LIGHTEST: Final = 0.1
 """keV: below lies light, and no X-ray that a spectrometer of X-rays sees."""
 
@@ -84,7 +84,10 @@ def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
     if dim is None:
         accepted = ", ".join([*SPATIAL, *SIGNAL])
         received = "without a unit" if unit == units.PIXEL else f"in {unit!r}"
-        raise UnitError(f"axis {str(name or '')!r} {received} is none of the known axes ({accepted}); rename it")
+        raise UnitError(
+            f"axis {str(name or '')!r} {received} is none of the known axes ({accepted}); name it in HyperSpy, "
+            "signal.axes_manager[-1].name = 'wavelength', and take spectra.from_hyperspy(signal)"
+        )
     if dim == "energy" and signal_type in _ENERGY_LOSS:
         return "energy_loss"
     if dim == "energy" and signal_type.startswith(_LIGHT):
@@ -133,15 +136,19 @@ def split_unit(text: Any) -> tuple[str, str]:
     (('Energy Loss', 'eV'), ('Raman shift', 'cm-1'), ('', 'um'))
     >>> split_unit(r"$\mu$m"), split_unit(r"\u00b5m"), split_unit("&micro;m"), split_unit("cm$^{-1}$")
     (('', 'um'), ('', 'µm'), ('', 'µm'), ('', 'cm^-1'))
+    >>> split_unit("Energy in keV"), split_unit("keV (energy)")
+    (('Energy', 'keV'), ('energy', 'keV'))
     """
     plain = _resolved("" if text is None else str(text))
     if units.is_compatible(plain, plain):
         return "", plain
-    bracketed, divided = _IN_BRACKETS.match(plain), _AFTER_SLASH.match(plain)
+    bracketed, behind = _IN_BRACKETS.match(plain), _BEHIND.match(plain)
     if bracketed:
-        return bracketed["label"].strip(), bracketed["unit"].strip()
-    if divided and _named(divided["label"]):
-        return divided["label"], divided["unit"].strip()
+        label, unit = bracketed["label"].strip(), bracketed["unit"].strip()
+        reversed_order = label and units.is_compatible(label, label) and not units.is_compatible(unit, unit)
+        return (unit, label) if reversed_order else (label, unit)
+    if behind and _named(behind["label"]):
+        return behind["label"], behind["unit"].strip()
     return "", plain
 
 

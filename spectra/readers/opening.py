@@ -111,7 +111,7 @@ def _opened(path: Path, name: str | None) -> xr.Dataset:
     chosen = name or _default(path) or items.choose(path, available)
     ds = items.labelled(path, chosen, available[chosen])
     if "truncated" in ds.attrs and not isinstance(available[chosen], xr.Dataset):
-        message = f"{path}: the measurement was stopped, {ds.attrs['truncated']}"
+        message = f"{path}: the measurement was stopped, or the file cut short: {ds.attrs['truncated']}"
         warnings.warn(TruncatedFileWarning(message), stacklevel=2)
     others = [other for other in available if other != chosen]
     if name is None and others:

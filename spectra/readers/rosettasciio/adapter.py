@@ -25,9 +25,8 @@ from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import flat_attrs, lookup, mapped, variable_of
 from spectra.axes import as_axis, dim_name, require_x_rays
 from spectra.quiet import quiet
-from spectra.readers.rosettasciio import bruker, jeol, msa, renishaw, stage_readout, tia, velox
+from spectra.readers.rosettasciio import bruker, jeol, msa, renishaw, ripple, stage_readout, tia, velox
 from spectra.readers.rosettasciio.labspec_trivista import labspec, trivista
-from spectra.readers.rosettasciio.ripple import channels
 from spectra.readers.rosettasciio.truncation import require_complete
 from spectra.readers.rosettasciio.xml_entities import refuse_entities
 
@@ -40,7 +39,7 @@ _READERS: Final = {"msa": msa.read}
 _CORRECTED: Final[Mapping[str, Callable[[list[Raw], Path], list[Raw]]]] = {
     "bruker": bruker.measured, "emd": velox.centred, "jeol": jeol.complete_sweeps, "jobinyvon": labspec,
     "renishaw": renishaw.timed,
-    "ripple": channels, "tia": tia.typed, "trivista": trivista,
+    "ripple": ripple.corrected, "tia": tia.typed, "trivista": trivista,
 }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Maps of JEOL (pts) that were stopped by hand, of which RosettaSciIO reads the complete sweeps without a word."""
+"""Maps of JEOL (pts) that were stopped by hand, of which RosettaSciIO reads the complete sweeps without a word.
+
+A map that was stopped in its first sweep is read as far as it goes.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import struct
 from pathlib import Path
 from typing import Any, Final
 
-from fusion.errors import FileReadError
+import numpy as np
+
 from spectra.attributes import lookup
 
 Raw = dict[str, Any]
 _LENGTH_AT: Final = 32
+_WITH_SWEEPS: Final = 4
 _MAP: Final = ("PTTD Data", "AnalyzableMap MeasData", "Doc")
 
 
@@ -30,11 +35,6 @@ def complete_sweeps(raws: list[Raw], path: Path) -> list[Raw]:
     raws : list of dict
         As RosettaSciIO reads them: the sum of the complete sweeps.
     path : Path
-
-    Raises
-    ------
-    FileReadError
-        If it was stopped within its first sweep.
     """
     if path.suffix.lower() != ".pts" or not is_stopped(path):
         return raws
@@ -43,7 +43,20 @@ def complete_sweeps(raws: list[Raw], path: Path) -> list[Raw]:
     height = max((int(axis["size"]) for raw in raws for axis in raw["axes"] if axis["name"] == "y"), default=0)
     complete = sweeps if lines >= height else sweeps - 1
     if complete < 1:
-        reason = f"its map was stopped in line {lines} of {height} of the first sweep, and holds no complete one"
-        raise FileReadError(path, reason, hint="measure at least one sweep")
+        stopped = f"the first sweep ended in line {lines} of {height}; what lies below has no counts"
+        return [{**raw, "attrs": {"truncated": stopped}} for raw in _first_sweep(path)]
     rest = f"; the {lines} of {height} lines of the next one are left out" if complete < sweeps else ""
     return [{**raw, "attrs": {"truncated": f"complete sweeps: {complete}{rest}"}} for raw in raws]
+
+
+def _first_sweep(path: Path) -> list[Raw]:
+    """Return the items of a map that holds no complete sweep, without the axis of sweeps."""
+    from rsciio.jeol import file_reader
+
+    raws = file_reader(str(path), lazy=True, SI_dtype=np.uint16, sum_frames=False, only_valid_data=False)
+    return [_of_one_sweep(raw) if raw["data"].ndim == _WITH_SWEEPS else raw for raw in raws]
+
+
+def _of_one_sweep(raw: Raw) -> Raw:
+    axes = [{**axis, "index_in_array": index} for index, axis in enumerate(raw["axes"][1:])]
+    return {**raw, "data": raw["data"][0], "axes": axes}

@@ -15,14 +15,16 @@ import numpy.typing as npt
 
 from fusion import units
 from fusion.errors import FileReadError
-from spectra.axes import number
+from spectra.axes import number, split_unit
 
 Array = npt.NDArray[np.float64]
 Raw = dict[str, Any]
 _KEYWORD: Final = re.compile(r"^#\s*([A-Za-z_]+)\s*(?:-\s*(\w+)\s*)?:\s*(.*?)\s*$")
 _DECIMAL_COMMA: Final = re.compile(r"^[-+]?\d+,\d+(?:[eE][-+]?\d+)?$")
+_MEASURED: Final = re.compile(r"^(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>\S.*)?$")
 _WITH_COMMAS: Final = re.compile(r"[^\s;]+")
 _BETWEEN_COMMAS: Final = re.compile(r"[^\s;,]+")
+_NO_END: Final = "all channels are there, but not the keyword #ENDOFDATA behind them"
 
 
 def read(path: Path) -> list[Raw]:
@@ -35,40 +37,79 @@ def read(path: Path) -> list[Raw]:
     Raises
     ------
     FileReadError
-        If the table has not a number for each channel that the header promises.
+        If the table is cut, holds more channels than the header promises, or the header has an unknown unit.
+
+    Notes
+    -----
+    ISO 22029 ends a file with ``#ENDOFDATA``, which some programs leave out: where all channels are there, the spectrum
+    opens, and its attribute ``truncated`` says so; and where that end is marked, but channels are missing before it.
     """
     from rsciio.msa import parse_msa_string
 
-    lines = path.read_text(encoding="latin-1").splitlines()
+    content = path.read_text(encoding="latin-1")
+    lines = content.splitlines()
     entries = [(match[1].upper(), match[2] or "", _plain(match[3])) for match in map(_KEYWORD.match, lines) if match]
     header = {key: value for key, _, value in entries}
     rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     table = _table(path, rows, header)
     # the plugin reads what is written here: one number in a line, with a decimal point, in the unit of its keyword
+    unit = header.get("XUNITS", "")
     text = [
-        f"#{key}: {value.replace(': ', ':')}\n" for key, value in map(_in_kilovolts, entries) if key not in _ITS_OWN
+        f"#{key}: {value.replace(': ', ':')}\n"
+        for key, value in (_in_known_unit(path, entry, unit) for entry in entries)
+        if key not in _ITS_OWN
     ]
     text += ["#DATATYPE: Y\n", "#SPECTRUM: \n", *(f"{row[-1]!r}\n" for row in table.tolist()), "#ENDOFDATA: \n"]
     (raw,) = parse_msa_string("".join(text), path.name)
     if table.shape[1] == 2:
         raw["axes"] = [{**raw["axes"][0], "axis": table[:, 0]}]
-    return [raw]
+    missing = _missing(path, content, header, table)
+    return [{**raw, "attrs": {"truncated": missing}} if missing else raw]
 
 
 _ITS_OWN: Final = ("DATATYPE", "SPECTRUM", "ENDOFDATA")
+
+
+def _missing(path: Path, content: str, header: dict[str, str], table: Array) -> str:
+    """Return what is to be said of a table that is shorter than promised, or whose end is not marked.
+
+    Without a mark and shorter, it is cut.
+    """
+    promised, ended = _promised(header), "ENDOFDATA" in header
+    counted = f"{len(table)} of {promised} channels" if promised >= 0 else f"{len(table)} channels, without #NPOINTS"
+    if len(table) > promised >= 0:
+        raise FileReadError(path, f"its table has {counted}", hint="correct #NPOINTS in its header, or export it again")
+    if not ended and len(table) != promised:
+        raise FileReadError(path, f"cut short: {counted} and no #ENDOFDATA", hint="copy or export it again")
+    if ended:
+        return f"{counted} are there" if len(table) < promised else ""
+    return _NO_END + ("" if content.endswith("\n") else "; the last number may be cut")
 
 
 def _plain(value: str) -> str:
     return value.replace(",", ".") if _DECIMAL_COMMA.match(value) else value
 
 
-def _in_kilovolts(entry: tuple[str, str, str]) -> tuple[str, str]:
-    """Return a keyword and its value; the beam energy, which may stand there in another unit, in kV."""
-    key, unit, value = entry
-    if key != "BEAMKV" or not unit:
-        return (f"{key} -{unit}" if unit else key), value
-    factor = units.convert_factor(unit, "kV" if units.is_compatible(unit, "V") else "keV")
-    return key, f"{number(value) * factor:.10g}"
+def _in_known_unit(path: Path, entry: tuple[str, str, str], axis_unit: str) -> tuple[str, str]:
+    """Return a keyword and its value, without a unit: the beam energy in kV, scale and offset in the unit of the axis.
+
+    The unit may stand behind the keyword, ``#BEAMKV -V: 200000``, or behind the number, ``#XPERCHAN: 10 eV``.
+    """
+    key, behind_keyword, value = entry
+    wanted = {"BEAMKV": "kV", "XPERCHAN": axis_unit, "OFFSET": axis_unit}.get(key)
+    measured = _MEASURED.match(value)
+    if wanted is None or measured is None:
+        return (f"{key} -{behind_keyword}" if behind_keyword else key), value
+    unit = behind_keyword or measured["unit"]
+    if not unit:
+        return key, value
+    known = split_unit(wanted)[1]
+    accepted = (known, "keV") if key == "BEAMKV" else (known,)
+    for target in accepted:
+        if units.is_compatible(unit, target):
+            return key, f"{number(_plain(measured['number'])) * units.convert_factor(unit, target):.12g}"
+    hint = f"correct this line of its header; {' or '.join(filter(None, accepted)) or '#XUNITS'} is expected"
+    raise FileReadError(path, f"#{key} is {measured['number']} {unit!r}", hint=hint)
 
 
 def _table(path: Path, rows: list[str], header: dict[str, str]) -> Array:
@@ -78,11 +119,13 @@ def _table(path: Path, rows: list[str], header: dict[str, str]) -> Array:
     fits one of the two. Where there are points beside the commas, or no commas, there is nothing to decide.
     """
     width = 2 if header.get("DATATYPE", "Y").strip().upper() == "XY" else 1
-    promised = round(number(header["NPOINTS"].split()[0])) if header.get("NPOINTS") else -1
+    promised = _promised(header)
     separated = [token for row in rows for token in _BETWEEN_COMMAS.findall(row)]
     if any("," in row for row in rows) and not any("." in row for row in rows):
         with_commas = [token for row in rows for token in _WITH_COMMAS.findall(row)]
-        fitting = [tokens for tokens in (separated, with_commas) if len(tokens) == promised * width]
+        whole = not any(token.endswith(",") or token.startswith(",") for token in with_commas)
+        ways = (separated, with_commas) if whole else (separated,)
+        fitting = [tokens for tokens in ways if len(tokens) == promised * width]
         if len(fitting) != 1:
             reason = f"its numbers have commas; as decimal commas or as separators, they are not {promised} channels"
             raise FileReadError(path, reason, hint="export it with decimal points")
@@ -91,3 +134,8 @@ def _table(path: Path, rows: list[str], header: dict[str, str]) -> Array:
         return np.array([number(token) for token in separated]).reshape(-1, width)
     except ValueError as error:
         raise FileReadError(path, f"its table is damaged ({error})", hint="copy it again") from error
+
+
+def _promised(header: dict[str, str]) -> int:
+    """Return the number of channels that the header promises, -1 if it promises none."""
+    return round(number(header["NPOINTS"].split()[0])) if header.get("NPOINTS") else -1

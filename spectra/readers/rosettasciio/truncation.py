@@ -37,12 +37,12 @@ class Block(NamedTuple):
 def require_complete(path: Path, plugin: str) -> None:
     """Refuse a file that is shorter than it says itself.
 
-    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), MSA, Renishaw (wdf), or Ripple with
-    the values beside it. The compiled reader of bcf files crashes on the first missing byte, that of pts files counts
-    fewer X-rays, that of dm4 files does not miss what lies behind the values, that of msa files takes the numbers that
-    are there, and maps of EDAX and Ripple are mapped into memory, where a missing end is only noticed when it is asked
-    for. Other formats are not judged here: their readers miss what is not there. A wdf file that ends with one of its
-    blocks cannot be told from a complete one; the blocks that a map needs are asked for by its reader.
+    That is one of Bruker (bcf), EDAX, Gatan (dm3, dm4), JEOL (pts, asw, img, map), Renishaw (wdf), or Ripple with the
+    values beside it. The compiled reader of bcf files crashes on the first missing byte, that of pts files counts fewer
+    X-rays, that of dm4 files does not miss what lies behind the values, and maps of EDAX and Ripple are mapped into
+    memory, where a missing end is only noticed when it is asked for. Other formats are not judged here: their readers
+    miss what is not there. A wdf file that ends with one of its blocks cannot be told from a complete one; the blocks
+    that a map needs are asked for by its reader.
 
     Parameters
     ----------
@@ -169,25 +169,18 @@ def _renishaw(path: Path) -> int:
     return end + _BLOCK.size if end < path.stat().st_size else end
 
 
-def _msa(path: Path) -> int:
-    """Return one byte more than there are if the last keyword is missing, which the format requires (ISO 22029)."""
-    return 0 if b"#ENDOFDATA" in path.read_bytes().upper() else path.stat().st_size + 1
-
-
 def _ripple(path: Path) -> int:
-    """Return one byte more than there are if the last line has no end; refuse values that are missing or end too early.
+    """Refuse values that are missing or end too early.
 
-    The files of INCA, which begin with a bracket, end with one.
+    A header whose last line has no end is judged by its reader.
     """
-    content = path.read_bytes()
-    header = {key.lower(): int(number) for key, number in _RPL.findall(content.decode("latin-1"))}
+    header = {key.lower(): int(number) for key, number in _RPL.findall(path.read_bytes().decode("latin-1"))}
     values = next((file for end in ("raw", "RAW") if (file := path.with_name(path.name[:-3] + end)).is_file()), None)
     if values is None:
         hint = "copy both files into one folder"
         raise FileReadError(path, f"its values are not beside it, in {path.stem}.raw", hint=hint)
     _require_length(values, lambda _: _ripple_values(path, header))
-    complete = content.endswith(b"\n") or b"(" in content.partition(b"\n")[0]
-    return 0 if complete else len(content) + 1
+    return 0
 
 
 def _ripple_values(path: Path, header: Mapping[str, int]) -> int:
@@ -203,6 +196,6 @@ def _at(stream: BinaryIO, place: int, count: int) -> bytes:
 
 
 _PROMISES: Final[dict[str, Callable[[Path], int]]] = {
-    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "msa": _msa, "renishaw": _renishaw,
+    "bruker": _bruker, "digitalmicrograph": _gatan, "edax": _edax, "jeol": _jeol, "renishaw": _renishaw,
     "ripple": _ripple,
 }  # fmt: skip

@@ -88,7 +88,7 @@ def test_msa_spectrum(tmp_path, kind, technique, dim, unit, first, step, columns
     np.testing.assert_array_equal(ds["intensity"], values)
     np.testing.assert_allclose(ds[dim], first + step * np.arange(values.size))
     assert (ds["intensity"].dims, ds[dim].attrs["units"], ds.attrs["technique"]) == ((dim,), unit, technique)
-    for end in ("5.0", "#ENDOFDATA", "ATA   :"):
+    for end in ("5.0", "2.0"):
         (tmp_path / "cut.msa").write_text(text[: text.index(end)])
         with pytest.raises(FileReadError, match="cut short"):
             spectra.open(tmp_path / "cut.msa")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spectra
-from fusion import FileReadError
+from fusion import FileReadError, TruncatedFileWarning
 
 UNEVEN = np.array([380.0, 400.5, 431.0, 452.75])
 VALUES = np.array([1.5, 2.25, 0.5, 4.0])
@@ -18,7 +18,8 @@ def write(path, rows, **entries):
         "TIME": "12:00", "OWNER": "nobody", "NPOINTS": "4.", "NCOLUMNS": "1.", "XUNITS": "nm", "YUNITS": "counts",
         "DATATYPE": "Y", "XPERCHAN": "20.0", "OFFSET": "380.0", "SIGNALTYPE": "CLS", **entries,
     }  # fmt: skip
-    lines = [*(f"#{key:12}: {value}" for key, value in header.items()), "#SPECTRUM    : ", *rows, "#ENDOFDATA   : "]
+    keywords = [f"#{key:12}: {value}" for key, value in header.items() if value is not None]
+    lines = [*keywords, "#SPECTRUM    : ", *rows, "#ENDOFDATA   : "]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -63,7 +64,19 @@ def test_commas_that_fit_neither_way_are_refused(tmp_path):
         spectra.open(write(tmp_path / "a.msa", ["1,5,2", "3,5,4"]))
 
 
-@pytest.mark.parametrize(("keyword", "value"), [("BEAMKV -V", "200000"), ("BEAMKV -kV", "200."), ("BEAMKV", "200.0")])
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("BEAMKV -V", "200000"),
+        ("BEAMKV -kV", "200."),
+        ("BEAMKV", "200.0"),
+        ("BEAMKV", "200 kV"),
+        ("BEAMKV", "200000 V"),
+        ("BEAMKV", "200.0 keV"),
+        ("BEAMKV -eV", "2e5"),
+        ("BEAMKV -MeV", "0,2"),
+    ],
+)
 def test_the_beam_energy_goes_with_its_unit(tmp_path, keyword, value):
     path = write(
         tmp_path / "a.msa", map(str, VALUES), SIGNALTYPE="EDS", XUNITS="eV", XPERCHAN="10.0", **{keyword: value}
@@ -78,7 +91,40 @@ def test_the_beam_energy_goes_with_its_unit(tmp_path, keyword, value):
         ("Wavelength (nm)", "CLS", "wavelength"),
         ("Energy [keV]", "EDS", "energy"),
         ("Energy loss (eV)", "ELS", "energy_loss"),
+        ("Energy in keV", "EDS", "energy"),
+        ("keV (X-ray energy)", "EDS", "energy"),
+        ("Wavelength, nm", "CLS", "wavelength"),
     ],
 )
 def test_a_unit_behind_a_label_is_read(tmp_path, unit, signal, dim):
     assert spectra.open(write(tmp_path / "a.msa", map(str, VALUES), XUNITS=unit, SIGNALTYPE=signal)).sizes == {dim: 4}
+
+
+@pytest.mark.parametrize(
+    "scale", [{"XPERCHAN": "10 eV"}, {"XPERCHAN -keV": "0.01"}, {"XPERCHAN": "0,01 keV"}, {"XPERCHAN -eV": "10.0"}]
+)
+@pytest.mark.parametrize("unit", ["eV", "keV", "Energy (eV)"])
+def test_the_unit_beside_the_scale_counts(tmp_path, scale, unit):
+    header = {"XUNITS": unit, "SIGNALTYPE": "EDS", "OFFSET": "-0.1 keV", **scale}
+    if "XPERCHAN" not in scale:
+        header["XPERCHAN"] = None
+    ds = spectra.open(write(tmp_path / "a.msa", map(str, VALUES), **header))
+    np.testing.assert_allclose(ds["energy"], -0.1 + 0.01 * np.arange(4), atol=1e-9)
+
+
+def test_a_unit_that_is_not_known_is_named(tmp_path):
+    path = write(tmp_path / "a.msa", map(str, VALUES), XPERCHAN="10 zork")
+    with pytest.raises(FileReadError, match=r"#XPERCHAN is 10 'zork'; correct this line.*nm is expected"):
+        spectra.open(path)
+
+
+def test_the_number_of_channels_is_held_against_the_promise(tmp_path):
+    with pytest.warns(TruncatedFileWarning, match="4 of 6 channels are there"):
+        assert spectra.open(write(tmp_path / "a.msa", map(str, VALUES), NPOINTS="6")).sizes == {"wavelength": 4}
+    with pytest.raises(FileReadError, match=r"its table has 4 of 3 channels; correct #NPOINTS"):
+        spectra.open(write(tmp_path / "b.msa", map(str, VALUES), NPOINTS="3"))
+
+
+def test_integers_with_commas_between_them_are_pairs(tmp_path):
+    ds = spectra.open(write(tmp_path / "a.msa", ["1, 5", "2, 6", "4, 7", "9, 8"], DATATYPE="xy"))
+    np.testing.assert_array_equal(ds["wavelength"], [1, 2, 4, 9])

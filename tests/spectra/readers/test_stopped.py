@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
@@ -128,10 +129,23 @@ def test_a_map_of_jeol_that_was_stopped_is_no_damaged_one(tmp_path, sweeps, line
     assert words in jeol.complete_sweeps(raws, tmp_path / "a.pts")[0]["attrs"]["truncated"]
 
 
-def test_a_map_of_jeol_without_a_complete_sweep_is_refused(tmp_path):
-    raws = pts(tmp_path / "a.pts", sweeps=1, lines=5, whole=True)
-    with pytest.raises(FileReadError, match="line 5 of 8 of the first sweep"):
-        jeol.complete_sweeps(raws, tmp_path / "a.pts")
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_map_of_jeol_that_was_stopped_in_its_first_sweep_is_read_so_far(tmp_path, measured, share):
+    content = bytearray(measured("edx/jeol_stopped/Dummy-Data_0000023.pts").read_bytes())
+    (start,) = struct.unpack_from("<I", content, 28)
+    content = content[: start + 4 * int(share * (len(content) - start) / 4)]
+    struct.pack_into("<I", content, 32, len(content))
+    for found in re.finditer(rb"(Sweep|ScanLine)\x00\x02\x00\x00\x00\x02\x00\x00\x00", bytes(content)):
+        struct.pack_into("<H", content, found.end(), 1 if found[1] == b"Sweep" else 20)
+    (tmp_path / "a.pts").write_bytes(bytes(content))
+    with pytest.warns(TruncatedFileWarning, match="the first sweep ended in line 20 of 64"):
+        ds = spectra.open(tmp_path / "a.pts")
+    with pytest.warns(TruncatedFileWarning, match="complete sweeps: 1"):
+        total = spectra.open(measured("edx/jeol_stopped/Dummy-Data_0000023.pts"))["counts"]
+    assert ds["counts"].dims == ("y", "x", "energy")
+    rows = int((ds["counts"].sum(["x", "energy"]) > 0).values.nonzero()[0].max())
+    np.testing.assert_array_equal(ds["counts"][: rows - 1], total[: rows - 1])
+    assert 0.9 * share < float(ds["counts"].sum() / total.sum()) < 1.1 * share
 
 
 def test_a_complete_map_of_jeol_says_nothing_and_a_cut_one_is_damaged(tmp_path):
