@@ -107,12 +107,22 @@ class TestThunderStorm:
             ('"frame","x [nm]","y [nm]"', "1,2,3,4", "the rows have 4 numbers where the titles name 3"),
             ('"frame","x [nm]","y [nm]"', "1,2,", "a row is damaged"),
             ('"frame","x [nm]","y [nm]","x [um]"', "1,2,3,4", "two columns are called 'x'"),
-            ('"frame","x [nm]","y [nm]","intensity [zork]"', "1,2,3,4", "a unit that is not known"),
+            ('"frame","x [nm]","y [zork]","intensity [photon]"', "1,2,3,4", "'y .zork.' has a unit that is not known"),
         ],
     )
     def test_damage_is_named(self, tmp_path, titles, row, reason):
         with pytest.raises(FileReadError, match=reason):
             volumes.open(thunderstorm(tmp_path, row, titles=titles))
+
+    @pytest.mark.parametrize("unit", ["ADU", "photon/pixel^2.5?", "\\u263a"])
+    def test_a_column_of_an_unknown_unit_is_left_out_with_the_reason(self, tmp_path, unit):
+        titles = f'"frame","x [\\u00b5m]","y [nm]","intensity [{unit}]","sigma [nm]"'
+        path = thunderstorm(tmp_path, "1,2,3,4,130", titles=titles)
+        ds = volumes.open(path)
+        assert (ds["x"].item(), ds["psf_sigma"].item()) == pytest.approx((2.0, 0.13))
+        assert "photons" not in ds
+        assert "a unit that is not known" in ds.attrs["left_out"]
+        assert [one.technique for one in volumes.contents(path)].count("unreadable") == 1
 
     def test_positions_in_pixels_need_the_size_of_one(self, tmp_path):
         path = thunderstorm(tmp_path, "1,2,3,0.5", titles='"frame","x [px]","y [px]","uncertainty [px]"')

@@ -88,15 +88,17 @@ def _sized(
 ) -> tuple[tuple[str, ...] | None, dict[str, Axis]]:
     """Return the dims, and axes from the sizes of voxels; `stored` are the dims with those of a single element.
 
-    Sizes are in the order of the array. Three sizes of three axes without names are those of z, y and x, and so is the
-    one size of a voxel.
+    Sizes that do not name their axes are in the order of the array. Three sizes of three axes without names are those
+    of z, y and x, and so is the one size of a voxel.
     """
     voxel = len(sizes.um) == 3 or not sizes.attribute.lower().startswith("pixel")
     if dims is None and len(shape) == 3 and voxel:
         stored = dims = SPATIAL
     spatial = [dim for dim in stored or () if dim in SPATIAL]
     um = sizes.um * len(spatial) if len(sizes.um) == 1 else sizes.um
-    if len(um) == len(stored or ()):
+    if sizes.dims:
+        steps = dict(zip(sizes.dims, sizes.um, strict=True))
+    elif len(um) == len(stored or ()):
         steps = dict(zip(stored or (), um, strict=True))
     else:
         steps = dict(zip(spatial, um, strict=True)) if len(um) == len(spatial) else {}

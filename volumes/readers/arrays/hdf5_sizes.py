@@ -13,10 +13,16 @@ from fusion import units
 from fusion.reading.metadata import text
 from volumes.readers.unit_spelling import spelled
 
-# ilastik, Fiji and elf write element_size_um, COSEM and N5 resolution beside units, others pixelSize with pixelSizeUnit
-_SIZE: Final = re.compile(r"(?:element|voxel|pixel)[_ ]?(?:size|spacing)s?|spacing|resolution", re.IGNORECASE)
-_SUFFIX: Final = re.compile(r"[\s_]*(?:\[|\(|_|\bin_)?\s*([^\W\d_]+)\s*[\])]?$")
+# ilastik, Fiji and elf write element_size_um, COSEM and N5 resolution beside units, others pixelSize with
+# pixelSizeUnit, and programs of microscopes a size for each axis, PixelSizeX
+_SIZE: Final = re.compile(
+    r"(?:physical[_ ]?)?(?:element|voxel|pixel)[_ ]?(?:size|spacing|resolution)s?|physical[_ ]?size|spacing|resolution",
+    re.IGNORECASE,
+)
+_WORDS: Final = re.compile(r"[A-ZÅ]?[^\W\d_A-ZÅ]+|[A-ZÅ]+")
+_ORDERS: Final = ("x", "y", "z", "xy", "yx", "xyz", "zyx")
 _NUMBERS: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_BETWEEN: Final = " ,;:x×*[]()"
 _PER_LENGTH: Final = f"1/{units.LENGTH}"
 
 
@@ -26,6 +32,16 @@ class VoxelSizes(NamedTuple):
     um: tuple[float, ...]
     attribute: str
     unit_attribute: str
+    dims: tuple[str, ...] = ()
+    """The axes of the sizes where the attributes name them; else they are in the order of the array."""
+
+
+class _Name(NamedTuple):
+    """An attribute of a size: what it is called without axes and unit, and these."""
+
+    base: str
+    dims: tuple[str, ...]
+    unit: str
 
 
 def voxel_sizes(dataset: Any) -> VoxelSizes | None:
@@ -35,8 +51,9 @@ def voxel_sizes(dataset: Any) -> VoxelSizes | None:
     ----------
     dataset : h5py.Dataset
     """
-    holders = [dataset, *_groups(dataset)]
-    return next((sizes for holder in holders for sizes in _in_attributes(dict(holder.attrs))), None)
+    return next(
+        (sizes for holder in (dataset, *_groups(dataset)) if (sizes := _in_attributes(dict(holder.attrs)))), None
+    )
 
 
 def _groups(dataset: Any) -> Iterator[Any]:
@@ -48,45 +65,81 @@ def _groups(dataset: Any) -> Iterator[Any]:
         group = group.parent
 
 
-def _in_attributes(attrs: Mapping[str, Any]) -> Iterator[VoxelSizes]:
-    for name, value in attrs.items():
-        match = _SIZE.match(name)
-        if match is None:
-            continue
-        numbers, (unit, key) = _numbers(value), _unit(attrs, name, match.end())
-        if not unit or not numbers or not all(isfinite(number) and number > 0 for number in numbers):
-            continue
-        if units.is_compatible(unit, units.LENGTH):
-            factor = units.convert_factor(unit, units.LENGTH)
-            yield VoxelSizes(tuple(number * factor for number in numbers), name, key)
-        else:
-            factor = units.convert_factor(unit, _PER_LENGTH)
-            yield VoxelSizes(tuple(1.0 / (number * factor) for number in numbers), name, key)
+def _in_attributes(attrs: Mapping[str, Any]) -> VoxelSizes | None:
+    """Return the first sizes of all axes, else those that attributes name for one axis each."""
+    found = [sizes for name in attrs if (sizes := _of_attribute(attrs, name))]
+    single = {sizes.dims[0]: sizes for sizes in found if len(sizes.dims) == 1}
+    together = [sizes for sizes in found if len(sizes.dims) != 1]
+    if together or not single:
+        return next(iter(together), None)
+    last = list(single.values())[-1]
+    return VoxelSizes(tuple(one.um[0] for one in single.values()), last.attribute, last.unit_attribute, tuple(single))
+
+
+def _of_attribute(attrs: Mapping[str, Any], key: str) -> VoxelSizes | None:
+    name = _parsed(key)
+    if name is None:
+        return None
+    numbers, (unit, unit_attribute) = _numbers(attrs[key]), _unit(attrs, key, name)
+    if not unit or not numbers or not all(isfinite(number) and number > 0 for number in numbers):
+        return None
+    if name.dims and len(name.dims) != len(numbers):
+        return None
+    if units.is_compatible(unit, units.LENGTH):
+        factor = units.convert_factor(unit, units.LENGTH)
+        um = tuple(number * factor for number in numbers)
+    else:
+        factor = units.convert_factor(unit, _PER_LENGTH)
+        um = tuple(1.0 / (number * factor) for number in numbers)
+    return VoxelSizes(um, key, unit_attribute, name.dims)
+
+
+def _parsed(key: str) -> _Name | None:
+    """Return the parts of the name of a size; None if it is another quantity, as ``resolution_level`` is.
+
+    Examples
+    --------
+    >>> _parsed("element_size_um"), _parsed("PixelSizeX")
+    (_Name(base='element_size', dims=(), unit='um'), _Name(base='PixelSize', dims=('x',), unit=''))
+    """
+    match = _SIZE.match(key)
+    words = _WORDS.findall(key[match.end() :]) if match else []
+    words = [word for word in words if word.lower() != "in"]
+    orders = [word.lower() for word in words if word.lower() in _ORDERS]
+    others = [word for word in words if word.lower() not in _ORDERS]
+    spelled_units = [unit for word in others if (unit := _length_unit(word))]
+    if match is None or len(orders) > 1 or len(others) > 1 or len(spelled_units) < len(others):
+        return None
+    return _Name(match[0].rstrip("_ "), tuple("".join(orders)), "".join(spelled_units))
 
 
 def _numbers(value: Any) -> list[float]:
     if isinstance(value, (bytes, str)):
-        return [float(number) for number in _NUMBERS.findall(text(value))]
+        written = text(value)
+        if "." not in written and ";" in written:  # "0,5; 0,2"
+            written = written.replace(",", ".")
+        return [float(number) for number in _NUMBERS.findall(written)]
     array = np.atleast_1d(np.asarray(value))
     return [float(number) for number in array.ravel()] if array.dtype.kind in "iuf" and array.size <= 5 else []
 
 
-def _unit(attrs: Mapping[str, Any], name: str, end: int) -> tuple[str, str]:
-    """Return the unit of sizes and the attribute that says it: the end of its name, its text, or another attribute.
+def _unit(attrs: Mapping[str, Any], key: str, name: _Name) -> tuple[str, str]:
+    """Return the unit of sizes and the attribute that says it: the name of the sizes, their text, or another one."""
+    if name.unit:
+        return name.unit, key
+    if isinstance(attrs[key], (bytes, str)) and (unit := _length_unit(_without_numbers(text(attrs[key])))):
+        return unit, key
+    bases, endings = (key, name.base), ("unit", "units", "_unit", "_units", " unit", " units")
+    beside = [f"{base}{ending}".lower() for base in bases for ending in endings]
+    named = {attribute.lower(): attribute for attribute in attrs}
+    for attribute in (*beside, "units", "unit"):
+        if attribute in named and (unit := _length_unit(_one_text(attrs[named[attribute]]))):
+            return unit, named[attribute]
+    return "", key
 
-    A name that goes on with anything but a unit is another quantity: ``resolution_level``.
-    """
-    if name[end:]:
-        ending = _SUFFIX.fullmatch(name[end:])
-        return (_length_unit(ending[1]) if ending else "", name)
-    if isinstance(attrs[name], (bytes, str)):
-        return _length_unit(re.sub(_NUMBERS, "", text(attrs[name])).strip(" ,;[]()")), name
-    keys = [f"{name}{join}{word}".lower() for join in ("", "_", " ") for word in ("unit", "units")]
-    named = {key.lower(): key for key in attrs}
-    for key in (*keys, "units", "unit"):
-        if key in named and (unit := _length_unit(_one_text(attrs[named[key]]))):
-            return unit, named[key]
-    return "", name
+
+def _without_numbers(written: str) -> str:
+    return re.sub(_NUMBERS, "", written).strip(_BETWEEN)
 
 
 def _length_unit(written: str) -> str:

@@ -18,13 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
+from fusion.conventions import SPATIAL
 from fusion.errors import FileReadError, TruncatedFileWarning
-from fusion.reading.stored_array import StoredArray
+from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.light.localisations import X_ERROR, Y_ERROR, Z_ERROR, Column, arrays_of
+from volumes.readers.unit_spelling import spelled
 
 Array = npt.NDArray[np.float64]
 _SEPARATORS: Final = ",;\t"
 _POSITION: Final = re.compile(r"[xyz] \[")
+_COUNT, _PHOTONS = "count", ("photon", "photons")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _WITHOUT_END: Final = "its last line has no end: complete, or cut within its last number"
 _NAMES: Final = {
@@ -39,7 +42,7 @@ def is_table(head: bytes) -> bool:
     return any(_POSITION.match(title) for separator in _SEPARATORS for title in _fields(line, separator))
 
 
-def arrays(path: Path) -> list[StoredArray]:
+def arrays(path: Path) -> list[StoredArray | Unreadable]:
     """List the columns of a table, whose titles name units.
 
     ``uncertainty_xy``, in older files ``uncertainty``, holds for x and for y.
@@ -58,13 +61,21 @@ def arrays(path: Path) -> list[StoredArray]:
         body = re.sub(rf"[{_SEPARATORS}]+\r?$", "", body, flags=re.MULTILINE)
     rows = _rows(path, body, separator, titles)
     columns: dict[str, Column] = {}
+    left_out: list[StoredArray | Unreadable] = []
     for title, values in zip(titles, rows.T, strict=True):
         label, _, unit = title.strip().rstrip("]").partition(" [")
         for name in _names(label):
             if name in columns:
                 raise FileReadError(path, f"two columns are called {name!r}", hint="leave one of them out")
-            columns[name] = Column(_unit(path, title, unit), rows.dtype, values.copy)
-    return arrays_of(path, columns, {"columns": titles}, _without_end(path, text))
+            known = _COUNT if unit in _PHOTONS else spelled(unit, units.LENGTH) or unit
+            if units.is_compatible(known, known):
+                columns[name] = Column(known, rows.dtype, values.copy)
+            else:
+                error = _unknown(path, title)
+                if name in SPATIAL:
+                    raise error
+                left_out.append(Unreadable(name, error))
+    return [*arrays_of(path, columns, {"columns": titles}, _without_end(path, text)), *left_out]
 
 
 def _decoded(content: bytes) -> str:
@@ -122,9 +133,6 @@ def _names(label: str) -> list[str]:
     return [_NAMES.get(label, re.sub(r"\W", "_", label))]
 
 
-def _unit(path: Path, title: str, unit: str) -> str:
-    known = "count" if unit == "photon" else unit
-    if not units.is_compatible(known, known):
-        reason = f"the column {title!r} has a unit that is not known"
-        raise FileReadError(path, reason, hint="export the table in nm and photons")
-    return known
+def _unknown(path: Path, title: str) -> FileReadError:
+    reason = f"the column {title!r} has a unit that is not known"
+    return FileReadError(path, reason, hint="export the table in nm and photons")
