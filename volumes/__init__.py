@@ -9,6 +9,7 @@ from volumes.points.density import density
 from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
 from volumes.surfaces.interference import height_from_interference
+from volumes.surfaces.levelling import level
 from volumes.tomography.orientation import Orientation, orient
 from volumes.tomography.reconstruction import reconstruct
 from volumes.tomography.shift import shift_between
@@ -25,6 +26,7 @@ __all__ = [
     "density",
     "from_pyvista",
     "height_from_interference",
+    "level",
     "open",
     "orient",
     "overview",
