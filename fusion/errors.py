@@ -97,5 +97,9 @@ class IncompleteResultWarning(UserWarning):
     """A decomposition or clustering has less than was asked for: it did not converge, or something in it is empty."""
 
 
+class LargeResultWarning(UserWarning):
+    """What is about to be computed takes more than 1 GB of memory."""
+
+
 class StoreError(ConspectusError, OSError):
     """A dataset could not be written, or what was written does not read back the same."""

@@ -194,7 +194,8 @@ def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
 def _fused(ds: xr.Dataset) -> xr.Dataset:
     """Refuse what is no decomposition."""
     if not {ABUNDANCE, ENDMEMBER} <= set(check(ds).data_vars):
-        raise ConventionError([f"{title(ds)}: abundance and endmember are needed, as spectra.decompose gives"])
+        missing = f"{title(ds)}: abundance and endmember are needed, as spectra.decompose gives"
+        raise ConventionError([f"{missing}; an image or a map comes onto another grid by fusion.resample(ds, grid)"])
     return ds
 
 

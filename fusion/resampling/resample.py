@@ -37,6 +37,7 @@ from fusion.resampling.boxes import Boxes
 from fusion.resampling.cells import Geometry, geometry
 from fusion.resampling.points import OUTSIDE, points
 from fusion.resampling.shares import sampling
+from fusion.resampling.size import announce
 
 Array = npt.NDArray[Any]
 Method = Literal["auto", "counts", "mean", "linear", "nearest"]
@@ -86,6 +87,11 @@ def resample(
         larger than pixels, it is 1 where the centre of the voxel lies within the dataset and 0 elsewhere; "linear"
         leaves out the outer half pixels.
 
+    Warns
+    -----
+    LargeResultWarning
+        If the result takes more than 1 GB and nothing is lazy: a small map on a fine grid may fill the memory.
+
     Raises
     ------
     FrameError
@@ -124,6 +130,7 @@ def resample(
     transform = affine_between(ds, grid, transform)
     placed = geometry(ds, grid, transform, depth)
     _refuse_apart(ds, grid, placed)
+    announce(ds, grid)
     moved = _moved(ds, grid, placed, method)
     coverage = moved[COVERAGE]
     if coverage.chunks is None and not coverage.any():

@@ -277,6 +277,8 @@ def test_what_is_no_decomposition_is_refused() -> None:
     ds, grid = decomposed(smooth()), volume()
     with pytest.raises(fusion.ConventionError, match="abundance and endmember are needed"):
         fusion.fuse(ds.drop_vars("endmember"), grid)
+    with pytest.raises(fusion.ConventionError, match=r"onto another grid by fusion\.resample"):
+        fusion.fuse(grid, grid)
     with pytest.raises(fusion.ConventionError, match=r"\['endmember'\] already exist"):
         fusion.fuse(ds, grid.assign(endmember=ds["endmember"]))
     with pytest.raises(fusion.FrameError, match="share no frame"):

@@ -6,6 +6,7 @@ import xarray as xr
 
 import fusion
 from fusion import Affine, Axis
+from fusion.resampling import size
 from tests.makers.grids import STARTS, STEPS, replaced, volume
 
 
@@ -58,3 +59,13 @@ def test_complex_values_are_refused_rather_than_halved() -> None:
     ds = volume((4, 6, 5))
     with pytest.raises(fusion.ConspectusError, match="complex"):
         fusion.resample(replaced(ds, ds["v"].values * 1j), volume((3, 4, 4)))
+
+
+def test_a_large_result_is_announced_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    ds, grid = volume((4, 6, 5)), volume((3, 4, 4))
+    monkeypatch.setattr(size, "LARGE", 3 * 4 * 4 * 8 - 1)
+    with pytest.warns(fusion.LargeResultWarning, match=r"will take .* GB of memory; crop the grid"):
+        fusion.resample(ds, grid)
+    fusion.resample(ds.chunk(), grid)
+    monkeypatch.setattr(size, "LARGE", 3 * 4 * 4 * 8)
+    fusion.resample(ds, grid)
