@@ -109,6 +109,7 @@ def _allowed(mask: xr.DataArray | None, height: xr.DataArray) -> Mask:
 
 
 def _plane(values: Array, allowed: Mask, positions: dict[str, Array]) -> tuple[Array, Mask]:
+    # z = a + b y + c x, with y and x from their means, so that a does not depend on b and c
     y, x = np.broadcast_arrays(positions["y"][:, None], positions["x"])
     design = np.stack([np.ones_like(y), y, x], axis=-1)
     _require(int(allowed.sum()), "the image")
@@ -119,6 +120,7 @@ def _plane(values: Array, allowed: Mask, positions: dict[str, Array]) -> tuple[A
 
 
 def _lines(values: Array, allowed: Mask, positions: dict[str, Array]) -> tuple[Array, Mask]:
+    # z = a + b x in each row by itself: feedback and drift shift rows against each other, and b changes with them
     design = np.stack([np.ones_like(positions["x"]), positions["x"]], axis=-1)
     trend, background = np.zeros_like(values), np.zeros(values.shape, dtype=bool)
     for row, inside in enumerate(allowed):
