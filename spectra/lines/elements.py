@@ -237,8 +237,8 @@ def _counted(name: str, outcome: Outcome) -> npt.NDArray[np.bool_]:
     A soft shell under the strong line of another element may have any number of counts: added to the others, it would
     drown what is known well.
     """
-    # Variances add: 60 ± 5 counts of a K shell and 400 ± 900 of an L shell under another line would be 460 ± 900, and no
-    # element at all.
+    # Variances add: 60 ± 5 counts of a K shell and 400 ± 900 of an L shell under another line would be 460 ± 900, and
+    # no element at all.
     fit = outcome.fit
     mine = np.array([shell.element == name for shell in fit.shells])
     each = np.eye(len(fit.shells), dtype=bool)
