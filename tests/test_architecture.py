@@ -40,8 +40,10 @@ HEAVY = {
 DEFERRED = {
     "fusion/fused/position.py": {"fusion.fused._position_kernels", "fusion.resampling._kernels"},  # numba
     "fusion/resampling/boxes.py": {"fusion.resampling._kernels"},
+    "fusion/resampling/footprints.py": {"fusion.resampling._footprint_kernels"},
+    "fusion/resampling/groups.py": {"fusion.resampling._axis_kernels", "fusion.resampling._share_kernels"},
     "fusion/resampling/points.py": {"fusion.resampling._kernels"},
-    "fusion/resampling/shares.py": {"fusion.resampling._share_kernels"},
+    "fusion/resampling/shares.py": {"fusion.resampling._kernels", "fusion.resampling._separable_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
     "volumes/tomography/projector.py": {"volumes.tomography._kernels"},
     "volumes/tomography/solvers.py": {"volumes.tomography._kernels"},

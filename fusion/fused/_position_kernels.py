@@ -1,10 +1,15 @@
-"""What an uncertain position does to an interpolated value: bare arrays in, bare arrays out."""
+"""What an uncertain position does to an interpolated value: bare arrays in, bare arrays out.
+
+Scratch arrays come from the caller: Numba takes long to compile what allocates or slices.
+"""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from fusion.resampling._axis_kernels import count_up_to
 
 Array = NDArray[Any]
 Number = Any
@@ -18,33 +23,21 @@ def _index(axis: Array, position: Number) -> Number:
     n = axis.size
     if n == 1:
         return 0.0
-    cell: Number = min(max(np.searchsorted(axis, position, side="right") - 1, 0), n - 2)
+    cell: Number = min(max(count_up_to(axis, position) - 1, 0), n - 2)
     return min(max(cell + (position - axis[cell]) / (axis[cell + 1] - axis[cell]), 0.0), n - 1.0)
 
 
+# A pixel at one of the eight corners around an index weighs 1 - |distance| along each axis. An axis of a single pixel
+# has no upper corner.
 @_jit
 def _corner(index: Array, corner: int, shape: Number, pixel: Array) -> Number:
-    """Write the pixel at one of the eight corners around an index, and return its weight; 0 where there is none."""
+    """Write the pixel at a corner around an index, and return its weight; 0 where there is none."""
     weight = 1.0
     for a in range(3):
-        cell = min(int(np.floor(index[a])), max(shape[a] - 2, 0))
-        upper = corner >> a & 1
-        fraction = index[a] - cell
-        pixel[a] = cell + upper
-        weight *= fraction if upper else 1 - fraction
-        if pixel[a] >= shape[a]:
-            return 0.0
+        cell = min(int(index[a]), max(shape[a] - 2, 0))
+        pixel[a] = cell + (corner >> a & 1)
+        weight *= 0.0 if pixel[a] >= shape[a] else 1.0 - abs(index[a] - pixel[a])
     return weight
-
-
-@_jit
-def _hats(index: Array, pixel: Array) -> Number:
-    """Return the weight that a pixel has in the value at an index."""
-    return (
-        max(0.0, 1 - abs(index[0] - pixel[0]))
-        * max(0.0, 1 - abs(index[1] - pixel[1]))
-        * max(0.0, 1 - abs(index[2] - pixel[2]))
-    )
 
 
 @_jit
@@ -53,16 +46,14 @@ def _root(covariance: Array, voxel: Array, shape: Any, root: Array) -> None:
 
     An axis of a single pixel is left out: a step along it changes no value.
     """
-    spread = np.zeros((3, 3))
     for i in range(3):
         for j in range(3):
+            root[i, j] = 0.0
+        for j in range(i + 1):
+            rest = 0.0
             for a in range(4 if shape[i] > 1 and shape[j] > 1 else 0):
                 for b in range(4):
-                    spread[i, j] += voxel[a] * voxel[b] * covariance[4 * i + a, 4 * j + b]
-    root[:] = 0.0
-    for i in range(3):
-        for j in range(i + 1):
-            rest = spread[i, j]
+                    rest += voxel[a] * voxel[b] * covariance[4 * i + a, 4 * j + b]
             for c in range(j):
                 rest -= root[i, c] * root[j, c]
             if i == j:
@@ -77,44 +68,45 @@ def _root(covariance: Array, voxel: Array, shape: Any, root: Array) -> None:
 # too and is counted elsewhere: its variance, Σ (w_q - w_0)² s² over the pixels of both, is taken off, and never below
 # zero. On coarse voxels a is the mean over `offsets` in the voxel; there the noise is small and left in.
 @_jit
-def position_variance(source: Any, pose: Any, grid: Any, rule: Any, out: Array, rows: Any) -> None:
+def position_variance(source: Any, pose: Any, grid: Any, rule: Any, out: Array, rows: Any, scratch: Any) -> None:
     """Write the variance (z, y, x, k) that an uncertain position gives to interpolated values.
 
     `source` is (values, variances or empty, axes). `pose` is (matrix, covariance) of where a voxel lies in the source,
     and the (3, 2) bounds of the middles of voxels that meet it. `rule` is (standard normal nodes (q, 3), their weights
-    (q,), offsets (s, 3) within a voxel in um).
+    (q,), offsets (s, 3) within a voxel in um). `scratch` holds vectors of 4 (ones), 3, 3, 3, (3, 3) and (4, k) floats
+    and of 3 integers.
     """
     (values, noise, axes), (matrix, covariance, bounds), (nodes, weights, offsets) = source, pose, rule
-    k = values.shape[3]
-    voxel, root, step = np.ones(4), np.zeros((3, 3)), np.zeros(3)
-    centre, moved, own, counted = np.zeros(k), np.zeros(k), np.zeros(k), np.zeros(k)
+    voxel, step, here, there, root, sums, pixel = scratch
+    shape, k = values.shape, values.shape[3]
     for z in range(rows[0], rows[1]):
         for y in range(rows[2], rows[3]):
             for x in range(grid[2].size):
                 voxel[0], voxel[1], voxel[2] = grid[0][z], grid[1][y], grid[2][x]
-                total = out[z, y, x]
                 if not _within(matrix, voxel, bounds):
-                    total[:] = np.nan
-                    continue
-                _root(covariance, voxel, values.shape, root)
-                step[:] = 0.0
-                here = _mean(values, axes, matrix, voxel, offsets, step, 1, centre)
-                if noise.size:
-                    _mean(noise, axes, matrix, voxel, offsets, step, 2, own)
-                total[:], counted[:] = 0.0, 0.0
-                for q in range(nodes.shape[0]):
-                    for a in range(3):
-                        step[a] = root[a, 0] * nodes[q, 0] + root[a, 1] * nodes[q, 1] + root[a, 2] * nodes[q, 2]
-                    there = _mean(values, axes, matrix, voxel, offsets, step, 1, moved)
-                    # a node that reads a bad pixel does not count: the error spreads no further than the value
                     for c in range(k):
-                        if np.isfinite(moved[c]):
-                            counted[c] += weights[q]
-                            total[c] += weights[q] * (moved[c] - centre[c]) ** 2
-                    if noise.size:
-                        _subtract(noise, here, there, own, weights[q], total)
+                        out[z, y, x, c] = np.nan
+                    continue
+                _root(covariance, voxel, shape, root)
                 for c in range(k):
-                    total[c] = max(total[c], 0.0) / counted[c] if np.isfinite(centre[c]) else np.nan
+                    sums[2, c] = sums[3, c] = 0.0
+                for q in range(-1, nodes.shape[0]):  # -1 is the voxel's own position
+                    own = q < 0
+                    for a in range(3):
+                        step[a] = 0.0
+                        for b in range(0 if own else 3):
+                            step[a] += root[a, b] * nodes[q, b]
+                    index, row, share = (here, 0, 1.0) if own else (there, 1, weights[q])
+                    _mean(values, axes, matrix, voxel, offsets, step, index, pixel, sums, row)
+                    _subtract(noise, here, index, share, own, pixel, sums)
+                    # a node that reads a bad pixel does not count: the error spreads no further than the value
+                    for c in range(0 if own else k):
+                        if np.isfinite(sums[1, c]):
+                            sums[3, c] += share
+                            sums[2, c] += share * (sums[1, c] - sums[0, c]) ** 2
+                for c in range(k):
+                    known = np.isfinite(sums[0, c])
+                    out[z, y, x, c] = max(sums[2, c], 0.0) / sums[3, c] if known else np.nan
 
 
 @_jit
@@ -128,11 +120,20 @@ def _within(matrix: Array, voxel: Array, bounds: Array) -> bool:
 
 @_jit
 def _mean(
-    values: Array, axes: Any, matrix: Array, voxel: Array, offsets: Array, step: Array, power: int, out: Array
-) -> Array:
-    """Write the mean over the offsets of interpolated values a step away, weights to a power; return the last index."""
-    out[:] = 0.0
-    pixel, index = np.zeros(3, np.int64), np.zeros(3)
+    values: Array,
+    axes: Any,
+    matrix: Array,
+    voxel: Array,
+    offsets: Array,
+    step: Array,
+    index: Array,
+    pixel: Array,
+    sums: Array,
+    row: int,
+) -> None:
+    """Write into a row of `sums` the mean over the offsets of interpolated values a step away; `index` is the last."""
+    for c in range(values.shape[3]):
+        sums[row, c] = 0.0
     for s in range(offsets.shape[0]):
         for a in range(3):
             position = matrix[a, 3] + step[a]
@@ -140,26 +141,24 @@ def _mean(
                 position += matrix[a, b] * (voxel[b] + offsets[s, b])
             index[a] = _index(axes[a], position)
         for corner in range(8):
-            weight = _corner(index, corner, values.shape, pixel)
+            weight = _corner(index, corner, values.shape, pixel) / offsets.shape[0]
             if weight > 0:
-                for c in range(out.size):
-                    out[c] += weight**power / offsets.shape[0] * values[pixel[0], pixel[1], pixel[2], c]
-    return index
+                for c in range(values.shape[3]):
+                    sums[row, c] += weight * values[pixel[0], pixel[1], pixel[2], c]
 
 
 @_jit
-def _subtract(noise: Array, here: Array, there: Array, own: Array, share: Number, total: Array) -> None:
-    """Take the variances of the differences of the values at two indices off; `own` are those of the first value."""
-    pixel = np.zeros(3, np.int64)
-    for c in range(total.size):
-        total[c] -= share * own[c] if np.isfinite(own[c]) else 0.0
-    for corner in range(8):
+def _subtract(noise: Array, here: Array, there: Array, share: Number, own: bool, pixel: Array, sums: Array) -> None:
+    """Take off the variance of the voxel's `own` value, or what else that of the difference of two values has."""
+    for corner in range(8 if noise.size else 0):
         weight = _corner(there, corner, noise.shape, pixel)
         if weight > 0:
-            first = _hats(here, pixel)
-            for c in range(total.size):
+            first = 0.0 if own else 1.0
+            for a in range(3):
+                first *= max(0.0, 1.0 - abs(here[a] - pixel[a]))
+            for c in range(sums.shape[1]):
                 variance = noise[pixel[0], pixel[1], pixel[2], c]
-                if np.isfinite(variance) and np.isfinite(own[c]):
-                    # E (w n - w₀ n₀)² over the pixels of both, less the pixels of the first alone, which `own` has
-                    # taken off already.
-                    total[c] -= share * ((weight - first) ** 2 - first**2) * variance
+                if np.isfinite(variance):
+                    # E (w n - w₀ n₀)² over the pixels of both, less the pixels of the first alone, which are taken off
+                    # as those of the voxel's `own` value.
+                    sums[2, c] -= share * ((weight - first) ** 2 - first**2) * variance

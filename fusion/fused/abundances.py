@@ -215,7 +215,8 @@ def _with_position(
     variance = abundance.copy(data=variance[..., : source.shape[3] // (2 if noise else 1)].reshape(abundance.shape))
     if noise:
         variance = variance + placed[noise] ** 2
-    error = (variance**0.5).transpose(*abundance.dims).astype(abundance.dtype).drop_vars("pose")
+    error: xr.DataArray = xr.apply_ufunc(np.sqrt, variance, dask="allowed").transpose(*abundance.dims)
+    error = error.astype(abundance.dtype).drop_vars("pose")
     meaning = "standard error of abundance: noise of the map and uncertainty of its pose"
     return with_error(placed, ABUNDANCE, error.where(placed[COVERAGE] > 0), long_name=meaning)
 

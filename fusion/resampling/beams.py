@@ -62,7 +62,7 @@ class Columns:
         """Return sums (y, x) of values (z, y, x)."""
         total = np.zeros(self.geometry.source.shape)
         for span in self.geometry.slabs():
-            back = shares.overlaps(self.geometry.part(span, _everything(self.geometry))).turned()
+            back = shares.exact(self.geometry.part(span, _everything(self.geometry))).turned()
             total += back.placed(values[span][..., None].astype(float))[..., 0]
         shadow: Vector = total[0]
         return shadow
@@ -71,7 +71,7 @@ class Columns:
         """Return values (z, y, x, k) of an image (y, x, k)."""
         values = np.zeros((*self.geometry.target.shape, image.shape[2]))
         for span in self.geometry.slabs():
-            operator = shares.overlaps(self.geometry.part(span, _everything(self.geometry)))
+            operator = shares.exact(self.geometry.part(span, _everything(self.geometry)))
             values[span] = operator.lit(image[None], squared=squared)
         return values
 

@@ -56,22 +56,32 @@ class Boxes:
         return self.geometry.window(span)
 
     def read(self, full: Array, span: Span, window: Span) -> tuple[Array, Array]:
-        """Return values and coverage of a box of the grid from a window of the source."""
+        """Return values and coverage of a box of the grid from a window of the source, on one thread."""
+        return self._read(full, span, window, threads=1)
+
+    def _read(self, full: Array, span: Span, window: Span, threads: int | None) -> tuple[Array, Array]:
         part = self.geometry.part(span, window)
-        operator = shares.means(part, self.sampling) if self.sampling else shares.overlaps(part)
-        coverage = operator.coverage
-        if self.rule in ("label", "share"):
-            labels, share = operator.majority(full, self.outside)
-            return (labels, coverage) if self.rule == "label" else (share.astype(np.float32), coverage)
-        reader = operator.mean if self.rule == "mean" else operator.placed
-        values = reader(full, squared=self.squared).astype(full.dtype, copy=False)
-        values[coverage == 0] = np.nan
+        if self.rule == "counts":
+            values, coverage = shares.overlaps(part, threads=threads).placed_and_covered(full, squared=self.squared)
+        elif self.sampling:
+            operator = shares.means(part, self.sampling, threads=threads)
+            values, coverage = operator.mean(full, squared=self.squared), operator.coverage
+        else:
+            exact = shares.exact(part, threads=threads)
+            labels, share = exact.majority(full, self.outside)
+            return (labels if self.rule == "label" else share.astype(np.float32)), exact.coverage
+        values = values.astype(full.dtype, copy=False)
+        if not (covered := coverage > 0).all():
+            values[~covered] = np.nan
         return values, coverage
 
+    # The rows of aligned grids are few and built once; those of others fill a slab at a time.
     def read_all(self, full: Array) -> tuple[Array, Array]:
-        """Return values (z, y, x, channel) and coverage (z, y, x) on the grid, slab by slab in threads."""
+        """Return values (z, y, x, channel) and coverage (z, y, x) on the grid, in threads."""
         from fusion.resampling._kernels import in_slabs
 
+        if self.geometry.separable:
+            return self._read(full, _everything(self.shape), _everything(full.shape), threads=None)
         out, coverage = np.empty((*self.shape, full.shape[3]), self.dtypes(full.dtype)[0]), np.empty(self.shape)
 
         def work(z0: int, z1: int, y0: int, y1: int) -> None:
@@ -82,3 +92,7 @@ class Boxes:
         # in_slabs counts values; an operator weighs as much as some sixteen of them for each voxel
         in_slabs(work, (*self.shape, 16))
         return out, coverage
+
+
+def _everything(shape: tuple[int, ...]) -> Span:
+    return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])

@@ -21,16 +21,21 @@ Span = tuple[slice, slice, slice]
 _SLAB = 1 << 17
 """Voxels of a general pose whose operator is built at a time."""
 
+_FEW = 20_000
+"""Voxels below which exact overlaps cost no more than a table."""
+
 
 @dataclass(frozen=True)
 class Cells:
     """The boxes of a grid: their middles along z, y, x in um, and the edges between them.
 
-    A grid without an axis is one cell there. The edges of a plane that has no thickness are its position, twice.
+    A grid without an axis is one cell there. The edges of a plane that has no thickness are its position, twice. A part
+    of a grid knows the index of its first cell in it.
     """
 
     middles: tuple[Vector, Vector, Vector]
     edges: tuple[Vector, Vector, Vector]
+    start: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,20 +43,31 @@ class Cells:
         return self.middles[0].size, self.middles[1].size, self.middles[2].size
 
     def along(self, axes: Sequence[int]) -> tuple[Vector, Vector]:
-        """Return middles and half-widths (n, d) of the cells of some axes, the last axis fastest."""
+        """Return middles and half-widths (d, n) of the cells of some axes, the last axis fastest."""
         middles = np.meshgrid(*((self.edges[a][1:] + self.edges[a][:-1]) / 2 for a in axes), indexing="ij")
         halves = np.meshgrid(*(np.diff(self.edges[a]) / 2 for a in axes), indexing="ij")
-        return np.stack([m.ravel() for m in middles], -1), np.stack([h.ravel() for h in halves], -1)
+        return np.stack([m.ravel() for m in middles]), np.stack([h.ravel() for h in halves])
 
     def measure(self, axes: Sequence[int]) -> Vector:
         """Return length, area or volume of the cells of some axes, the last axis fastest."""
-        return np.asarray(np.prod(2 * self.along(axes)[1], axis=-1))
+        return np.asarray(np.prod(2 * self.along(axes)[1], axis=0))
 
     def part(self, span: Span) -> Cells:
         """Return the cells of a box of the grid."""
         edges = (axis[s.start : s.stop + 1] for axis, s in zip(self.edges, span, strict=True))
         middles = (axis[s] for axis, s in zip(self.middles, span, strict=True))
-        return Cells(tuple(middles), tuple(edges))  # type: ignore[arg-type]
+        z, y, x = (first + s.start for first, s in zip(self.start, span, strict=True))
+        return Cells(tuple(middles), tuple(edges), (z, y, x))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Two even grids as one matrix (3, 4): from the index of a pixel to the index of the cell that holds its middle.
+
+    Indices of cells are integers at their lower corners, so that the middle of cell 0 is at 0.5.
+    """
+
+    matrix: Vector
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,8 @@ class Geometry:
         an axis of several cells.
     groups : pairs of axes
         Axes of the source and those of the target that the pose mixes with each other.
+    lattice : Lattice or None
+        How the whole grids lie to each other, where both are even.
     """
 
     source: Cells
@@ -76,11 +94,17 @@ class Geometry:
     matrix: Vector
     widths: tuple[float, float, float]
     groups: tuple[tuple[Axes, Axes], ...]
+    lattice: Lattice | None = None
 
     @property
     def flat(self) -> bool:
         """Return whether both are planes and z plays no part."""
         return bool(np.isinf(self.widths[0])) and self.target.edges[0][0] == self.target.edges[0][-1]
+
+    @property
+    def separable(self) -> bool:
+        """Return whether the pose leaves all axes apart."""
+        return len(self.groups) == 3
 
     @property
     def solid(self) -> bool:
@@ -120,6 +144,17 @@ class Geometry:
             spans.append(slice(start, int(np.clip(high + 3, min(start + 3, size), size))))
         return spans[0], spans[1], spans[2]
 
+    def inner(self) -> npt.NDArray[np.bool_]:
+        """Return which cells (z, y, x) of the target lie within the source with all their corners."""
+        # A box about the mapped cell lies in a box exactly where its eight corners do.
+        middles, halves = self.target.along((0, 1, 2))
+        inside = np.ones(middles.shape[1], bool)
+        for row, axis in zip(self.matrix, self.source.edges, strict=True):
+            seen = row[0] * middles[0] + row[1] * middles[1] + row[2] * middles[2] + row[3]
+            reach = abs(row[0]) * halves[0] + abs(row[1]) * halves[1] + abs(row[2]) * halves[2]
+            inside &= (seen - reach >= axis[0]) & (seen + reach <= axis[-1])
+        return inside.reshape(self.target.shape)
+
     def part(self, span: Span, window: Span) -> Geometry:
         """Return the geometry of a box of the target and a box of the source."""
         return replace(self, source=self.source.part(window), target=self.target.part(span))
@@ -148,7 +183,8 @@ def geometry(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float |
         finite = widths
     extents = widths.get("z", np.nan), widths.get("y", np.nan), widths.get("x", np.nan)
     placed = Geometry(_cells(ds, finite), target, matrix, extents, ())
-    return replace(placed, groups=_groups(placed))
+    placed = replace(placed, groups=_groups(placed))
+    return replace(placed, lattice=_lattice(placed))
 
 
 # A map without z stands for a slab. Half its thickness must reach the nearest voxel centre on either side of the plane:
@@ -191,8 +227,29 @@ def _cells(ds: xr.Dataset, widths: dict[str, float]) -> Cells:
     return Cells((middles[0], middles[1], middles[2]), (boundaries[0], boundaries[1], boundaries[2]))
 
 
+def _even(edges: Vector) -> tuple[float, float]:
+    """Return where an even axis begins and its step."""
+    return float(edges[0]), float(edges[-1] - edges[0]) / (edges.size - 1)
+
+
 def _corners(cells: Cells) -> Vector:
     return np.stack(np.meshgrid(*(axis[[0, -1]] for axis in cells.edges), indexing="ij")).reshape(3, -1)
+
+
+def _lattice(placed: Geometry) -> Lattice | None:
+    """Return how two even grids lie to each other; None for uneven or small ones and where axes stay apart."""
+    cells = placed.source, placed.target
+    if max(len(source) for source, _ in placed.groups) < 3 or np.prod(placed.target.shape) < _FEW:
+        return None
+    widths = [[np.diff(axis) for axis in one.edges] for one in cells]
+    if not all(w.min() > 0 and np.ptp(w) <= 1e-9 * w.max() * w.size for one in widths for w in one):
+        return None
+    (first, pixel), (origin, voxel) = (np.array([_even(axis) for axis in one.edges]).T for one in cells)
+    # Pixel j has its middle at first + pixel (j + ½); the inverse of the pose takes that to the target, whose
+    # cell of index i begins at origin + voxel i. Both steps in one matrix: i = A j + b.
+    back = np.linalg.inv(placed.matrix[:, :3])
+    offset = (back @ (first + pixel / 2 - placed.matrix[:, 3]) - origin) / voxel
+    return Lattice(np.column_stack([back * pixel / voxel[:, None], offset]))
 
 
 # Axis c of the target is mixed into axis r of the source if it moves the source position by more than a billionth of a
@@ -212,4 +269,10 @@ def _groups(placed: Geometry) -> tuple[tuple[Axes, Axes], ...]:
             rows |= {r for r in range(3) if any(mixed[r, c] for c in columns)}
         left -= rows
         groups.append((tuple(sorted(rows)), tuple(sorted(columns))))
-    return tuple(groups)
+    return tuple(sorted(groups, key=lambda group: _growth(placed, *group)))
+
+
+def _growth(placed: Geometry, source: Axes, target: Axes) -> float:
+    """Return how much larger an array becomes that is moved along some axes; those that shrink it go first."""
+    sizes = [np.prod([one.shape[a] for a in axes]) for one, axes in ((placed.target, target), (placed.source, source))]
+    return float(sizes[0] / sizes[1])

@@ -76,10 +76,11 @@ def place(
     _require_counts(ds)
     transform = affine_between(ds, volume, transform)
     kept = ds.drop_vars([name for name in _errors(ds) if consistent])
+    cells = _cells(ds, volume, transform, depth)
     placed = resample(kept, volume, transform=transform, method="counts", depth=depth).load()
-    operator = _operator(ds, volume, transform, depth)
     if consistent:
-        _require_fine(ds, volume, geometry(ds, volume, transform, depth))
+        _require_fine(ds, volume, cells)
+        operator = shares.exact(cells)
     for name in [name for name in placed.data_vars if kind(placed[name]) == "sum"]:
         if consistent:
             values = _consistent(operator, _channels(ds[name]), _channels(placed[name]))
@@ -135,12 +136,12 @@ def measure(
     array([0.5, 2.5])
     """
     volume, grid = check(volume), check(grid)
-    operator = _operator(grid, volume, affine_between(grid, volume, transform), depth).turned()
+    cells = _cells(grid, volume, affine_between(grid, volume, transform), depth)
     names = [n for n in volume.data_vars if spatial_dims(volume[n]) and n != COVERAGE and n not in _errors(volume)]
     if labels := [str(name) for name in names if kind(volume[name]) == "label"]:
         raise ConventionError([f"{name}: labels cannot be measured; use fusion.resample" for name in labels])
     seen = volume[COVERAGE].fillna(0.0) if COVERAGE in volume else None
-    measured = {name: _measured(operator, volume[name], grid, seen) for name in names}
+    measured = {name: _measured(cells, volume[name], grid, seen) for name in names}
     dims = {dim for variable in measured.values() for dim in variable.dims} - set(SPATIAL)
     coords = {name: volume[name].variable for name in volume.coords if name in dims}
     coords |= {name: grid[name].variable for name in SPATIAL if name in grid.coords}
@@ -148,15 +149,22 @@ def measure(
     return check(provenance.record(result, "fusion.measure", {"depth": depth}, parents=[grid]))
 
 
-def _measured(operator: shares.Shares, variable: xr.DataArray, grid: xr.Dataset, seen: xr.DataArray | None) -> Any:
+# Means by the shares that `resample` places counts by, so that the two are adjoint; counts by exact shares, with which
+# consistent counts were made.
+def _measured(cells: Geometry, variable: xr.DataArray, grid: xr.Dataset, seen: xr.DataArray | None) -> Any:
     spatial = spatial_dims(grid)
     extra = [dim for dim in variable.dims if dim not in SPATIAL]
     counted = kind(variable) == "sum"
-    if counted and seen is not None:
-        # Counts of a voxel lie in the share of it that is covered: spread over that share, not over the voxel.
-        variable = (variable / seen.where(seen > 0)).transpose(*variable.dims).assign_attrs(variable.attrs)
-    values = operator.placed(_channels(variable)) if counted else operator.mean(_channels(variable))
-    values[operator.coverage == 0] = np.nan
+    if counted:
+        if seen is not None:
+            # Counts of a voxel lie in the share of it that is covered: spread over that share, not over the voxel.
+            variable = (variable / seen.where(seen > 0)).transpose(*variable.dims).assign_attrs(variable.attrs)
+        exact = shares.exact(cells).turned()
+        values, coverage = exact.placed(_channels(variable)), exact.coverage
+    else:
+        operator = shares.overlaps(cells).turned()
+        values, coverage = operator.mean(_channels(variable)), operator.coverage
+    values[coverage == 0] = np.nan
     shape = (*(grid.sizes[dim] for dim in spatial), *(variable.sizes[dim] for dim in extra))
     attrs = {key: value for key, value in variable.attrs.items() if key not in ("grid_mapping", LINKS)}
     attrs |= cell_methods(spatial, "sum" if counted else "mean")
@@ -183,7 +191,7 @@ def _consistent(operator: shares.Shares, counts: Array, placed: Array) -> Array:
     return np.asarray(np.where(seen > 0, values, np.nan))
 
 
-def _operator(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: float | None) -> shares.Shares:
+def _cells(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: float | None) -> Geometry:
     for one in (ds, volume):
         require_lengths(one, "placed")
     cells = geometry(ds, volume, transform, depth)
@@ -192,7 +200,7 @@ def _operator(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: floa
             f"{title(ds)} or {title(volume)} has cells without a volume; give a finite depth=, "
             "or use fusion.project and fusion.backproject along a beam"
         )
-    return shares.overlaps(cells)
+    return cells
 
 
 def _require_fine(ds: xr.Dataset, volume: xr.Dataset, cells: Geometry) -> None:

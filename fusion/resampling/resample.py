@@ -105,6 +105,10 @@ def resample(
 
     Notes
     -----
+    Shares of pixels are exact, except between even grids that are turned about more than one axis and have more than
+    20,000 voxels: there they come from a table of the footprint of a pixel, values within a thousandth (rms) of the
+    exact ones, their sum exact as ever (`fusion.resampling.footprints`).
+
     The standard error is that of the map as it was measured, pixels independent of each other; neighbouring voxels
     read the same pixels and are correlated. For a mean over voxels with its error use `fusion.region_mean`.
 
@@ -231,7 +235,7 @@ def _move(
         **cell_methods(spatial, "point"),
     }
     return (
-        xr.DataArray(moved**0.5 if squared else moved, dims=(*spatial, *extra), attrs=attrs),
+        xr.DataArray(np.sqrt(moved) if squared else moved, dims=(*spatial, *extra), attrs=attrs),
         xr.DataArray(inside.reshape(shape), dims=spatial, attrs=coverage),
     )
 

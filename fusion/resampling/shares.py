@@ -18,37 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fusion.resampling.cells import Geometry, Vector
+from fusion.resampling.cells import Axes, Geometry, Vector
+from fusion.resampling.footprints import Footprints, fits
+from fusion.resampling.groups import Group, Rows, overlap, sampled
 
 Array = npt.NDArray[Any]
-Rows = Any  # scipy.sparse.csr_array, which is imported late
-Axes = tuple[int, ...]
 Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Group:
-    """The operator on axes that the pose mixes with each other.
-
-    Attributes
-    ----------
-    source, target : tuple of int
-        The axes of the two grids, 0 for z to 2 for x.
-    rows : sparse array (target cells, source cells)
-        Overlaps in the unit of the source; or weights of samples, which add up to the share of them in the source.
-    source_cells, target_cells : array
-        Length, area or volume of the cells in the same unit; 1 for samples.
-    """
-
-    source: Axes
-    target: Axes
-    rows: Rows
-    source_cells: Vector
-    target_cells: Vector
-
-    def turned(self) -> Group:
-        """Return the operator from the target to the source."""
-        return Group(self.target, self.source, self.rows.T.tocsr(), self.target_cells, self.source_cells)
 
 
 @dataclass(frozen=True)
@@ -60,23 +35,33 @@ class Shares:
     groups : sequence of Group
     source, target : (int, int, int)
         Shapes of the two grids.
+    threads : int or None
+        Threads that may be used between aligned grids; None for all cores.
     """
 
     groups: Sequence[Group]
     source: Shape
     target: Shape
+    threads: int | None = 1
+
+    @property
+    def separable(self) -> bool:
+        """Return whether the pose leaves all axes apart."""
+        return len(self.groups) == 3
 
     def turned(self) -> Shares:
         """Return the operator from the target to the source."""
-        return Shares([group.turned() for group in self.groups], self.target, self.source)
+        return Shares([group.turned() for group in self.groups], self.target, self.source, self.threads)
 
     @cached_property
     def coverage(self) -> Array:
         """Share (z, y, x) of each target cell that lies in the source."""
         shares = np.ones(self.target)
         for group in self.groups:
-            shares = shares * _spread(_sums(group.rows) / group.target_cells, group.target, self.target)
-        return np.where(np.abs(shares - 1.0) < 1e-9, 1.0, np.minimum(shares, 1.0))
+            covered = _sums(group.rows) / group.target_cells
+            covered = np.where(np.abs(covered - 1.0) < 1e-9, 1.0, np.minimum(covered, 1.0))
+            shares = shares * _spread(covered, group.target, self.target)
+        return shares
 
     def placed(self, counts: Array, *, squared: bool = False) -> Array:
         """Return counts of the source in the target cells; variances if `squared`."""
@@ -95,6 +80,10 @@ class Shares:
         rows = [_per_row(g.rows, g.target_cells) for g in self.groups]
         return self._applied(rows, image, squared)
 
+    def placed_and_covered(self, counts: Array, *, squared: bool = False) -> tuple[Array, Array]:
+        """Return counts and the coverage."""
+        return self.placed(counts, squared=squared), self.coverage
+
     def majority(self, labels: Array, outside: int) -> tuple[Array, Array]:
         """Return the label that has most of what each target cell covers, the lowest of equals, and its share."""
         shares = np.full((*self.target, labels.shape[3]), -1.0)
@@ -109,6 +98,8 @@ class Shares:
 
     def _applied(self, matrices: Sequence[Rows], values: Array, squared: bool) -> Array:
         """Apply one matrix after the other; axes that are done stand behind those that are left."""
+        if self.separable:
+            return self._along_axes(matrices, values, squared)
         moved, left = values, [0, 1, 2]
         done: list[int] = []
         for group, rows in zip(self.groups, matrices, strict=True):
@@ -123,10 +114,35 @@ class Shares:
             done += group.target
         return np.ascontiguousarray(np.moveaxis(moved, range(3), done))
 
+    def _along_axes(self, matrices: Sequence[Rows], values: Array, squared: bool) -> Array:
+        from fusion.resampling._kernels import in_slabs
+        from fusion.resampling._separable_kernels import apply
 
-def overlaps(geometry: Geometry) -> Shares:
+        order = {group.target[0]: (group.source[0], rows) for group, rows in zip(self.groups, matrices, strict=True)}
+        source = np.moveaxis(values, [order[a][0] for a in range(3)], range(3))
+        known = source.dtype if source.dtype in (np.float32, np.float64) else np.dtype(float)
+        flat, out = np.ascontiguousarray(source, known).reshape(-1), np.empty((*self.target, values.shape[3]), known)
+        axes = tuple((order[a][1].indptr, order[a][1].indices, order[a][1].data) for a in range(3))
+        shape = (*source.shape[1:], *self.target[1:])
+
+        def work(*slab: int) -> None:
+            scratch = np.empty(np.prod(source.shape[1:])), np.empty(source.shape[2] * source.shape[3])
+            apply(flat, shape, axes, out.reshape(-1), slab, 2 if squared else 1, scratch)
+
+        in_slabs(work, out.shape, self.threads)
+        return out
+
+
+def exact(geometry: Geometry, *, threads: int | None = 1) -> Shares:
     """Return the operator of exact overlaps between two grids."""
-    return _shares(geometry, _overlap)
+    return _shares(geometry, overlap, threads)
+
+
+def overlaps(geometry: Geometry, *, threads: int | None = 1) -> Shares | Footprints:
+    """Return the operator of overlaps: exact, or by a table where even grids of many cells are turned in space."""
+    if geometry.lattice is not None and fits(geometry.lattice):
+        return Footprints(geometry)
+    return exact(geometry, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -169,77 +185,21 @@ def sampling(geometry: Geometry) -> Sampling:
     return Sampling((count[0], count[1], count[2]), (width[0], width[1], width[2]))
 
 
-def means(geometry: Geometry, points: Sampling) -> Shares:
+def means(geometry: Geometry, points: Sampling, *, threads: int | None = 1) -> Shares:
     """Return the operator of means over cells; the depth of a plane that the pose leaves alone by exact overlap."""
 
     def weigh(geometry: Geometry, source: Axes, target: Axes) -> Group:
         thick = np.ptp(geometry.target.edges[target[0]]) > 0
         if len(source) == 1 and geometry.source.shape[source[0]] == 1 and thick:
-            return _overlap(geometry, source, target)
-        return _sampled(geometry, source, target, points)
+            return overlap(geometry, source, target)
+        return sampled(geometry, source, target, points.count, points.width)
 
-    return _shares(geometry, weigh)
+    return _shares(geometry, weigh, threads)
 
 
-def _shares(geometry: Geometry, weigh: Callable[[Geometry, Axes, Axes], Group]) -> Shares:
+def _shares(geometry: Geometry, weigh: Callable[[Geometry, Axes, Axes], Group], threads: int | None) -> Shares:
     groups = [weigh(geometry, source, target) for source, target in geometry.groups]
-    # the groups that make the array smaller first
-    groups.sort(key=lambda group: group.rows.shape[0] / group.rows.shape[1])
-    return Shares(groups, geometry.source.shape, geometry.target.shape)
-
-
-def _overlap(geometry: Geometry, source: Axes, target: Axes) -> Group:
-    from fusion.resampling import _share_kernels as kernels
-
-    matrix = geometry.matrix[np.ix_(source, (*target, 3))]
-    edges = [_frozen(geometry.source.edges[a]) for a in source]
-    if geometry.flat and source == (0,):
-        return Group(source, target, _rows((np.ones(1), np.zeros(1, int), np.array([0, 1])), 1), np.ones(1), np.ones(1))
-    if len(source) == 1:
-        built = kernels.overlaps_1d(edges[0], _frozen(geometry.target.edges[target[0]]), _frozen(matrix))
-    else:
-        cells = [_frozen(array) for array in (*geometry.target.along(target), matrix)]
-        kernel: Callable[..., Any] = kernels.overlaps_2d if len(source) == 2 else kernels.overlaps_3d
-        built = kernel(*edges, *cells)
-    # The determinant of the pose is the volume that a unit of the target has in the source.
-    source_cells = geometry.source.measure(source)
-    target_cells = geometry.target.measure(target) * abs(np.linalg.det(matrix[:, :-1]))
-    return Group(source, target, _rows(built, source_cells.size), source_cells, target_cells)
-
-
-def _sampled(geometry: Geometry, source: Axes, target: Axes, sampled: Sampling) -> Group:
-    """Return the weights of samples; the kernel takes three axes, and those of other groups become one cell at 0."""
-    from fusion.resampling import _share_kernels as kernels
-
-    middles, halves = (np.zeros((geometry.target.measure(target).size, 3)) for _ in range(2))
-    middles[:, list(target)], halves[:, list(target)] = geometry.target.along(target)
-    axes = [geometry.source.middles[a] if a in source else np.zeros(1) for a in range(3)]
-    edges = [geometry.source.edges[a] if a in source else np.array([-1.0, 1.0]) for a in range(3)]
-    matrix = np.zeros((3, 4))
-    matrix[np.ix_(source, (*target, 3))] = geometry.matrix[np.ix_(source, (*target, 3))]
-    halves *= sampled.width
-    points = np.array([sampled.count[a] if a in target else 1 for a in range(3)])
-    kernel: Callable[..., Any] = kernels.mean_rows
-    built = kernel(
-        tuple(map(_frozen, axes)), tuple(map(_frozen, edges)), *map(_frozen, (middles, halves, matrix, points))
-    )
-    size = int(np.prod([geometry.source.shape[a] for a in source]))
-    return Group(source, target, _rows(built, size), np.ones(size), np.ones(len(middles)))
-
-
-def _rows(built: tuple[Array, Array, Array], columns: int) -> Rows:
-    from scipy.sparse import csr_array
-
-    rows = csr_array(built, shape=(built[2].size - 1, columns))
-    rows.eliminate_zeros()
-    return rows
-
-
-def _frozen(array: Array) -> Array:
-    """Return a read-only view, so that numba compiles one variant for writable and read-only input."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
+    return Shares(groups, geometry.source.shape, geometry.target.shape, threads)
 
 
 def _over(rows: Rows, divisors: Vector) -> Rows:

@@ -99,12 +99,12 @@ def test_the_shares_of_a_volume_are_those_of_many_points() -> None:
     rng, checked = np.random.default_rng(0), 0
     middles, halves = cells.target.along((0, 1, 2))
     for row in rng.permutation(np.flatnonzero(np.diff(rows.indptr) > 3))[:8]:
-        points = middles[row] + halves[row] * rng.uniform(-1, 1, (200_000, 3))
+        points = middles[:, row] + halves[:, row] * rng.uniform(-1, 1, (200_000, 3))
         seen = points @ cells.matrix[:, :3].T + cells.matrix[:, 3]
         index = [np.searchsorted(edges, seen[:, a]) - 1 for a, edges in enumerate(cells.source.edges)]
         inside = np.logical_and.reduce([(i >= 0) & (i < n) for i, n in zip(index, cells.source.shape, strict=True)])
         flat = np.ravel_multi_index([i[inside] for i in index], cells.source.shape)
-        cell = abs(np.linalg.det(cells.matrix[:, :3])) * np.prod(2 * halves[row])
+        cell = abs(np.linalg.det(cells.matrix[:, :3])) * np.prod(2 * halves[:, row])
         expected = np.bincount(flat, minlength=rows.shape[1]) / 200_000
         np.testing.assert_allclose(rows[[row]].toarray()[0] / cell, expected, atol=5e-3)
         checked += 1
