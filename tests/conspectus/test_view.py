@@ -31,6 +31,12 @@ def test_a_page_is_written_where_it_is_asked_for(project, tmp_path, capsys):
     assert str(page) in capsys.readouterr().out
 
 
+def test_all_of_a_project_is_one_page(project):
+    text = view.view(project, output=project.with_suffix(".html")).read_text()
+    assert '"title":"fused"' in text
+    assert '"title":"map"' in text
+
+
 def test_without_output_it_is_private_and_opened(project, monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
@@ -42,4 +48,4 @@ def test_without_output_it_is_private_and_opened(project, monkeypatch):
 
 def test_a_node_that_is_missing(project, capsys):
     assert cli.main(["view", str(project), "--name", "nothing"]) == 2
-    assert "Name one of ['fused', 'map'] with --name" in capsys.readouterr().err
+    assert "name one of ['fused', 'map'] with --name" in capsys.readouterr().err

@@ -66,10 +66,11 @@ def _drawable(over: xr.Dataset) -> xr.Dataset:
     if not fitting:
         raise DataError(f"{title(over)}: no map to draw over an image; it has {list(over.data_vars)}")
     maps = over[banded or fitting]
-    return unlinked(maps.map(_as_intensity, keep_attrs=True))
+    return unlinked(maps.assign({name: as_intensity(array) for name, array in maps.data_vars.items()}))
 
 
-def _as_intensity(array: xr.DataArray) -> xr.DataArray:
+def as_intensity(array: xr.DataArray) -> xr.DataArray:
+    """Return counts as the intensity of a pixel, which may be seen twice; other values as they are."""
     if kind(array) != "sum":
         return array
     return array.assign_attrs({CELL_METHODS: cell_methods(spatial_dims(array), "mean")[CELL_METHODS]})

@@ -66,8 +66,9 @@ def choose(ds: xr.Dataset, components: Sequence[str | int] | None, variable: str
         spectra = ds[ENDMEMBER].isel(component=kept) if ENDMEMBER in ds else None
         return Choice(base, [array.isel(component=k) for k in kept], errors, spectra)
     photograph = len(base) == 3
-    if not photograph and layers.has_layers(ds, None):
-        drawn = layers.layers(ds, None, components, None)
+    if components is not None or (not photograph and layers.has_layers(ds, None)):
+        rest = ds.drop_vars([name for name in ds.data_vars if photograph and layers.photograph(ds, str(name))])
+        drawn = layers.layers(rest, None, components, None)
         return Choice(base, [layer.values.rename(layer.name) for layer in drawn], None, None)
     if not base:
         raise DataError(f"{title(ds)}: nothing to draw; it has {list(ds.data_vars)}")
@@ -156,13 +157,23 @@ def _place(ds: xr.Dataset) -> dict[str, Any]:
     rotation, stretch = rotation_of(pose.matrix[:3, :3][::-1, ::-1])
     turned = not np.allclose(rotation, np.eye(3)) and not flat
     placed = not np.array_equal(pose.matrix, np.eye(4))
+    known = ds[spatial_dims(ds)[-1]].attrs["units"] == units.LENGTH
     return {
         "yUp": y_upwards(ds),
+        "flat": flat,
+        "depth": _depth(ds) if flat else 0.0,
         "rotation": rotation.ravel().tolist() if turned else None,
         "stretch": stretch[::-1].tolist(),
         "matrix": pose.matrix.ravel().tolist() if placed else None,
-        "frame": str(frame),
+        "inverse": pose.inverse().matrix.ravel().tolist() if placed else None,
+        "frame": str(frame) if known else "",
     }
+
+
+def _depth(ds: xr.Dataset) -> float:
+    """Return how thick a map is along its normal in um, if it says so, else 0."""
+    depth = ds.attrs.get("depth", 0.0)
+    return float(depth) if isinstance(depth, int | float | np.number) and 0 < depth < np.inf else 0.0
 
 
 def _component(

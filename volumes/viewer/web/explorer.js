@@ -1,27 +1,21 @@
-// The page: controls, views and the readout, all of one state. Text reaches the page as text only.
-
-function tag(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
+// One modality: controls, views and the readout, all of one state.
 
 class Explorer {
-  constructor(root, values) {
+  constructor(values, overlays, moved) {
     this.values = values;
+    this.overlays = overlays;
+    this.moved = moved;
     const {header} = values;
-    this.state = {at: header.start.slice(), on: header.components.map(() => true), base: values.count ? 0.4 : 1, density: 1, mode: 0, changed: true};
+    this.state = {at: header.start.slice(), on: header.components.map(() => true), base: values.count ? 0.4 : 1, density: 1, mode: 0, region: null, changed: true};
     this.stale = true;
-    this.slices = new Slices(values, this.state, at => this.go(at));
-    this.volume = header.shape[0] > 1 ? new VolumeView(values, this.state, at => this.go(at)) : null;
+    this.slices = new Slices(values, this.state, overlays, at => this.go(at));
+    this.volume = header.shape[0] > 1 ? new VolumeView(values, this.state, overlays, at => this.go(at)) : null;
     this.views = tag("div", {class: "views"}, ...(this.volume ? [this.volume.element] : []), this.slices.element);
     this.readout = tag("output", {class: "readout", "aria-live": "polite"});
     this.plotBox = tag("div", {class: "spectrum"});
     this.plot = header.signal ? new SpectrumPlot(this.plotBox, header) : null;
-    root.append(this.heading(), this.legend(), this.controls(), this.views, this.readout, this.plotBox);
-    root.addEventListener("keydown", event => this.key(event));
-    addEventListener("resize", () => this.redraw());
+    this.element = tag("div", {}, this.heading(), this.legend(), this.controls(), this.views, this.readout, this.plotBox);
+    this.element.addEventListener("keydown", event => this.key(event));
   }
 
   heading() {
@@ -31,14 +25,24 @@ class Explorer {
 
   legend() {
     const {components} = this.values.header;
-    this.buttons = components.map((component, k) => {
-      const swatch = tag("span", {class: "swatch"});
-      swatch.style.background = component.color;
-      const button = tag("button", {type: "button", "aria-pressed": "true"}, swatch, `${k + 1} `, tag("bdi", {}, component.name));
-      button.onclick = () => this.toggle(k);
+    this.buttons = components.map((component, k) => this.button(component, `${k + 1} `, () => this.toggle(k)));
+    const over = this.overlays.map(overlay => {
+      const button = this.button(overlay.header, "", () => {
+        overlay.shown = !overlay.shown;
+        button.setAttribute("aria-pressed", overlay.shown);
+        this.redraw();
+      });
       return button;
     });
-    return tag("div", {class: "row", role: "group", "aria-label": "components"}, ...this.buttons);
+    return tag("div", {class: "row", role: "group", "aria-label": "components"}, ...this.buttons, ...over);
+  }
+
+  button({color, name}, key, press) {
+    const swatch = tag("span", {class: "swatch"});
+    swatch.style.background = color;
+    const button = tag("button", {type: "button", "aria-pressed": "true"}, swatch, key, tag("bdi", {}, name));
+    button.onclick = press;
+    return button;
   }
 
   controls() {
@@ -55,18 +59,8 @@ class Explorer {
       mode.onchange = () => { this.state.mode = +mode.value; this.redraw(); };
       row.append(mode);
     }
-    if (header.signal) row.append(this.saving("spectrum as CSV", "spectrum.csv", () => new Blob([this.csv()], {type: "text/csv"})));
+    if (header.signal) row.append(saving("spectrum as CSV", "spectrum.csv", () => new Blob([this.csv()], {type: "text/csv"})));
     return row;
-  }
-
-  saving(label, name, content) {
-    const button = tag("button", {type: "button"}, label);
-    button.onclick = () => {
-      const link = tag("a", {download: name, href: URL.createObjectURL(content())});
-      link.click();
-      URL.revokeObjectURL(link.href);
-    };
-    return button;
   }
 
   csv() {
@@ -128,34 +122,28 @@ class Explorer {
   }
 
   tell() {
-    const {values, state} = this, {header} = values, i = values.index(state.at), unit = header.unit === "um" ? "µm" : header.unit;
+    const {values, state} = this, {header} = values, unit = header.unit === "um" ? "µm" : header.unit;
     const named = p => ["z", "y", "x"].map((dim, d) => `${dim} ${+p[d].toPrecision(6)}`).join(", ");
     const lines = [`${named(values.position(state.at))} ${unit}`, `voxel ${state.at.join(", ")}`];
     const placed = values.inFrame(state.at);
+    if (state.region) lines.push(`region of ${state.region.map(([low, high]) => high - low + 1).join(" × ")} voxels`);
     if (placed) lines.push(`in frame ${header.frame}: ${named(placed)} µm`);
-    const amounts = header.components.map((component, k) => {
-      const value = values.value(k, i).toPrecision(4), error = header.errors ? ` ± ${values.error(k, i).toPrecision(2)}` : "";
-      return tag("span", {class: "amount"}, tag("bdi", {}, component.name), ` ${value}${error} ${header.valueUnit}`);
-    });
-    if (header.base.length === 1) {
-      const value = header.baseLow + values.planes.grey[i] / 255 * (header.baseHigh - header.baseLow);
-      amounts.push(tag("span", {class: "amount"}, tag("bdi", {}, header.baseName), ` about ${value.toPrecision(3)}`));
-    }
-    const shown = values.count && !values.covered(i) ? ["no map covers this place"] : amounts;
-    this.readout.replaceChildren(tag("span", {}, lines.join("  ·  ")), ...shown);
+    this.readout.replaceChildren(tag("span", {}, lines.join("  ·  ")), ...amounts(values, state.at));
+    this.moved(state.at);
   }
 }
 
-async function start() {
-  const root = document.getElementById("explorer");
-  try {
-    const header = JSON.parse(document.getElementById("header").textContent), planes = {};
-    await Promise.all(Object.entries(header.planes).map(async ([name, back]) => { planes[name] = await unpacked(name, back); }));
-    globalThis.conspectus = new Explorer(root, new Values(header, planes));
-    globalThis.conspectus.draw();
-    root.dataset.ready = Math.round(performance.now());
-  } catch (error) {
-    root.append(tag("p", {class: "note"}, `This page could not be drawn: ${error.message}`));
-    throw error;
+// how much of each component a voxel has, and how bright it is
+function amounts(values, at) {
+  const {header} = values, i = values.index(at);
+  if (values.count && !values.covered(i)) return ["no map covers this place"];
+  const found = header.components.map((component, k) => {
+    const value = values.value(k, i).toPrecision(4), error = header.errors ? ` ± ${values.error(k, i).toPrecision(2)}` : "";
+    return tag("span", {class: "amount"}, tag("bdi", {}, component.name), ` ${value}${error} ${header.valueUnit}`);
+  });
+  if (header.base.length === 1) {
+    const value = header.baseLow + values.planes.grey[i] / 255 * (header.baseHigh - header.baseLow);
+    found.push(tag("span", {class: "amount"}, tag("bdi", {}, header.baseName), ` about ${value.toPrecision(3)} ${header.baseUnit === "1" ? "" : header.baseUnit}`));
   }
+  return found;
 }

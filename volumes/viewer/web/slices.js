@@ -4,9 +4,10 @@ const PANELS = [{row: 1, column: 2, across: 0}, {row: 1, column: 0, across: 2}, 
 const NAMES = ["z", "y", "x"];
 
 class Slices {
-  constructor(values, state, go) {
+  constructor(values, state, overlays, go) {
     this.values = values;
     this.state = state;
+    this.overlays = overlays;
     this.flat = values.header.shape[0] === 1;
     this.panels = this.flat ? PANELS.slice(0, 1) : PANELS;
     this.canvases = this.panels.map(panel => this.canvas(panel, go));
@@ -16,8 +17,20 @@ class Slices {
   canvas(panel, go) {
     const label = `plane of ${NAMES[panel.row]} and ${NAMES[panel.column]}; arrow keys move by a voxel`;
     const canvas = tag("canvas", {class: "slice", tabindex: "0", role: "img", "aria-label": label});
-    canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); go(this.picked(canvas, panel, event)); };
-    canvas.onpointermove = event => { if (event.buttons) go(this.picked(canvas, panel, event)); };
+    let corner = null;
+    canvas.onpointerdown = event => {
+      const at = this.picked(canvas, panel, event);
+      canvas.setPointerCapture(event.pointerId);
+      corner = event.shiftKey ? at : null;
+      if (corner) this.state.region = null;
+      go(at);
+    };
+    canvas.onpointermove = event => {
+      if (!event.buttons) return;
+      const at = this.picked(canvas, panel, event);
+      if (corner) this.state.region = this.box(panel, corner, at);
+      go(at);
+    };
     canvas.onwheel = event => {
       event.preventDefault();
       const at = this.state.at.slice();
@@ -25,6 +38,12 @@ class Slices {
       go(at);
     };
     return canvas;
+  }
+
+  // the voxels between two corners of a plane, and all of what lies across it
+  box(panel, from, to) {
+    const {shape} = this.values.header;
+    return shape.map((n, d) => (d === panel.across ? [0, n - 1] : [from[d], to[d]].map(i => Math.min(n - 1, Math.max(0, i))).sort((a, b) => a - b)));
   }
 
   // y runs down as rows do, unless the frame has it upwards
@@ -72,14 +91,24 @@ class Slices {
     voxels.getContext("2d").putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(voxels, 0, 0, canvas.width, canvas.height);
-    this.cross(context, panel, canvas);
+    const place = at => [
+      (at[panel.column] + 0.5) / columns * canvas.width,
+      (upwards ? rows - 0.5 - at[panel.row] : at[panel.row] + 0.5) / rows * canvas.height,
+    ];
+    this.overlays.forEach(overlay => overlay.drawInPlane(context, panel, this.state.at[panel.across], this.flat, place));
+    if (this.state.region) this.outline(context, place);
+    this.cross(context, canvas, place(this.state.at));
     if (panel === PANELS[0]) this.bar(context, canvas.width / (columns * this.values.header.step[panel.column]), canvas);
   }
 
-  cross(context, panel, canvas) {
-    const {shape} = this.values.header, row = this.state.at[panel.row];
-    const x = (this.state.at[panel.column] + 0.5) / shape[panel.column] * canvas.width;
-    const y = ((this.upwards(panel) ? shape[panel.row] - 1 - row : row) + 0.5) / shape[panel.row] * canvas.height;
+  outline(context, place) {
+    const [low, high] = [0, 1].map(end => place(this.state.region.map(ends => ends[end] + (end ? 0.5 : -0.5))));
+    context.strokeStyle = "#ffffff";
+    context.lineWidth = 1.5;
+    context.strokeRect(low[0], low[1], high[0] - low[0], high[1] - low[1]);
+  }
+
+  cross(context, canvas, [x, y]) {
     context.fillStyle = "rgba(255, 255, 255, 0.6)";
     for (const [left, top, w, h] of [[0, y, x - 8, 1], [x + 8, y, canvas.width, 1], [x, 0, 1, y - 8], [x, y + 8, 1, canvas.height]]) {
       if (w > 0 && h > 0) context.fillRect(Math.round(left - (w === 1 ? 0.5 : 0)), Math.round(top - (h === 1 ? 0.5 : 0)), w, h);
@@ -89,7 +118,7 @@ class Slices {
   bar(context, perUnit, canvas) {
     const longest = 0.3 * canvas.width / perUnit, power = 10 ** Math.floor(Math.log10(longest));
     const length = [5, 2, 1].map(f => f * power).find(f => f <= longest * (1 + 1e-9));
-    const x = 10, y = canvas.height - 12, text = this.length(length);
+    const x = 10, y = canvas.height - 12, text = lengthText(length, this.values.header.unit);
     context.font = "13px system-ui, sans-serif";
     context.lineWidth = 3;
     context.strokeStyle = "#0e1116";
@@ -98,12 +127,5 @@ class Slices {
     context.strokeText(text, x, y - 5);
     context.fillRect(x, y, length * perUnit, 4);
     context.fillText(text, x, y - 5);
-  }
-
-  length(um) {
-    const {unit} = this.values.header;
-    if (unit !== "um") return `${+um.toPrecision(3)} ${unit}`;
-    const [factor, name] = um < 1 ? [1e3, "nm"] : um < 1e3 ? [1, "µm"] : [1e-3, "mm"];
-    return `${+(um * factor).toPrecision(3)} ${name}`;
   }
 }

@@ -1,15 +1,4 @@
-// Values as they were written: planes of bytes, decoded as the header says.
-
-async function unpacked(name, back) {
-  const text = atob(document.getElementById(`plane-${name}`).textContent.trim());
-  const compressed = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) compressed[i] = text.charCodeAt(i);
-  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const plane = new Uint8Array(await new Response(stream).arrayBuffer());
-  // neighbours were subtracted from each other, modulo 256; the running sum undoes it
-  if (back) for (let i = back; i < plane.length; i++) plane[i] += plane[i - back];
-  return plane;
-}
+// Values as they were written: codes in planes of bytes, decoded as the header says.
 
 class Values {
   constructor(header, planes) {
@@ -89,7 +78,25 @@ class Values {
   }
 
   inFrame(at) {
-    const m = this.header.matrix, p = this.position(at);
-    return m && [0, 1, 2].map(r => m[4 * r] * p[0] + m[4 * r + 1] * p[1] + m[4 * r + 2] * p[2] + m[4 * r + 3]);
+    return this.header.matrix && mapped(this.header.matrix, this.position(at));
   }
+
+  toFrame(at) {
+    return this.inFrame(at) ?? this.position(at);
+  }
+
+  // The voxel at a position of the frame, and how far off its plane a dataset without depth lies; null outside. The
+  // voxels of a volume reach half a step beyond their centres; a plane is as thick as the header says.
+  voxelAt(position) {
+    const {origin, step, shape, inverse, flat, stretch} = this.header, own = inverse ? mapped(inverse, position) : position;
+    const at = own.map((p, d) => Math.round((p - origin[d]) / step[d]));
+    const off = flat ? Math.abs(own[0] - origin[0]) * stretch[0] : 0;
+    if (flat) at[0] = 0;
+    return at.every((i, d) => i >= 0 && i < shape[d]) ? {at, off} : null;
+  }
+}
+
+// a matrix of four rows, read row by row, applied to (z, y, x, 1)
+function mapped(m, p) {
+  return [0, 1, 2].map(r => m[4 * r] * p[0] + m[4 * r + 1] * p[1] + m[4 * r + 2] * p[2] + m[4 * r + 3]);
 }

@@ -4,9 +4,10 @@ const BLOCK = 8;
 const TURNING = 120; // milliseconds that a picture may take while the volume turns
 
 class VolumeView {
-  constructor(values, state, go, changed) {
+  constructor(values, state, overlays, go) {
     this.values = values;
     this.state = state;
+    this.overlays = overlays;
     this.share = 0.5; // of the canvas that is drawn while it turns
     const {shape, step, stretch, yUp} = values.header;
     this.size = [shape[2], shape[1], shape[0]];
@@ -16,12 +17,13 @@ class VolumeView {
     Object.assign(state, {yaw: 0.5 * this.up, pitch: 0.55, zoom: 1});
     this.canvas = tag("canvas", {class: "volume", tabindex: "0", role: "img", "aria-label": "volume; drag to turn, click to choose a voxel"});
     this.gl = this.canvas.getContext("webgl2", {antialias: false, preserveDrawingBuffer: true});
+    this.sheet = overlays.length ? tag("canvas", {class: "sheet", "aria-hidden": "true"}) : null;
     if (this.gl) this.prepare();
-    this.listen(go, changed);
+    this.listen(go);
   }
 
   get element() {
-    return this.gl ? this.canvas : tag("p", {class: "note"}, "This browser has no WebGL 2: slices and spectra work, the volume is not drawn.");
+    return this.gl ? tag("div", {class: "stack"}, this.canvas, ...(this.sheet ? [this.sheet] : [])) : tag("p", {class: "note"}, "This browser has no WebGL 2: slices and spectra work, the volume is not drawn.");
   }
 
   // ---- textures
@@ -136,7 +138,26 @@ class VolumeView {
     gl.uniform1f(this.uniform("steps"), (fine ? 1.5 : 0.7) * Math.max(...this.size));
     gl.uniform1i(this.uniform("mode"), state.mode);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+    this.drawOverlays();
     this.measure(started, fine);
+  }
+
+  drawOverlays() {
+    if (!this.sheet) return;
+    this.sheet.width = this.canvas.clientWidth;
+    this.sheet.height = this.canvas.clientHeight;
+    const context = this.sheet.getContext("2d"), place = this.projection();
+    this.overlays.forEach(overlay => overlay.drawInVolume(context, place));
+  }
+
+  // the way from a position in voxels (z, y, x) to the canvas
+  projection() {
+    const [vx, vy] = this.view(), [right, up] = this.turn(), {clientWidth, clientHeight} = this.canvas;
+    return at => {
+      const p = [0, 1, 2].map(d => ((at[2 - d] + 0.5) / this.size[d] - 0.5) * this.span[d]);
+      const along = axis => axis[0] * p[0] + axis[1] * p[1] + axis[2] * p[2];
+      return [(along(right) / vx + 1) / 2 * clientWidth, (1 - along(up) / vy) / 2 * clientHeight];
+    };
   }
 
   // While it turns, as many pixels are drawn as the last picture had time for.
@@ -160,7 +181,7 @@ class VolumeView {
 
   // ---- pointer
 
-  listen(go, changed) {
+  listen(go) {
     const {canvas, state} = this;
     let held = null;
     canvas.onpointerdown = event => { held = {x: event.clientX, y: event.clientY, moved: 0}; canvas.setPointerCapture(event.pointerId); };
