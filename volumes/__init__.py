@@ -8,6 +8,7 @@ from volumes.drawing.render import render
 from volumes.points.density import density
 from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
+from volumes.sections.sections import profile, slice
 from volumes.surfaces.interference import height_from_interference
 from volumes.surfaces.levelling import level
 from volumes.tomography.orientation import Orientation, orient
@@ -33,10 +34,12 @@ __all__ = [
     "page",
     "picture",
     "plot",
+    "profile",
     "reconstruct",
     "render",
     "shift_between",
     "show",
+    "slice",
     "to_pyvista",
 ]
 

@@ -14,8 +14,9 @@ from fusion.conventions import spacing, spatial_dims, title
 from fusion.errors import DataError
 from volumes.drawing import layers, legend
 from volumes.drawing.annotations import round_length, ticks
+from volumes.drawing.lines import DPI, is_line, plot_lines
 from volumes.drawing.mixing import covered, focus, mixed, window
-from volumes.drawing.options import BACKGROUND, INK, LINE, Chosen, Options, chosen, drawable
+from volumes.drawing.options import BACKGROUND, INK, LINE, THINNED, Chosen, Options, chosen, drawable
 from volumes.drawing.overlay import Points, with_overlay
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patheffects import AbstractPathEffect
 
-DPI: Final = 100
 _LEVELS: Final = (0.25, 0.5, 0.75)
 """Heights of contours, as shares of the brightest value of a layer."""
 Plane = tuple[str, str]
@@ -58,21 +58,23 @@ class Scene(NamedTuple):
     @property
     def lines(self) -> list[legend.Line]:
         """The lines of the legend."""
+        thinned = legend.of_thinned(self.ds.attrs.get(THINNED), self.theme.ink)
         if self.chosen.grey is not None:
-            return legend.of_grey(self.chosen.grey, self.theme.ink)
+            return legend.of_grey(self.chosen.grey, self.theme.ink) + thinned
         lines = legend.of_layers([*self.chosen.behind, *self.chosen.layers], self.theme.ink)
         if self.points is not None:
             lines.append((f"{self.points.name}  {len(self.points.at)} points", display.color(0)))
-        return lines + legend.of_left_out(self.chosen.left_out, self.theme.ink)
+        return lines + legend.of_left_out(self.chosen.left_out, self.theme.ink) + thinned
 
 
-def plot(ds: xr.Dataset, *, ax: Axes | None = None, light: bool | None = None, **options: Any) -> Figure:
-    """Draw an image face-on in its own axes, or three planes through a volume.
+def plot(ds: xr.Dataset | xr.DataTree, *, ax: Axes | None = None, light: bool | None = None, **options: Any) -> Figure:
+    """Draw an image face-on in its own axes, three planes through a volume, or profiles along a line.
 
     Parameters
     ----------
-    ds : Dataset
-        As for `volumes.render`.
+    ds : Dataset or DataTree
+        As for `volumes.render`; or what `volumes.profile` returns, of which each variable has a panel, with a band of
+        one standard error to each side.
     ax : matplotlib.axes.Axes, optional
         Where to draw an image; left out, in a figure of its own.
     light : bool, optional
@@ -88,7 +90,7 @@ def plot(ds: xr.Dataset, *, ax: Axes | None = None, light: bool | None = None, *
     Raises
     ------
     DataError
-        If there is nothing to draw, or a volume for one pair of axes.
+        If there is nothing to draw, or a volume or profile for one pair of axes.
 
     Examples
     --------
@@ -101,6 +103,12 @@ def plot(ds: xr.Dataset, *, ax: Axes | None = None, light: bool | None = None, *
     """
     from matplotlib.figure import Figure, SubFigure
 
+    if is_line(ds):
+        if ax is not None:
+            raise DataError("profiles need a figure of their own, for a panel each; leave out ax=")
+        return plot_lines(ds, Options(**options), light=bool(light))
+    if isinstance(ds, xr.DataTree):
+        raise DataError("a tree is drawn where all of it lies on a line, as volumes.profile gives; name one dataset")
     theme = LIGHT if (light if light is not None else ax is not None) else DARK
     scene = _scene(ds, Options(**options), theme)
     if ax is not None:

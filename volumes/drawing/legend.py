@@ -73,3 +73,8 @@ def _range(layer: Layer) -> str:
 def of_left_out(count: int, ink: str) -> list[Line]:
     """Return the line that says how many components have no colour and are not drawn."""
     return [(f"{count} further component{'s' if count > 1 else ''} not drawn; name them", ink)] if count else []
+
+
+def of_thinned(ways: object, ink: str) -> list[Line]:
+    """Return the line that says which voxels of a large volume are drawn; none where all are."""
+    return [(f"drawn from voxels: {ways}", ink)] if ways else []

@@ -11,7 +11,8 @@ from fusion.conventions import spatial_dims
 from fusion.errors import StoreError
 from fusion.reading.paths import PathArg
 from volumes.drawing import opengl
-from volumes.drawing.flat import DPI, plot
+from volumes.drawing.flat import plot
+from volumes.drawing.lines import DPI
 from volumes.drawing.render import render
 
 _VECTOR: Final = (".pdf", ".svg")
@@ -25,13 +26,13 @@ class Picture(NamedTuple):
     note: str
 
 
-def picture(ds: xr.Dataset, path: PathArg, **options: Any) -> Picture:
-    """Write a picture of a dataset: a volume in three dimensions, an image face-on in its own axes.
+def picture(ds: xr.Dataset | xr.DataTree, path: PathArg, **options: Any) -> Picture:
+    """Write a picture: a volume in three dimensions, an image face-on in its own axes, profiles as curves.
 
     Parameters
     ----------
-    ds : Dataset
-        As for `volumes.render`.
+    ds : Dataset or DataTree
+        As for `volumes.plot`.
     path : path-like
         A name ending in ``.png``, or in ``.pdf`` or ``.svg`` for a flat vector drawing on white paper; an existing
         file is replaced.
@@ -56,7 +57,7 @@ def picture(ds: xr.Dataset, path: PathArg, **options: Any) -> Picture:
     if suffix not in (".png", *_VECTOR) or not target.parent.is_dir():
         raise StoreError(f"{target}: a picture is a .png, .pdf or .svg file in a folder that exists")
     reason = _flat_because(ds, suffix, bool(options.get("in_frame")))
-    if reason is None:
+    if reason is None and isinstance(ds, xr.Dataset):
         plotter = render(ds, **{**options, "off_screen": True})
         try:
             plotter.screenshot(target)
@@ -64,11 +65,13 @@ def picture(ds: xr.Dataset, path: PathArg, **options: Any) -> Picture:
             plotter.close()
         return Picture(target, True, "")
     plot(ds, light=suffix in _VECTOR, **options).savefig(target, dpi=DPI)
-    return Picture(target, False, reason)
+    return Picture(target, False, reason or "")
 
 
-def _flat_because(ds: xr.Dataset, suffix: str, in_frame: bool) -> str | None:
+def _flat_because(ds: xr.Dataset | xr.DataTree, suffix: str, in_frame: bool) -> str | None:
     """Return what keeps a picture flat, "" if it has no depth to lose; None if it is rendered."""
+    if isinstance(ds, xr.DataTree):
+        return ""
     image = isinstance(ds, xr.Dataset) and len(spatial_dims(ds)) < 3 and not in_frame
     if image or suffix in _VECTOR:
         return ""

@@ -1,0 +1,1 @@
+"""Profiles along lines and planes at any angle."""
