@@ -5,6 +5,8 @@ from volumes.drawing.flat import plot
 from volumes.drawing.mesh import from_pyvista, to_pyvista
 from volumes.drawing.pictures import Picture, picture
 from volumes.drawing.render import render
+from volumes.picking.landmarks import read_landmarks
+from volumes.picking.pick import Picker, pick, pick_page
 from volumes.points.density import density
 from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
@@ -16,15 +18,19 @@ from volumes.tomography.reconstruction import reconstruct
 from volumes.tomography.shift import shift_between
 from volumes.viewer.overview import overview
 from volumes.viewer.page import Page, page, show
+from volumes.widgets.explore import Explorer, explore
 
 __all__ = [
     "Content",
+    "Explorer",
     "Orientation",
     "Page",
+    "Picker",
     "Picture",
     "contents",
     "crop_data_bar",
     "density",
+    "explore",
     "from_pyvista",
     "height_from_interference",
     "level",
@@ -32,9 +38,12 @@ __all__ = [
     "orient",
     "overview",
     "page",
+    "pick",
+    "pick_page",
     "picture",
     "plot",
     "profile",
+    "read_landmarks",
     "reconstruct",
     "render",
     "shift_between",

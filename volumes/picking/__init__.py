@@ -1,0 +1,1 @@
+"""Pairs of landmarks, picked by hand in two images."""

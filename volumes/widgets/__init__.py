@@ -1,0 +1,1 @@
+"""Pages that answer to Python in a notebook."""
