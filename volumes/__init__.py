@@ -1,6 +1,7 @@
 """volumes: images, stacks, volumes, surfaces and points; how they are read, turned into meshes and drawn."""
 
 from fusion.reading.contents import Content
+from volumes.drawing.alignment import plot_alignment, plot_expected_error, plot_residuals
 from volumes.drawing.flat import plot
 from volumes.drawing.mesh import from_pyvista, to_pyvista
 from volumes.drawing.pictures import Picture, picture
@@ -42,6 +43,9 @@ __all__ = [
     "pick_page",
     "picture",
     "plot",
+    "plot_alignment",
+    "plot_expected_error",
+    "plot_residuals",
     "profile",
     "read_landmarks",
     "reconstruct",

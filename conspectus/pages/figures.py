@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+import fusion
+import volumes
 from conspectus.project import Picture
 from fusion import display
 from fusion.conventions import error_of, signal_dim, spatial_dims
@@ -174,6 +176,29 @@ def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tupl
         ax.set_xlabel(_label(image[image.dims[1]]), fontsize=9)
         ax.set_ylabel(_label(image[image.dims[0]]), fontsize=9)
     return title, caption, figure
+
+
+@_picture
+def alignment(moving: xr.Dataset, fixed: xr.Dataset, placed: fusion.Registration) -> tuple[str, str, Figure]:
+    """Draw two datasets before and after their registration."""
+    caption = "In squares of the two in turns, and blended; where the two agree, edges go on and the blend is white."
+    return "Before and after registration", caption, volumes.plot_alignment(moving, fixed, placed.transform)
+
+
+@_picture
+def residuals(placed: fusion.Registration, points: npt.ArrayLike, fixed: xr.Dataset) -> tuple[str, str, Figure]:
+    """Draw the residuals of landmarks with the error of the transform."""
+    caption = "From where each landmark is mapped to where it was found; ellipses are the error of the transform alone."
+    return "Residuals of the landmarks", caption, volumes.plot_residuals(placed, points, fixed)
+
+
+@_picture
+def expected_error(placed: fusion.Registration, moving: xr.Dataset, points: npt.ArrayLike) -> tuple[str, str, Figure]:
+    """Draw the registration error that is expected over a map."""
+    caption = (
+        "Root mean square distance between where the transform puts a point and where it belongs; landmarks are +."
+    )
+    return "Expected registration error", caption, volumes.plot_expected_error(placed.transform, moving, points)
 
 
 def _profile(maps: xr.DataArray) -> Figure:

@@ -189,6 +189,9 @@ class Register(Step):
         if result.transform.covariance is not None:
             expected = float(np.sqrt((result.tre(_corners(moving)).values ** 2).mean()))
             project.find("expected registration error", f"{1e3 * expected:.1f} nm", "rms over the corners of the map")
+            project.pictures.append(figures.expected_error(result, moving, points))
+        project.pictures.append(figures.alignment(moving, fixed, result))
+        project.pictures.append(figures.residuals(result, points, fixed))
 
     def _landmarks(self, project: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray | float | None]:
         if (self.landmarks is None) == (self.pairs is None):
