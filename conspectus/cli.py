@@ -36,8 +36,14 @@ def parser() -> argparse.ArgumentParser:
 
     view = commands.add_parser("view", help="show a saved dataset in the browser, without a server")
     view.add_argument("file", type=Path, metavar="FILE.nc")
-    view.add_argument("--name", help="which dataset of a project (fused)")
+    view.add_argument("--name", help="which dataset of a project; left out, all of it, in tabs")
     view.add_argument("--output", type=Path, metavar="PAGE.html", help="where to keep the page, instead of opening it")
+
+    picture = commands.add_parser("picture", help="draw a dataset as a picture, or a volume as a film of one turn")
+    picture.add_argument("file", type=Path, metavar="FILE")
+    picture.add_argument("--name", help="which dataset of a project (fused)")
+    picture.add_argument("--turn", action="store_true", help="a film (.gif, .webp or animated .png) of one turn")
+    picture.add_argument("-o", "--out", type=Path, required=True, metavar="PICTURE")
 
     techniques = commands.add_parser("techniques", help="compare techniques, or say how two of them go together")
     techniques.add_argument("names", nargs="*", metavar="NAME", help="two techniques; none lists them all")
@@ -96,6 +102,11 @@ def _run(options: argparse.Namespace) -> None:
         from conspectus.pages import view
 
         print(f"Written: {view.view(options.file, node=options.name, output=options.output)}")
+        return
+    if options.command == "picture":
+        from conspectus.pages import picture
+
+        print(f"Written: {picture.picture(options.file, options.out, node=options.name, turn=options.turn)}")
         return
     if options.command == "export":
         from conspectus import items

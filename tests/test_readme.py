@@ -51,7 +51,15 @@ def test_make_has_the_targets() -> None:
 
 
 def test_no_command_is_shown_that_is_not_run_here() -> None:
-    assert {line[0] for line in commands("conspectus")} == {"demo", "export", "info", "run", "techniques", "view"}
+    assert {line[0] for line in commands("conspectus")} == {
+        "demo",
+        "export",
+        "info",
+        "picture",
+        "run",
+        "techniques",
+        "view",
+    }
 
 
 def run(command: str, **words: Path) -> list[int]:
@@ -81,8 +89,14 @@ def test_export_writes_a_flat_file(
 def test_view_opens_a_page(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    assert run("view", FUSED=written / "fused.nc") == [0]
+    assert run("view", PROJECT=written / "fused.nc") == [0]
     assert opened[0].endswith("fused.html")
+
+
+def test_picture_draws_a_dataset(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("picture", PROJECT=written / "fused.nc") == [0]
+    assert (tmp_path / "fused.png").exists()
 
 
 def test_techniques_compares_two(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from volumes.drawing.flat import plot
 from volumes.drawing.mesh import from_pyvista, to_pyvista
 from volumes.drawing.pictures import Picture, picture
 from volumes.drawing.render import render
+from volumes.drawing.turntable import turntable
 from volumes.picking.landmarks import read_landmarks
 from volumes.picking.pick import Picker, pick, pick_page
 from volumes.points.density import density
@@ -54,6 +55,7 @@ __all__ = [
     "show",
     "slice",
     "to_pyvista",
+    "turntable",
 ]
 
 

@@ -17,9 +17,10 @@ from fusion.errors import DataError
 from fusion.frames import get_pose, set_pose
 from volumes.drawing import layers, legend, opengl
 from volumes.drawing.annotations import add_box, add_color_bar, add_scale_bar
+from volumes.drawing.jupyter import plotter_class
 from volumes.drawing.mesh import to_pyvista
 from volumes.drawing.mixing import covered, focus, mixed, window
-from volumes.drawing.options import BACKGROUND, INK, LINE, Chosen, Options, Style, chosen, drawable
+from volumes.drawing.options import BACKGROUND, INK, LINE, THINNED, Chosen, Options, Style, chosen, drawable
 from volumes.drawing.overlay import with_overlay
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def render(
     Returns
     -------
     pyvista.Plotter
-        Call ``show()`` or ``screenshot(path)``. More than 24 million voxels are thinned out for drawing.
+        Call ``show()`` or ``screenshot(path)``. In a notebook ``show()`` is PyVista's live view, on loopback and with
+        a random key. More than 24 million voxels are thinned out for drawing, and the legend says so.
 
     Raises
     ------
@@ -105,7 +107,8 @@ def render(
     opengl.require()
     import pyvista as pv
 
-    plotter = pv.Plotter(off_screen=_no_display() if off_screen is None else off_screen, window_size=list(window_size))
+    hidden = _no_display() if off_screen is None else off_screen
+    plotter: pv.Plotter = plotter_class()(off_screen=hidden, window_size=list(window_size))
     plotter.background_color = pv.Color(BACKGROUND)
     upwards = y_upwards(ds)
     ds = ds if in_frame else _in_own_axes(ds)
@@ -113,7 +116,7 @@ def render(
         _draw_grey(plotter, ds, drawn.grey, options)
     else:
         _draw_layers(plotter, ds, drawn.all_layers(options.alpha), options)
-    lines = _legend_lines(drawn, options)
+    lines = _legend_lines(drawn, options, ds.attrs.get(THINNED))
     _finish(plotter, ds, len(lines), options, upwards and not in_frame)
     _add_legend(plotter, lines)
     return plotter
@@ -124,11 +127,12 @@ def _in_own_axes(ds: xr.Dataset) -> xr.Dataset:
     return ds if len(spatial_dims(ds)) > 2 else set_pose(ds, Affine.identity(), get_pose(ds)[1])
 
 
-def _legend_lines(drawn: Chosen, options: Options) -> list[legend.Line]:
+def _legend_lines(drawn: Chosen, options: Options, thinned: object) -> list[legend.Line]:
     if drawn.grey is not None:
         lines = legend.of_grey(drawn.grey, INK)
     else:
         lines = legend.of_layers([*drawn.behind, *drawn.layers], INK) + legend.of_left_out(drawn.left_out, INK)
+    lines = [*lines, *legend.of_thinned(thinned, INK)]
     return legend.wrapped(lines, 0.92 * options.window_size[0], _letters(options.window_size[1]))
 
 
