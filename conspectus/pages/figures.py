@@ -179,21 +179,23 @@ def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tupl
 
 
 @_picture
-def alignment(moving: xr.Dataset, fixed: xr.Dataset, placed: fusion.Registration) -> tuple[str, str, Figure]:
+def alignment(moving: xr.Dataset, fixed: xr.Dataset, placed: fusion.Registration[Any]) -> tuple[str, str, Figure]:
     """Draw two datasets before and after their registration."""
     caption = "In squares of the two in turns, and blended; where the two agree, edges go on and the blend is white."
     return "Before and after registration", caption, volumes.plot_alignment(moving, fixed, placed.transform)
 
 
 @_picture
-def residuals(placed: fusion.Registration, points: npt.ArrayLike, fixed: xr.Dataset) -> tuple[str, str, Figure]:
+def residuals(placed: fusion.Registration[Any], points: npt.ArrayLike, fixed: xr.Dataset) -> tuple[str, str, Figure]:
     """Draw the residuals of landmarks with the error of the transform."""
     caption = "From where each landmark is mapped to where it was found; ellipses are the error of the transform alone."
     return "Residuals of the landmarks", caption, volumes.plot_residuals(placed, points, fixed)
 
 
 @_picture
-def expected_error(placed: fusion.Registration, moving: xr.Dataset, points: npt.ArrayLike) -> tuple[str, str, Figure]:
+def expected_error(
+    placed: fusion.Registration[Any], moving: xr.Dataset, points: npt.ArrayLike
+) -> tuple[str, str, Figure]:
     """Draw the registration error that is expected over a map."""
     caption = (
         "Root mean square distance between where the transform puts a point and where it belongs; landmarks are +."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from fusion.errors import DataError, FrameError
 from fusion.registration.result import Registration
 from fusion.resampling.resample import resample
 from fusion.variables import main_variable
+from fusion.warp import Transform
 from volumes.drawing import layers
 from volumes.drawing.annotations import round_length
 from volumes.drawing.mesh import unlinked
@@ -86,7 +87,7 @@ def plot_alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: Affine, *, 
 
 
 def plot_residuals(
-    result: Registration, moving: npt.ArrayLike, fixed: xr.Dataset | None = None, *, level: float = 0.95
+    result: Registration[Any], moving: npt.ArrayLike, fixed: xr.Dataset | None = None, *, level: float = 0.95
 ) -> Figure:
     """Draw the residuals of landmarks as arrows, with the ellipse in which each position is expected to lie.
 
@@ -142,12 +143,12 @@ def plot_residuals(
     return figure
 
 
-def plot_expected_error(transform: Affine, moving: xr.Dataset, landmarks: npt.ArrayLike | None = None) -> Figure:
+def plot_expected_error(transform: Transform, moving: xr.Dataset, landmarks: npt.ArrayLike | None = None) -> Figure:
     """Draw the registration error that is expected over a dataset: contours over its picture.
 
     Parameters
     ----------
-    transform : Affine
+    transform : Affine or Warp
         With a covariance, as `Registration.transform` or a pose.
     moving : Dataset
         Where it is drawn: an image, a map, or a volume, of which it is the middle plane.
@@ -157,7 +158,8 @@ def plot_expected_error(transform: Affine, moving: xr.Dataset, landmarks: npt.Ar
     Returns
     -------
     matplotlib.figure.Figure
-        The root mean square distance in um between where a point is put and where it belongs.
+        The root mean square distance in um between where a point is put and where it belongs; clear beyond the
+        landmarks of a warp, where nothing is known of it.
 
     Raises
     ------
@@ -166,26 +168,26 @@ def plot_expected_error(transform: Affine, moving: xr.Dataset, landmarks: npt.Ar
     """
     from matplotlib.figure import Figure
 
-    if transform.covariance is None:
-        raise FrameError("the error of this transform is not known; register with more landmarks, or give their sigma")
     ds = _grey(moving)
     plane = _plane(ds, _middle(ds))
     left, right, low, high = display.extent(plane, "y", "x")
     y, x = np.linspace(low, high, _CELLS), np.linspace(left, right, _CELLS)
     z = float(plane["z"]) if "z" in plane.coords else 0.0
     points = np.stack(np.meshgrid(z, y, x, indexing="ij"), axis=-1)[0]
-    error = np.sqrt(np.trace(transform.covariance_at(points), axis1=-2, axis2=-1))
-    factor, unit = display.length_unit(float(error.max()))
+    error = _error(transform, points)
+    factor, unit = display.length_unit(float(np.nanmax(error)))
     figure = Figure(figsize=(7.0, 6.0), layout="constrained", facecolor="white")
     ax = figure.subplots()
-    _draw(ax, plane, plane, f"{title(ds)}: expected registration error, {display.length(float(error.min()))} at best")
+    _draw(
+        ax, plane, plane, f"{title(ds)}: expected registration error, {display.length(float(np.nanmin(error)))} at best"
+    )
     field = ax.imshow(
         factor * error, cmap="viridis", alpha=0.35, vmin=0.0, origin="lower", interpolation="bilinear",
         extent=(left, right, low, high),
     )  # fmt: skip
     if not display.y_upwards(plane):
         ax.set_ylim(high, low)
-    if np.ptp(error) > 1e-6 * error.max():
+    if np.nanmax(error) - np.nanmin(error) > 1e-6 * np.nanmax(error):
         lines = ax.contour(x, y, factor * error, colors="white", linewidths=1.2)
         ax.clabel(lines, fmt=f"%.3g {unit}")
     figure.colorbar(field, ax=ax, label=f"root mean square error ({unit})")
@@ -193,6 +195,20 @@ def plot_expected_error(transform: Affine, moving: xr.Dataset, landmarks: npt.Ar
         at = np.asarray(landmarks, dtype=float)[:, -2:]
         ax.plot(at[:, 1], at[:, 0], "+", color=_MOVING, markersize=9)
     return figure
+
+
+def _error(transform: Transform, points: Array) -> Array:
+    """Return the root mean square error in um of where points land."""
+    try:
+        covariance = transform.covariance_at(points)
+    except FrameError as error:
+        raise FrameError(
+            "the error of this transform is not known; register with more landmarks, or give their sigma"
+        ) from error
+    size = np.sqrt(np.trace(covariance, axis1=-2, axis2=-1))
+    if not np.isfinite(size).any():
+        raise FrameError("the error of this transform is not known anywhere over this dataset")
+    return np.asarray(size)
 
 
 def _grey(ds: xr.Dataset) -> xr.Dataset:
@@ -281,15 +297,15 @@ def _magnification(ax: Axes, residuals: Array) -> float:
     return round_length(_LONGEST * abs(float(np.diff(ax.get_xlim())[0])) / longest) if longest > 0 else 1.0
 
 
-def _ellipses(result: Registration, start: Array, level: float) -> list[Array | None]:
+def _ellipses(result: Registration[Any], start: Array, level: float) -> list[Array | None]:
     """Return, for each landmark, the half-axes (2, 2) in um of the ellipse that holds its true position."""
     # r' C^-1 r < d F(d, dof) for the two axes of the picture; the half-axes are the eigenvectors of C, each as long as
     # the root of its eigenvalue times that bound
     from scipy.special import chdtri, fdtri
 
-    if result.transform.covariance is None:
+    if not result.transform.is_uncertain:
         return [None] * len(start)
-    covariances = result.transform.covariance_at(start)[:, 1:, 1:]
+    covariances = np.nan_to_num(result.transform.covariance_at(start)[:, 1:, 1:])
     bound = 2.0 * float(fdtri(2, result.dof, level)) if np.isfinite(result.dof) else float(chdtri(2, 1.0 - level))
     lengths, axes = np.linalg.eigh(covariances)
     return list(axes.swapaxes(1, 2) * np.sqrt(np.maximum(lengths, 0.0) * bound)[..., None])

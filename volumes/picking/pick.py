@@ -48,7 +48,7 @@ class Picker:
         """The pairs as they stand."""
         return as_dataset(self._pairs, self._names)
 
-    def register(self, **options: Any) -> Registration:
+    def register(self, **options: Any) -> Registration[Any]:
         """Return the transform that the landmarks say.
 
         Parameters

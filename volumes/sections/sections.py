@@ -13,6 +13,7 @@ from fusion.display import y_upwards
 from fusion.errors import DataError, FrameError
 from fusion.frames import POSE, get_pose, locate, set_pose
 from fusion.resampling.resample import resample
+from fusion.warp import Transform
 from volumes.drawing.mesh import refuse_points, unlinked
 from volumes.drawing.overlay import as_intensity
 from volumes.sections.grids import Array, finest, line, plane, position
@@ -146,9 +147,9 @@ def _read(ds: xr.Dataset, grid: xr.Dataset, way: Affine, depth: float | None) ->
     return placed.assign_attrs(title=title(ds))
 
 
-def _with_position(result: xr.Dataset, pose: Affine, at: Array) -> xr.Dataset:
+def _with_position(result: xr.Dataset, pose: Transform, at: Array) -> xr.Dataset:
     """Add how far off the pose may put each position, if that is known and not zero."""
-    if pose.covariance is None or not pose.covariance.any():
+    if not pose.is_uncertain:
         return result
     off = np.sqrt(np.trace(pose.covariance_at(at), axis1=-2, axis2=-1))
     meaning = "root mean square error of the position"
