@@ -22,6 +22,7 @@ SIGNAL: Final[Mapping[str, str]] = {
     "time": "s",
     "mass_to_charge": "1",
     "tilt": "degree",
+    "spatial_frequency": "1/um",
     "channel": "1",
     "component": "1",
 }
@@ -32,6 +33,7 @@ LONG_NAMES: Final[Mapping[str, str]] = {
     "raman_shift": "Raman shift",
     "mass_to_charge": "mass-to-charge ratio",
     "tilt": "tilt angle",
+    "spatial_frequency": "spatial frequency",
 }
 LINKS: Final = "ancillary_variables"
 CELL_METHODS: Final = "cell_methods"

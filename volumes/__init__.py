@@ -17,6 +17,7 @@ from volumes.surfaces.interference import height_from_interference
 from volumes.surfaces.levelling import level
 from volumes.tomography.orientation import Orientation, orient
 from volumes.tomography.reconstruction import reconstruct
+from volumes.tomography.resolution import resolution
 from volumes.tomography.shift import shift_between
 from volumes.viewer.overview import overview
 from volumes.viewer.page import Page, page, show
@@ -51,6 +52,7 @@ __all__ = [
     "read_landmarks",
     "reconstruct",
     "render",
+    "resolution",
     "shift_between",
     "show",
     "slice",
