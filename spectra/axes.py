@@ -44,6 +44,7 @@ _TEX: Final[Mapping[str, str]] = {
 _MISREAD: Final[Mapping[str, str]] = {"Âµ": "µ", "Î¼": "µ", "Â°": "°", "Ã…": "Å", "â„«": "Å"}
 """UTF-8 that a program took for Latin-1."""
 _IN_BRACKETS: Final = re.compile(r"^(?P<label>[^()\[\]]*?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*$")
+_ONLY_BRACKETS: Final = re.compile(r"^\[([^\[\]]*)\]$")
 _BEHIND: Final = re.compile(r"^(?P<label>[^/,]+?)(?:\s*[/,]\s*|\s+in\s+)(?P<unit>\S.*)$")
 _LIGHTEST: Final = 0.1
 """keV: below lies light, and no X-ray that a spectrometer of X-rays sees."""
@@ -140,6 +141,8 @@ def split_unit(text: Any) -> tuple[str, str]:
     (('Energy', 'keV'), ('energy', 'keV'))
     """
     plain = _resolved("" if text is None else str(text))
+    if bare := _ONLY_BRACKETS.match(plain):  # EMD writes units in brackets: [n_m], and [] for none
+        plain = bare[1].replace("_", "")
     if units.is_compatible(plain, plain):
         return "", plain
     bracketed, behind = _IN_BRACKETS.match(plain), _BEHIND.match(plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,13 @@ EXPORTS: Final = {
     "raw": "values without a header: open the rpl file beside it with spectra.open",
 }
 """What to do with formats that nobody here opens."""
+_HEAD: Final = 4096
+_ROOT: Final = re.compile(rb"<([A-Za-z_][\w.:-]*)")
+_LABSPEC: Final = b"LSX"
+_ONLY_LABSPEC: Final = (
+    "of XML only that of LabSpec 6 is read; open the image or the data that it describes, and take numbers such as a "
+    "transform from its text"
+)
 
 
 def advice(path: str | PathLike[str], opener: str, accepted: str) -> str:
@@ -57,12 +65,32 @@ def advice(path: str | PathLike[str], opener: str, accepted: str) -> str:
     'spectra.open accepts Bruker (bcf); images, stacks and points open with volumes.open'
     """
     extension = Path(path).suffix.lower().lstrip(".")
+    if foreign_xml(path):
+        return _ONLY_LABSPEC
     if extension in EXPORTS:
         return EXPORTS[extension]
     if extension in OPENERS[_other(opener)]:
         return f"open it with {_other(opener)}"
     theirs = "spectra open" if opener == "volumes.open" else "images, stacks and points open"
     return f"{opener} accepts {accepted}; {theirs} with {_other(opener)}"
+
+
+def foreign_xml(path: str | PathLike[str]) -> str:
+    """Return the root element of an XML file that LabSpec did not write; nothing for others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "transform.xml"
+    >>> _ = path.write_text("<?xml version='1.0'?><ict_transform_list></ict_transform_list>")
+    >>> foreign_xml(path)
+    'ict_transform_list'
+    """
+    if Path(path).suffix.lower() != ".xml" or not Path(path).is_file():
+        return ""
+    with Path(path).open("rb") as stream:
+        root = _ROOT.search(stream.read(_HEAD))
+    return root[1].decode() if root and not root[1].startswith(_LABSPEC) else ""
 
 
 def belongs_to_other_package(path: str | PathLike[str], opener: str) -> bool:

@@ -5,7 +5,8 @@ physical frame whose y axis points up while the rows of the array go down: row 0
 ``dataio/hdf5.py`` and the description of ``MD_POS`` in its ``model`` package). Coordinates made here are relative
 to the centre of the image, y upwards: the rows are turned over, values and all. The pose puts the centre, and the
 rotation about it (counter-clockwise, as drawn with y upwards), into the frame "stage", whose y points up as well.
-An angle-resolved image, which shows a mirror and no specimen, counts pixels in a frame of its own.
+An angle-resolved image, which shows a mirror and no specimen, counts pixels in a frame of its own; spectra that are
+resolved by angle or time lie on the scan, with their angles as ``emission_angle`` along ``channel``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import h5py
 import numpy as np
 
 import fusion
+from fusion import units
 from fusion.files.hdf5 import opened
 from fusion.model import Axis
 from fusion.reading.contents import unique
@@ -63,10 +65,10 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
     image = group["ImageData/Image"]
     letters = [label.label for label in image.dims] or list("CTZYX")[-image.ndim :]
     kept = [index for index, size in enumerate(image.shape) if size > 1 or letters[index] in "YX"]
-    dims = tuple(_DIMS.get(letters[index], letters[index]) for index in kept)
+    dims = tuple(_dim(image.parent, letters[index]) for index in kept)
     shape = tuple(image.shape[index] for index in kept)
     name, method = variable_of(dims, image.dtype, counted=False)
-    angular = _is_angular(group)
+    angular = _is_angular(group) and dims == ("y", "x")
     known = [] if angular else zip(dims, shape, strict=True)
     axes = {dim: _axis(group["ImageData"], dim, size) for dim, size in known}
     pose, frame = (None, title) if angular else _pose(group["ImageData"], title)
@@ -77,6 +79,7 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
         dtype=image.dtype,
         load=partial(_read, path, str(image.name), shape),
         axes={dim: axis for dim, axis in axes.items() if axis is not None},
+        coords=_angles(group["ImageData"], dims),
         attrs={"units": "count" if name == "intensity" else "1", "long_name": name},
         cell_method=method,
         dataset_attrs={**_attrs(group, dims, title), **(_angular_attrs(group) if angular else {})},
@@ -84,6 +87,21 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
         frame=frame,
         variable=name,
     )
+
+
+def _dim(data: h5py.Group, letter: str) -> str:
+    """Return the dim of an axis; frames that have no times are channels."""
+    return "channel" if letter == "T" and "DimensionScaleT" not in data else _DIMS.get(letter, letter)
+
+
+def _angles(data: h5py.Group, dims: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    """Return the angle of emission of each channel of a spectrum that is resolved by angle; NaN beside the mirror."""
+    scale = data.get("DimensionScaleA")
+    if scale is None or "channel" not in dims or scale.ndim != 1:
+        return {}
+    factor = units.convert_factor(str(scale.attrs.get("UNIT", "rad")), "degree")
+    attrs = {"units": "degree", "long_name": "angle of emission"}
+    return {"emission_angle": ("channel", np.asarray(scale[...]) * factor, attrs)}
 
 
 def _read(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -89,6 +89,8 @@ def _plugin(path: Path, extension: str) -> str:
     if plugin is None:
         hint = advice.advice(path, "spectra.open", _accepted())
         raise UnknownFormatError(path, f"unknown format {extension or '(no extension)'!r}", hint=hint)
+    if root := advice.foreign_xml(path):
+        raise UnknownFormatError(path, f"XML of another kind (<{root}>)", hint=advice.advice(path, "spectra.open", ""))
     if plugin == "jeol" and _is_mrc(path):
         raise FileReadError(path, "a map of densities (MRC, CCP4)", hint="open it with volumes.open")
     if plugin == "hspy":

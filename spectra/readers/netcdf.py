@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
+from fusion import units
 from fusion.conventions import LABELS, SIGNAL, SPATIAL
-from fusion.errors import FileReadError
-from fusion.files.netcdf import opened
+from fusion.errors import FileReadError, UnitError
+from fusion.files.netcdf import groups
 from fusion.model import Axis
 from fusion.reading.opening import readable
 from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import technique
+from spectra.axes import dim_name, unit_of
+
+_DIMS = (*SPATIAL, *SIGNAL, *LABELS)
 
 
 def arrays(path: Path) -> list[StoredArray | Unreadable]:
-    """Return the variables of a file that another program wrote.
+    """Return the variables of a file that another program wrote, those of groups with the name of the group.
 
     Parameters
     ----------
@@ -28,12 +33,31 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     FileReadError
         If the file cannot be opened.
     """
-    group = opened(path)
-    return [readable(path, str(key), partial(_described, group, str(key), path)) for key in group.data_vars]
+    return [
+        readable(path, name, partial(_described, standard, str(key), name, path))
+        for group, ds in groups(path).items()
+        for standard in [_standard(ds)]
+        for key in standard.data_vars
+        for name in [f"{group}/{key}" if group else str(key)]
+    ]
 
 
-def _described(group: xr.Dataset, name: str, path: Path) -> StoredArray:
-    array = group[name]
+def _standard(ds: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose dims are called as in the conventions, where their names or units say what they are."""
+    names = {}
+    for dim in map(str, ds.dims):
+        unit = ds[dim].attrs.get("units") if dim in ds.coords else None
+        try:
+            names[dim] = dim if dim in _DIMS else dim_name(dim, unit)
+        except UnitError:
+            names[dim] = dim
+    new = [dim for dim, name in names.items() if name != dim]
+    unique = {dim: names[dim] for dim in new if list(names.values()).count(names[dim]) == 1}
+    return ds.rename({dim: name for dim, name in unique.items() if name not in ds.variables})
+
+
+def _described(group: xr.Dataset, key: str, name: str, path: Path) -> StoredArray:
+    array = group[key]
     dims = tuple(str(dim) for dim in array.dims)
     missing = [fault for dim in dims for fault in _axis_faults(group, dim)]
     if missing:
@@ -41,7 +65,7 @@ def _described(group: xr.Dataset, name: str, path: Path) -> StoredArray:
         raise FileReadError(
             path, f"variable {name!r}: {'; '.join(missing)}", hint=f"dims are {accepted}, with coordinates and units"
         )
-    attrs = {key: value for key, value in array.attrs.items() if key != "coordinates"}
+    attrs = _attrs(array)
     shared = {key: value for key, value in group.attrs.items() if key != "Conventions"}
     return StoredArray(
         name=name,
@@ -51,14 +75,22 @@ def _described(group: xr.Dataset, name: str, path: Path) -> StoredArray:
         load=lambda: array.variable.data,
         axes={dim: _axis(group[dim]) for dim in dims if "units" in group[dim].attrs},
         labels={dim: group[dim].values.tolist() for dim in dims if "units" not in group[dim].attrs},
-        attrs={"units": "1", **attrs},
+        attrs=attrs,
         dataset_attrs={"technique": technique("", dims), "title": path.stem, **shared},
-        variable=name,
+        variable=key,
     )
 
 
+def _attrs(array: xr.DataArray) -> dict[str, Any]:
+    """Return the attributes of a variable; a unit that is not known becomes the attribute ``units_in_file``."""
+    attrs = {str(key): value for key, value in array.attrs.items() if key != "coordinates"}
+    unit = str(attrs.pop("units", "1"))
+    known = units.is_compatible(unit, unit)
+    return {"units": unit, **attrs} if known else {"units": "1", "units_in_file": unit, **attrs}
+
+
 def _axis_faults(group: xr.Dataset, dim: str) -> list[str]:
-    if dim not in (*SPATIAL, *SIGNAL, *LABELS):
+    if dim not in _DIMS:
         return [f"unknown dim {dim!r}"]
     if dim in ("channel", "component", *LABELS):
         return []
@@ -69,4 +101,4 @@ def _axis_faults(group: xr.Dataset, dim: str) -> list[str]:
 
 def _axis(coordinate: xr.DataArray) -> Axis:
     long_name = str(coordinate.attrs.get("long_name", ""))
-    return Axis(str(coordinate.attrs["units"]), values=coordinate.values, long_name=long_name)
+    return Axis(unit_of("", coordinate.attrs["units"]), values=coordinate.values, long_name=long_name)

@@ -118,6 +118,9 @@ def described(
     if repeated:
         raise ConventionError([f"{dim}: more than one axis of the file is called so" for dim in repeated])
     axes = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
+    if _counts_frames(axes):
+        dims = tuple("channel" if dim == "z" else dim for dim in dims)
+        axes = {dim: as_axis(dim, axis) for dim, axis in zip(dims, raw["axes"], strict=True)}
     data = raw["data"]
     colours = list(data.dtype.names or ())
     dims = (*dims, "channel") if colours else dims
@@ -140,6 +143,14 @@ def described(
         frame=frame,
         variable=variable,
     )
+
+
+def _counts_frames(axes: Mapping[str, Any]) -> bool:
+    """Whether z has no scale where y and x have one: it counts the images of a stack, and is no depth."""
+    plane = [axis for dim, axis in axes.items() if dim in ("y", "x") and isinstance(axis, Axis)]
+    depth = axes.get("z")
+    unscaled = isinstance(depth, Axis) and depth.units == units.PIXEL and "channel" not in axes
+    return unscaled and bool(plane) and all(axis.units != units.PIXEL for axis in plane)
 
 
 def _in_frame(main: Raw | None, plugin: str, stem: str, raw: Raw, name: str) -> StoredArray:
@@ -169,6 +180,9 @@ def _read(path: Path, plugin: str) -> list[Raw]:
             return corrected(list(reader(str(path), **options)), path)
         except (FileReadError, MemoryError):
             raise
+        except FileNotFoundError as error:
+            hint = "copy it with the files and folders beside it that it lists"
+            raise FileReadError(path, f"a file that it lists is missing ({error.filename})", hint=hint) from error
         except Exception as error:  # plugins fail with errors of every class on damaged files
             hint = "copy it again, or correct its extension if it is of another format"
             raise FileReadError(path, f"the {plugin} reader failed ({error})", hint=hint) from error

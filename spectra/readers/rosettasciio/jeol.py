@@ -36,17 +36,29 @@ def complete_sweeps(raws: list[Raw], path: Path) -> list[Raw]:
         As RosettaSciIO reads them: the sum of the complete sweeps.
     path : Path
     """
-    if path.suffix.lower() != ".pts" or not is_stopped(path):
-        return raws
-    document = lookup(raws[0].get("original_metadata"), *_MAP) or {}
+    return [one for raw in raws for one in _as_measured(raw, _map_file(raw, path))]
+
+
+def _map_file(raw: Raw, path: Path) -> Path | None:
+    """Return the file of a map: this one, or the one beside a project (asw) that lists it."""
+    if path.suffix.lower() == ".pts":
+        return path
+    name = str(lookup(raw.get("metadata"), "General", "original_filename") or "")
+    return next(path.parent.glob(f"*/*/{name}"), None) if name.lower().endswith(".pts") else None
+
+
+def _as_measured(raw: Raw, path: Path | None) -> list[Raw]:
+    document = lookup(raw.get("original_metadata"), *_MAP) or {}
+    if path is None or not document or not is_stopped(path):
+        return [raw]
     sweeps, lines = int(document.get("Sweep", 0)), int(document.get("ScanLine", 0))
-    height = max((int(axis["size"]) for raw in raws for axis in raw["axes"] if axis["name"] == "y"), default=0)
+    height = max((int(axis["size"]) for axis in raw["axes"] if axis["name"] == "y"), default=0)
     complete = sweeps if lines >= height else sweeps - 1
     if complete < 1:
         stopped = f"the first sweep ended in line {lines} of {height}; what lies below has no counts"
-        return [{**raw, "attrs": {"truncated": stopped}} for raw in _first_sweep(path)]
+        return [{**one, "attrs": {"truncated": stopped}} for one in _first_sweep(path)]
     rest = f"; the {lines} of {height} lines of the next one are left out" if complete < sweeps else ""
-    return [{**raw, "attrs": {"truncated": f"complete sweeps: {complete}{rest}"}} for raw in raws]
+    return [{**raw, "attrs": {"truncated": f"complete sweeps: {complete}{rest}"}}]
 
 
 def _first_sweep(path: Path) -> list[Raw]:

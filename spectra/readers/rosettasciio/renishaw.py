@@ -33,6 +33,8 @@ _LINE: Final = "Abs. Distance"
 _DIMS: Final = {3: "x", 4: "y", 5: "z"}
 _MICROMETRE: Final = 5
 _TIME: Final = 11
+_FOCUS: Final = ("Z", "FocusTrack_Z")
+_FOCUS_TRACK: Final = 14
 _TICKS: Final = 1e7
 _PLANNED_AT: Final = 64
 _COUNT_AT: Final = 72
@@ -67,17 +69,22 @@ def timed(raws: list[Raw], path: Path) -> list[Raw]:
     if times is not None:
         seconds = (times - times[:1]) / _TICKS
         raws = [{**raw, "axes": [_timed(axis, seconds) for axis in raw["axes"]]} for raw in raws]
+    focus = next((heights for kind, _, heights in _series(path) if kind == _FOCUS_TRACK), None)
+    if focus is not None:
+        raws = [{**raws[0], "attrs": {"focus_um": focus.tolist()}}, *raws[1:]]
     if measured >= planned:
         return raws
     rows = [int(axis["size"]) for axis in raws[0]["axes"][:-1]]
     rest = measured - math.prod(rows)
     left_out = f", of which {rest} in an incomplete row are left out" if rest else ""
     stopped = {"truncated": f"{measured} of {planned} spectra were measured{left_out}"}
-    return [{**raw, "attrs": stopped} if raw is raws[0] else raw for raw in raws]
+    return [{**raws[0], "attrs": {**raws[0].get("attrs", {}), **stopped}}, *raws[1:]]
 
 
 def _timed(axis: Raw, seconds: Array) -> Raw:
-    fits = str(axis.get("name")) == "Time" and int(axis["size"]) == len(seconds)
+    """Return the axis of a series over time, whether it is called so or has heights that do not rise."""
+    repeated = str(axis.get("name")) in _FOCUS and not {"axis", "scale"} & axis.keys()
+    fits = (str(axis.get("name")) == "Time" or repeated) and int(axis["size"]) == len(seconds)
     return {**axis, "name": "time", "units": "s", "axis": seconds} if fits else axis
 
 

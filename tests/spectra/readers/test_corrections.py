@@ -7,7 +7,7 @@ import pytest
 
 import fusion
 import spectra
-from spectra.readers.rosettasciio import bruker, tia, velox
+from spectra.readers.rosettasciio import adapter, bruker, tia, velox
 
 
 def axis(name, size, scale, offset=0.0, unit="nm"):
@@ -118,3 +118,11 @@ def test_measured_angles_of_delmic_are_no_place_on_the_specimen(measured):
     survey = spectra.open(path, name="Secondary electrons survey")
     assert fusion.get_pose(ds)[1] != fusion.get_pose(survey)[1]
     np.testing.assert_allclose(ds.attrs["beam_position"], [1.35692, -0.885494], rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["", None])
+def test_a_stack_whose_third_axis_has_no_scale_counts_its_images(unit):
+    axes = [axis("z", 3, 1.0, unit=unit), axis("y", 4, 0.5), axis("x", 5, 0.5)]
+    ds = adapter.labelled({"data": np.arange(60.0).reshape(3, 4, 5), "axes": axes, "metadata": {}}, "stack")
+    assert dict(ds.sizes) == {"y": 4, "x": 5, "channel": 3}
+    np.testing.assert_array_equal(ds["intensity"].isel(channel=1), np.arange(20.0, 40.0).reshape(4, 5))

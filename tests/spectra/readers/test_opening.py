@@ -431,3 +431,11 @@ def test_import_is_light():
     code = f"import spectra, sys; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["<ict_transform_list/>", "<?xml version='1.0'?>\n<!-- a -->\n<scan><x>1</x></scan>"])
+def test_xml_of_others_is_called_what_it_is(tmp_path, text):
+    (tmp_path / "a.xml").write_text(text)
+    with pytest.raises(FileReadError, match="of XML only that of LabSpec 6 is read") as raised:
+        spectra.open(tmp_path / "a.xml")
+    assert "copy it again" not in str(raised.value)

@@ -162,3 +162,26 @@ def test_measured_maps_of_jeol(measured):
         with pytest.warns(TruncatedFileWarning):
             ds = spectra.open(measured(f"edx/jeol_stopped/{name}.pts"))
         assert int(ds["counts"].sum()) == counts
+
+
+def test_a_series_whose_heights_do_not_rise_runs_over_time(tmp_path):
+    path = wdf(tmp_path / "a.wdf", 3, [0, 10**7, 3 * 10**7])
+    invariant = {"data": np.ones((3, 5)), "axes": [{"name": "Z", "size": 3}, {"name": "Wavelength", "size": 5}]}
+    rising = {**invariant, "axes": [{"name": "Z", "size": 3, "scale": 0.5, "offset": 0.0}, invariant["axes"][1]]}
+    for name in ("Z", "FocusTrack_Z"):
+        invariant["axes"][0]["name"] = name
+        (series,) = renishaw.timed([invariant], path)
+        assert series["axes"][0]["name"] == "time"
+        np.testing.assert_allclose(series["axes"][0]["axis"], [0.0, 1.0, 3.0])
+    assert renishaw.timed([rising], path)[0]["axes"][0] == rising["axes"][0]
+
+
+def test_a_project_of_jeol_says_which_of_its_maps_were_stopped(tmp_path):
+    folder = tmp_path / "Sample" / "00_View"
+    folder.mkdir(parents=True)
+    raws = pts(folder / "b.pts", sweeps=3, lines=5, whole=True)
+    listed = [{"axes": [{"name": "y", "size": 8}], "metadata": {"General": {"original_filename": "a.img"}}}]
+    listed += [{**raw, "metadata": {"General": {"original_filename": "b.pts"}}} for raw in raws]
+    image, map_ = jeol.complete_sweeps(listed, tmp_path / "a.asw")
+    assert "attrs" not in image
+    assert "complete sweeps: 2; the 5 of 8" in map_["attrs"]["truncated"]
