@@ -14,7 +14,7 @@ import spectra
 import volumes
 from fusion.errors import ConspectusError, FileReadError, UnknownFormatError
 from fusion.files import netcdf
-from fusion.reading.contents import Content, unique
+from fusion.reading.contents import UNREADABLE, Content, unique
 from fusion.reading.paths import existing
 
 
@@ -44,7 +44,8 @@ def opener(path: Path) -> Opener:
             return openers[0]
     if not openers:
         raise _neither(path, refusals)
-    return openers[-1]
+    readable = [one for one in openers if any(content.technique != UNREADABLE for content in one.contents)]
+    return (readable or openers)[-1]
 
 
 def tree(path: str | PathLike[str]) -> xr.DataTree:

@@ -124,6 +124,22 @@ class TestThunderStorm:
         assert "a unit that is not known" in ds.attrs["left_out"]
         assert [one.technique for one in volumes.contents(path)].count("unreadable") == 1
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "# exported\n# by a program\nid,x [nm],y [nm],sigma [nm]\n1,1000,2000,\n2,3000,4000,130\n",
+            "sep=;\r\nid;x [nm];y [nm];sigma [nm]\r\n1;1000,0;2000,0;\r\n2;3000;4000;130\r\n",
+            '"id", "x [nm]", "y [nm]", "sigma [nm]"\r1, 1000, 2000, \r2, 3000, 4000, 130\r',
+            "id\tx[nm]\ty[nm]\tsigma[nm]\n1\t1e3\t2e3\t\n2\t3e3\t4e3\t130\n",
+        ],
+    )
+    def test_tables_of_other_programs(self, tmp_path, text):
+        (tmp_path / "a.csv").write_bytes(text.encode())
+        ds = volumes.open(tmp_path / "a.csv")
+        np.testing.assert_allclose(ds["x"], [1.0, 3.0])
+        np.testing.assert_allclose(ds["psf_sigma"], [np.nan, 0.13])
+        assert "truncated" not in ds.attrs
+
     def test_positions_in_pixels_need_the_size_of_one(self, tmp_path):
         path = thunderstorm(tmp_path, "1,2,3,0.5", titles='"frame","x [px]","y [px]","uncertainty [px]"')
         with pytest.raises(FileReadError, match="camera pixels"):

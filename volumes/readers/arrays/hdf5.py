@@ -60,6 +60,9 @@ def _matlab(array: StoredArray) -> StoredArray:
 
 
 def _array(path: Path, name: str, dataset: Any) -> StoredArray:
+    if "XOffset" in dataset.parent:
+        reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
+        raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
     labels = [_LETTERS.get(label := str(dim.label).lower(), label) for dim in dataset.dims]
     known = all(label in {*SPATIAL, *SIGNAL} for label in labels) and len(set(labels)) == len(labels)
     kept = [i for i, size in enumerate(dataset.shape) if size > 1] if known else list(range(dataset.ndim))
@@ -126,9 +129,6 @@ def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
 def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:
     with hdf5.opened(path, arrays=[name]) as file:
         dataset = file[name]
-        if "XOffset" in dataset.parent:
-            reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
-            raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
         if not planes.is_large(shape, dataset.dtype) or len(shape) < 3:
             return np.asarray(dataset[()]).reshape(shape)
         import dask.array as da

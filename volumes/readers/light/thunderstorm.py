@@ -26,7 +26,9 @@ from volumes.readers.unit_spelling import spelled
 
 Array = npt.NDArray[np.float64]
 _SEPARATORS: Final = ",;\t"
-_POSITION: Final = re.compile(r"[xyz] \[")
+_POSITION: Final = re.compile(r"[xyz] ?\[")
+_BEFORE: Final = re.compile(r"^(?:(?:sep=.|#[^\n]*)\n)+", re.IGNORECASE)
+"""What may stand before the titles: comments, and the line in which a spreadsheet notes its separator."""
 _COUNT, _PHOTONS = "count", ("photon", "photons")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _WITHOUT_END: Final = "its last line has no end: complete, or cut within its last number"
@@ -38,7 +40,7 @@ _NAMES: Final = {
 
 def is_table(head: bytes) -> bool:
     """Whether a file begins with a row of titles, one of which is a position with its unit: ``"x [nm]"``."""
-    line = _decoded(head).partition("\n")[0].rstrip(f"\r{_SEPARATORS}")
+    line = _plain_lines(head).partition("\n")[0].rstrip(_SEPARATORS)
     return any(_POSITION.match(title) for separator in _SEPARATORS for title in _fields(line, separator))
 
 
@@ -52,18 +54,18 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
     TruncatedFileWarning
         If the last line has no end: it is complete, or cut within its last number.
     """
-    text = _decoded(path.read_bytes())
-    first, _, body = text.partition("\n")
-    line = first.rstrip("\r")
+    text = _plain_lines(path.read_bytes())
+    line, _, body = text.partition("\n")
     separator, titles = _titles(line.rstrip(_SEPARATORS))
     if line.endswith(tuple(_SEPARATORS)):
         # a spreadsheet fills all lines up to the same number of cells
-        body = re.sub(rf"[{_SEPARATORS}]+\r?$", "", body, flags=re.MULTILINE)
+        body = re.sub(rf"[{_SEPARATORS}]+$", "", body, flags=re.MULTILINE)
     rows = _rows(path, body, separator, titles)
     columns: dict[str, Column] = {}
     left_out: list[StoredArray | Unreadable] = []
     for title, values in zip(titles, rows.T, strict=True):
-        label, _, unit = title.strip().rstrip("]").partition(" [")
+        label, _, unit = title.strip().rstrip("]").partition("[")
+        label = label.strip()
         for name in _names(label):
             if name in columns:
                 raise FileReadError(path, f"two columns are called {name!r}", hint="leave one of them out")
@@ -76,6 +78,11 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
                     raise error
                 left_out.append(Unreadable(name, error))
     return [*arrays_of(path, columns, {"columns": titles}, _without_end(path, text)), *left_out]
+
+
+def _plain_lines(content: bytes) -> str:
+    """Return text whose lines end in one way, from the line of titles on."""
+    return _BEFORE.sub("", _decoded(content).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _decoded(content: bytes) -> str:
@@ -97,8 +104,9 @@ def _titles(line: str) -> tuple[str, list[str]]:
 def _fields(line: str, separator: str) -> list[str]:
     """Return the fields of a line, also of one that was quoted as a whole."""
     try:
-        fields = next(csv.reader([line], delimiter=separator), [])
-        return next(csv.reader(fields, delimiter=separator), []) if len(fields) == 1 and fields[0] != line else fields
+        fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+        quoted_as_one = len(fields) == 1 and fields[0] != line
+        return next(csv.reader(fields, delimiter=separator, skipinitialspace=True), []) if quoted_as_one else fields
     except csv.Error:  # no line of text
         return []
 
@@ -109,13 +117,17 @@ def _rows(path: Path, body: str, separator: str, titles: Sequence[str]) -> Array
     numbers = body.replace('"', "")
     if separator != ",":
         numbers = numbers.replace(",", ".")
+    filled = re.sub(rf"(?<={separator})(?= *(?:{separator}|$))|^(?={separator})", "nan", numbers, flags=re.MULTILINE)
     try:
-        rows = np.loadtxt(StringIO(numbers), delimiter=separator, ndmin=2, comments=None)
+        rows = np.loadtxt(StringIO(filled), delimiter=separator, ndmin=2, comments=None)
     except ValueError as error:
         raise FileReadError(path, f"a row is damaged ({error})", hint="export the table again") from error
     if rows.shape[1] != len(titles):
         reason = f"the rows have {rows.shape[1]} numbers where the titles name {len(titles)} columns"
         raise FileReadError(path, reason, hint="export the table again")
+    positions = rows[:, [bool(_POSITION.match(title)) for title in titles]]
+    if "nan" not in numbers.lower() and np.isnan(positions).any():
+        raise FileReadError(path, "a row is damaged (a position is empty)", hint="export the table again")
     return rows
 
 
