@@ -74,7 +74,9 @@ def record(
     entry = {"name": step, "parameters": kept}
     files = [{"path": Path(path).name, "sha256": sha256(path)} for path in inputs]
     new = Provenance(inputs=files, steps=[entry], versions=_versions())
-    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({_summary(entry['parameters'])})"
+    named = (json.dumps(file["path"], ensure_ascii=False) for file in files)
+    arguments = ", ".join(filter(None, [*named, _summary(entry["parameters"])]))
+    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({arguments})"
     history = [*filter(None, [str(ds.attrs.get("history", ""))]), line]
     return ds.assign_attrs(history="\n".join(history), provenance=json.dumps(_merged(known, new)))
 

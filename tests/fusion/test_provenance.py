@@ -69,6 +69,9 @@ def test_input_files_are_known_by_their_hash(tmp_path: Path) -> None:
     ds = provenance.record(image(), "open", inputs=[path])
     assert strict(ds)["inputs"] == [{"path": "map.raw", "sha256": hashlib.sha256(b"counts").hexdigest()}]
     assert provenance.record(ds, "again", inputs=[path]).attrs["provenance"].count("map.raw") == 1
+    assert ds.attrs["history"].endswith('open("map.raw")')
+    named = provenance.record(ds, "again", {"name": "EDX"}, inputs=[path]).attrs["history"]
+    assert named.endswith('again("map.raw", name="EDX")')
 
 
 def test_the_hash_of_a_folder_sees_names_contents_and_nothing_else(tmp_path: Path) -> None:
