@@ -4,7 +4,7 @@ OUT ?= out/demo
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/conspectus demo --out $(OUT)
@@ -35,15 +35,18 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/mutations.py
 
+docs: $(STAMP)
+	$(BIN)/python docs/site/build.py
+
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else "conspectus needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
 	@echo "Installing into .venv; this takes a minute or two."
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
-	  uv pip install --quiet --python .venv --constraint requirements.lock --editable '.[dev]'; \
+	  uv pip install --quiet --python .venv --constraint requirements.lock --editable '.[dev,docs]'; \
 	else \
 	  $(PYTHON) -m venv .venv && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev,docs]'; \
 	fi
 	@touch $(STAMP)
 
