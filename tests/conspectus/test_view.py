@@ -1,5 +1,6 @@
 """`conspectus view`: a page of a saved project, private and without a server."""
 
+import socket
 import stat
 import webbrowser
 
@@ -44,6 +45,16 @@ def test_without_output_it_is_private_and_opened(project, monkeypatch):
     assert opened == [written.as_uri()]
     assert stat.S_IMODE(written.parent.stat().st_mode) == 0o700
     assert "<title>fused</title>" in written.read_text()
+
+
+def test_no_socket_is_opened(project, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a page needs no socket")
+
+    for name in ("bind", "listen", "connect"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(webbrowser, "open", lambda uri: None)
+    assert view.view(project).exists()
 
 
 def test_a_node_that_is_missing(project, capsys):
