@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import xarray as xr
+from rich.console import Console
 
 import fusion
 import volumes
@@ -42,12 +43,12 @@ def view(path: Path, *, node: str | None = None, output: Path | None = None) -> 
     """
     ds = _dataset(path, node)
     largest = _TREE if isinstance(ds, xr.DataTree) else LARGEST
-    if output is not None:
-        return volumes.page(ds, output, largest=largest).path
     # mkdtemp makes a folder that no other user can enter; a page on a port could be reached by any of them
-    folder = Path(tempfile.mkdtemp(prefix="conspectus-"))
-    written = volumes.page(ds, folder / f"{path.stem}.html", largest=largest).path
-    webbrowser.open(written.as_uri())
+    target = output or Path(tempfile.mkdtemp(prefix="conspectus-")) / f"{path.stem}.html"
+    with Console(stderr=True).status(f"writing {target.name}"):
+        written = volumes.page(ds, target, largest=largest).path
+    if output is None:
+        webbrowser.open(written.as_uri())
     return written
 
 

@@ -84,7 +84,10 @@ def written(ds: xr.Dataset | xr.DataTree, look: Look) -> Written:
     frames = [[k for k, over in enumerate(overlays) if _meet(over, shown)] for shown in contents]
 
     def page() -> str:
-        shown = [replace(one, header=one.header | {"overlays": on}) for one, on in zip(small, frames, strict=True)]
+        shown = [
+            replace(one, header=one.header | {"overlays": on, "surface": is_surface(tab.ds)})
+            for one, on, tab in zip(small, frames, tabs, strict=True)
+        ]
         return document(shown, overlays, left_out, first)
 
     while len(text := page()) > look.largest:

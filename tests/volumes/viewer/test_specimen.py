@@ -211,6 +211,17 @@ class TestOverlays:
         yellow = [j for j in range(high) if column[4 * j] > 180 and column[4 * j + 1] > 170 and column[4 * j + 2] < 140]
         assert abs(np.mean(yellow) + 0.5 - py) < 1.5
 
+    def test_a_surface_of_a_tree_is_a_tab_and_lies_over_the_volumes_of_its_frame(self, browser, tmp_path):
+        axes = {"y": um(0.4), "x": um(0.4)}
+        height = {"height": (("y", "x"), np.full((12, 20), 1.0), {"units": "um"})}
+        relief = fusion.dataset(height, axes, name="relief", cell_methods="point", frame="stage")
+        tree = xr.DataTree.from_dict({"/volume": mapped("volume", (6, 9, 13), 0.5), "/relief": relief})
+        opened(browser, tree, tmp_path / "relief.html")
+        assert browser.js("specimen.page.tabs.map(tab => tab.overlays.length)") == [1, 0]
+        assert browser.js("document.querySelectorAll('.other').length") == 0
+        browser.js("specimen.open(1)")
+        browser.wait("document.querySelector('.other h2')?.textContent === 'volume'")
+
     def test_a_map_over_an_image_brings_its_spectra(self, browser, tmp_path):
         chemistry = mapped("chemistry", (5, 6), 0.5)
         survey = image()

@@ -84,6 +84,7 @@ class Specimen {
   samePlace(here, at, header, n) {
     const there = this.values[n];
     if (n === this.active || !there || !header.frame || header.frame !== here.header.frame) return null;
+    if (header.surface && !here.header.flat) return null; // a surface has no plane, and is drawn over the volume itself
     const found = there.voxelAt(here.toFrame(at)), box = tag("div", {class: "other"}, tag("h2", {}, tag("bdi", {}, header.title)));
     // a plane speaks for its depth, or one step of a volume along its normal, and for all of another plane
     const near = here.header.flat || !found || found.off <= Math.max(here.header.step[0], header.depth) / 2;
