@@ -32,6 +32,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/landmarks.py
 	$(BIN)/python benchmarks/warps.py
+	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/mutations.py
 

@@ -16,6 +16,7 @@ from fusion.errors import (
     StoreError,
     StrayCountsWarning,
     TruncatedFileWarning,
+    UncertainRegistrationError,
     UnitError,
     UnknownFormatError,
 )
@@ -24,6 +25,8 @@ from fusion.files.store import load, save
 from fusion.files.verification import Verification, verify
 from fusion.frames import Frame, between, get_pose, locate, set_pose
 from fusion.fused.abundances import fuse, spectrum, window
+from fusion.images.register import register_images
+from fusion.images.result import ImageRegistration
 from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
 from fusion.registration.combination import combine
@@ -51,6 +54,7 @@ __all__ = [
     "FileReadError",
     "Frame",
     "FrameError",
+    "ImageRegistration",
     "IncompleteResultWarning",
     "LargeResultWarning",
     "Registration",
@@ -58,6 +62,7 @@ __all__ = [
     "StoreError",
     "StrayCountsWarning",
     "TruncatedFileWarning",
+    "UncertainRegistrationError",
     "UnitError",
     "UnknownFormatError",
     "Verification",
@@ -82,6 +87,7 @@ __all__ = [
     "place",
     "project",
     "region_mean",
+    "register_images",
     "register_landmarks",
     "resample",
     "save",

@@ -46,6 +46,24 @@ class RegistrationError(ConspectusError, ValueError):
     """Landmarks or images do not determine the transform."""
 
 
+class UncertainRegistrationError(RegistrationError):
+    """Two images may not belong together, or not as found: the best transform and what speaks against it.
+
+    Parameters
+    ----------
+    message : str
+    registration : fusion.ImageRegistration
+        The best transform found, with its verdict; it can be drawn, and used after all on the user's own word.
+    """
+
+    def __init__(self, message: str, registration: object) -> None:
+        self.registration = registration
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[UncertainRegistrationError], tuple[str, object]]:
+        return type(self), (str(self), self.registration)
+
+
 class DataError(ConspectusError, ValueError):
     """The values themselves do not allow the computation: all NaN, one pixel, no overlap."""
 

@@ -19,53 +19,12 @@ Found = TypeVar("Found", Affine, Warp)
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Registration(Generic[Found]):
-    """A fitted transform with what says how well it is known.
-
-    Attributes
-    ----------
-    transform : Affine or Warp
-        Maps moving to fixed, with its covariance where it can be known, and the degrees of freedom behind it.
-    residuals : DataArray, dims (point, axis)
-        Fixed minus mapped moving landmarks, in um, along z, y, x; of all pairs, also those that were dropped.
-    model : str
-        The model that was fitted.
-    sigma : float or None
-        Standard deviation of one landmark coordinate in um: as given (root mean square, in the fixed frame), or
-        estimated from the residuals. None where the landmarks are just enough to solve the model and say nothing of
-        their own error.
-    chi2 : float
-        Sum of the squares of the residuals over their standard deviations; NaN where these were not given, and for a
-        warp, which bends towards any landmark.
-    dof : float
-        Degrees of freedom of an estimated sigma; infinite where sigma was given.
-    p : float
-        Probability of a larger chi2 if model and sigma are right; NaN where there is no chi2.
-    left_out : Dataset, dim point
-        ``distance`` in um of each pair from where the other pairs place it, and ``p``, the probability of a larger
-        one by chance; NaN where the other pairs are too few to tell.
-    kept : DataArray, dim point
-        Whether the pair takes part in the fit.
-    columns : int
-        How many numbers a moving landmark has: 2 within a plane.
-    """
+class ExpectedErrors(Generic[Found]):
+    """What the covariance of a transform says of any position; the part that all registrations share."""
 
     transform: Found
-    residuals: xr.DataArray
-    model: Model | Literal["warp"]
-    sigma: float | None
-    chi2: float
     dof: float
-    p: float
-    left_out: xr.Dataset
-    kept: xr.DataArray
-    columns: int = 3
-
-    @property
-    def rms(self) -> float:
-        """Root mean square length of the residuals in um of the pairs kept (the fiducial registration error)."""
-        return float(np.sqrt((self.residuals.values[self.kept.values] ** 2).sum(axis=1).mean()))
+    columns: int
 
     def tre(self, points: npt.ArrayLike, *, level: float | None = None) -> xr.DataArray:
         """Return the expected target registration error at `points` of the moving dataset.
@@ -88,7 +47,7 @@ class Registration(Generic[Found]):
         Raises
         ------
         FrameError
-            If the landmarks could not tell their own error.
+            If the error is not known.
         """
         covariance = self.transform.covariance_at(self._raised(points))
         if level is None:
@@ -147,6 +106,55 @@ class Registration(Generic[Found]):
                 raise RegistrationError("points have two columns, the landmarks had three (z, y, x); give z as well")
             return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(1, 0)])
         return array
+
+
+@dataclass(frozen=True)
+class Registration(ExpectedErrors[Found]):
+    """A fitted transform with what says how well it is known.
+
+    Attributes
+    ----------
+    transform : Affine or Warp
+        Maps moving to fixed, with its covariance where it can be known, and the degrees of freedom behind it.
+    residuals : DataArray, dims (point, axis)
+        Fixed minus mapped moving landmarks, in um, along z, y, x; of all pairs, also those that were dropped.
+    model : str
+        The model that was fitted.
+    sigma : float or None
+        Standard deviation of one landmark coordinate in um: as given (root mean square, in the fixed frame), or
+        estimated from the residuals. None where the landmarks are just enough to solve the model and say nothing of
+        their own error.
+    chi2 : float
+        Sum of the squares of the residuals over their standard deviations; NaN where these were not given, and for a
+        warp, which bends towards any landmark.
+    dof : float
+        Degrees of freedom of an estimated sigma; infinite where sigma was given.
+    p : float
+        Probability of a larger chi2 if model and sigma are right; NaN where there is no chi2.
+    left_out : Dataset, dim point
+        ``distance`` in um of each pair from where the other pairs place it, and ``p``, the probability of a larger
+        one by chance; NaN where the other pairs are too few to tell.
+    kept : DataArray, dim point
+        Whether the pair takes part in the fit.
+    columns : int
+        How many numbers a moving landmark has: 2 within a plane.
+    """
+
+    transform: Found
+    residuals: xr.DataArray
+    model: Model | Literal["warp"]
+    sigma: float | None
+    chi2: float
+    dof: float
+    p: float
+    left_out: xr.Dataset
+    kept: xr.DataArray
+    columns: int = 3
+
+    @property
+    def rms(self) -> float:
+        """Root mean square length of the residuals in um of the pairs kept (the fiducial registration error)."""
+        return float(np.sqrt((self.residuals.values[self.kept.values] ** 2).sum(axis=1).mean()))
 
 
 def as_residuals(values: Array) -> xr.DataArray:

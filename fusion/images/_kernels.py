@@ -1,0 +1,57 @@
+"""Sums over the points of two images that are compared: bare arrays in, bare arrays out."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Number = Any
+
+_jit = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def _bilinear(image: Array, row: Number, column: Number) -> Number:
+    """Return the value between four pixels that all lie in the image."""
+    i, j = min(int(row), image.shape[0] - 2), min(int(column), image.shape[1] - 2)
+    down, right = row - i, column - j
+    upper = image[i, j] * (1.0 - right) + image[i, j + 1] * right
+    lower = image[i + 1, j] * (1.0 - right) + image[i + 1, j + 1] * right
+    return upper * (1.0 - down) + lower * down
+
+
+@_jit
+def _is_inside(image: Array, row: Number, column: Number) -> Number:
+    return 0.0 <= row <= image.shape[0] - 1.0 and 0.0 <= column <= image.shape[1] - 1.0
+
+
+@_jit
+def edge_sums(moving: Array, back: Array, points: Array, fixed: Array) -> Number:
+    """Return sum f* m (complex) and sum |f|² |m|² over points (n, 2); `back` (2, 3) leads to indices of `moving`."""
+    agreement, energy = 0.0 + 0.0j, 0.0
+    for k in range(points.shape[0]):
+        row = back[0, 0] * points[k, 0] + back[0, 1] * points[k, 1] + back[0, 2]
+        column = back[1, 0] * points[k, 0] + back[1, 1] * points[k, 1] + back[1, 2]
+        if _is_inside(moving, row, column):
+            value = _bilinear(moving, row, column)
+            agreement += np.conj(fixed[k]) * value
+            energy += (fixed[k].real ** 2 + fixed[k].imag ** 2) * (value.real**2 + value.imag**2)
+    return agreement, energy
+
+
+@_jit
+def joint_histogram(moving: Array, weight: Array, back: Array, points: Array, bins: Array, table: Array) -> None:
+    """Add up the weights of pairs of values in a table (bin of fixed, bin of moving), each between two of moving."""
+    last = table.shape[1] - 2
+    for k in range(points.shape[0]):
+        row = back[0, 0] * points[k, 0] + back[0, 1] * points[k, 1] + back[0, 2]
+        column = back[1, 0] * points[k, 0] + back[1, 1] * points[k, 1] + back[1, 2]
+        if _is_inside(moving, row, column):
+            value = _bilinear(moving, row, column)
+            share = _bilinear(weight, row, column)
+            lower = min(max(int(value), 0), last)
+            upper_share = min(max(value - lower, 0.0), 1.0)
+            table[bins[k], lower] += share * (1.0 - upper_share)
+            table[bins[k], lower + 1] += share * upper_share
