@@ -15,6 +15,8 @@ from volumes.readers.opening import contents, open
 from volumes.sections.sections import profile, slice
 from volumes.surfaces.interference import height_from_interference
 from volumes.surfaces.levelling import level
+from volumes.tomography.alignment import align_tilts, apply_alignment
+from volumes.tomography.imod import load_alignment, save_alignment
 from volumes.tomography.orientation import Orientation, orient
 from volumes.tomography.reconstruction import reconstruct
 from volumes.tomography.resolution import resolution
@@ -30,6 +32,8 @@ __all__ = [
     "Page",
     "Picker",
     "Picture",
+    "align_tilts",
+    "apply_alignment",
     "contents",
     "crop_data_bar",
     "density",
@@ -37,6 +41,7 @@ __all__ = [
     "from_pyvista",
     "height_from_interference",
     "level",
+    "load_alignment",
     "open",
     "orient",
     "overview",
@@ -53,6 +58,7 @@ __all__ = [
     "reconstruct",
     "render",
     "resolution",
+    "save_alignment",
     "shift_between",
     "show",
     "slice",
