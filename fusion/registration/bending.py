@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fusion.errors import RegistrationError
 from fusion.kriging import Kernel, Kriging, System, matern
 from fusion.registration.fit import fit
-from fusion.registration.outliers import ACCUSED, LeftOut, is_mirrored
+from fusion.registration.outliers import ACCUSED, LeftOut, is_mirrored, refuse_unordered
 from fusion.registration.pairs import Pairs
 from fusion.registration.result import Outliers, Registration, as_kept, as_left_out, as_residuals
 from fusion.warp import Bend, Warp
@@ -28,6 +28,8 @@ _NEGLIGIBLE: Final = 1e-3
 """Share of the probability that kernels left out of the mixture may have together."""
 _MOST: Final = 500
 _LATTICE: Final = 15
+_SUSPECTS: Final = 4
+"""Pairs that are compared with a process through all others, which takes a fit each."""
 
 
 def register_warp(pairs: Pairs, outliers: Outliers) -> Registration[Warp]:
@@ -48,11 +50,10 @@ def register_warp(pairs: Pairs, outliers: Outliers) -> Registration[Warp]:
         raise RegistrationError("the landmarks are mirrored: one axis of moving or fixed runs the other way; turn it")
     kept = np.ones(len(pairs), bool)
     process = _through(pairs)
-    while outliers != "keep" and (worst := _worst(process, pairs.take(kept))) is not None:
-        kept[np.flatnonzero(kept)[worst]] = False
-        if kept.sum() < max(fewest, len(pairs) / 2):
-            raise RegistrationError("no majority of the pairs agrees on one smooth warp; measure them anew")
-        process = _through(pairs.take(kept))
+    if outliers != "keep":
+        refuse_unordered(pairs, "affine")
+        kept = _agreeing(process, pairs, fewest)
+        process = process if kept.all() else _through(pairs.take(kept))
     if outliers == "refuse" and not kept.all():
         wrong = ", ".join(map(str, np.flatnonzero(~kept)))
         raise RegistrationError(
@@ -148,6 +149,15 @@ def _amplitudes(pairs: Pairs, covariance: Array, white: _White) -> Array:
     return unit * np.geomspace(_SMALLEST, _LARGEST * max(size, 1.0), _AMPLITUDES)
 
 
+def _free(count: int, dim: int) -> int:
+    """Return how many numbers of landmarks are left when an affine map is fitted to them."""
+    return count * dim - dim * (dim + 1)
+
+
+def _noise(process: Kriging) -> float:
+    return sum(kernel.weight * kernel.noise for kernel in process.kernels)
+
+
 def _left_out(process: Kriging, pairs: Pairs) -> LeftOut:
     """Compare each pair with where the others place it under the likeliest kernel."""
     from scipy.special import chdtrc, fdtrc
@@ -158,16 +168,50 @@ def _left_out(process: Kriging, pairs: Pairs) -> LeftOut:
     if pairs.known:
         return LeftOut(distance, chdtrc(dim, square))
     # the error is estimated without the pair: the factor of the kernel times Q / ν is 1
-    free = count * dim - dim * (dim + 1)
+    free = _free(count, dim)
     others = np.maximum(free - square, 1e-9 * free) / (free - dim)
     return LeftOut(distance, fdtrc(dim, free - dim, square / dim / others))
 
 
-def _worst(process: Kriging, pairs: Pairs) -> int | None:
-    """Return the pair that lies farthest off, if it is beyond chance."""
-    p = _left_out(process, pairs).p
-    worst = int(np.argmin(p))
-    return worst if p[worst] < ACCUSED / len(pairs) else None
+def _agreeing(process: Kriging, pairs: Pairs, fewest: int) -> npt.NDArray[np.bool_]:
+    """Return which pairs are left when the worst one is deleted while it is beyond chance."""
+    kept = np.ones(len(pairs), bool)
+    while len(rest := pairs.take(kept)) > fewest:
+        suspects = np.argsort(_left_out(process, rest).p)[:_SUSPECTS]
+        worst = max((_compared(rest, int(row)) for row in suspects), key=lambda one: one.square)
+        if not worst.p < ACCUSED / len(pairs):
+            return kept
+        process = worst.others
+        kept[np.flatnonzero(kept)[worst.row]] = False
+        if kept.sum() < len(pairs) / 2:
+            raise RegistrationError("no majority of the pairs agrees on one smooth warp; measure them anew")
+    return kept
+
+
+class _Comparison(NamedTuple):
+    """A pair against the process through all others: its distance over its error, squared, and its probability."""
+
+    row: int
+    square: float
+    p: float
+    others: Kriging
+
+
+def _compared(pairs: Pairs, row: int) -> _Comparison:
+    """Compare a pair with where the process through the others places it."""
+    # A pair that is far off makes a short kernel likely, under which no pair is far off: the kernels, too, are those
+    # that the others allow. F(d, ν) takes the place of chi-squared where the error is estimated.
+    from scipy.special import chdtrc, fdtrc
+
+    kept = np.arange(len(pairs)) != row
+    process = _through(pairs.take(kept))
+    there = pairs.moving[[row]]
+    miss, slope = (pairs.fixed[[row]] - process(there))[0], process.jacobian(there)[0]
+    own = pairs.fixed_covariance[row] + slope @ pairs.moving_covariance[row] @ slope.T
+    square = float(miss @ np.linalg.solve(process.covariance_at(there)[0] + _noise(process) * own, miss))
+    free = _free(len(pairs) - 1, pairs.dim)
+    p = chdtrc(pairs.dim, square) if pairs.known else fdtrc(pairs.dim, free, square / pairs.dim)
+    return _Comparison(row, square, float(p), process)
 
 
 def _refuse_folded(process: Kriging) -> None:
@@ -190,15 +234,14 @@ def _refuse_folded(process: Kriging) -> None:
 
 def _registration(pairs: Pairs, process: Kriging, kept: npt.NDArray[np.bool_]) -> Registration[Warp]:
     raised = ((0, 0), (3 - pairs.dim, 0))
-    free = int(kept.sum()) * pairs.dim - pairs.dim * (pairs.dim + 1)
+    free = _free(int(kept.sum()), pairs.dim)
     dof = np.inf if pairs.known else float(free)
     total = np.trace(process.covariance, axis1=1, axis2=2).mean() / pairs.dim
-    noise = sum(kernel.weight * kernel.noise for kernel in process.kernels)
     return Registration(
         transform=Warp(Bend(process, dof=dof)),
         residuals=as_residuals(np.pad(pairs.fixed - process(pairs.moving), raised)),
         model="warp",
-        sigma=float(np.sqrt(total * noise)),
+        sigma=float(np.sqrt(total * _noise(process))),
         chi2=np.nan,
         dof=dof,
         p=np.nan,

@@ -18,11 +18,12 @@ from fusion.registration.outliers import (
     explained,
     fit_residuals,
     is_mirrored,
-    is_unordered,
     left_out,
+    refuse_unordered,
 )
 from fusion.registration.pairs import Landmarks, Pairs, read_pairs
 from fusion.registration.result import Model, Outliers, Registration, as_kept, as_left_out, as_residuals
+from fusion.registration.spread import is_flat
 from fusion.warp import Warp
 
 Array = npt.NDArray[np.float64]
@@ -141,7 +142,7 @@ def _register_affine(pairs: Pairs, model: Model, outliers: Outliers) -> Registra
     if outliers != "keep":
         kept = _judged(centred, result, model, outliers)
         result = result if kept.all() else fit(centred.take(kept), model)
-        _refuse_loose(result, _scale(result, pairs), model)
+        _refuse_flat(centred.take(kept), result, model)
     if model == "affine":
         _refuse_mirrored(pairs.take(kept), model)
     scale = _scale(result, pairs)
@@ -166,11 +167,8 @@ def _judged(pairs: Pairs, result: Fit, model: Model, outliers: Outliers) -> Mask
     # several pairs are not taken for false on the word of a fit with hardly any freedom
     lost = int((~kept).sum())
     few = lost >= len(pairs) / 2 or (lost > 1 and fit(pairs.take(kept), model).dof < _FREEDOM)
-    if (few or kept.all()) and enough and is_unordered(pairs, model):
-        raise RegistrationError(
-            "the landmarks fit hardly better than in a random order: moving and fixed are in different orders "
-            "(fusion.match_landmarks finds that of rigid sets), or of different specimens"
-        )
+    if (few or kept.all()) and enough:
+        refuse_unordered(pairs, model)
     if few:
         raise RegistrationError("no majority of the pairs agrees on one transform; measure them anew")
     if not kept.all() and outliers == "refuse":
@@ -200,21 +198,20 @@ def _scale(result: Fit, pairs: Pairs) -> float | None:
     return max(result.chi2 / result.dof, pairs.rounding)
 
 
-def _refuse_loose(result: Fit, scale: float | None, model: Model) -> None:
-    """Refuse landmarks that determine a turn or stretch only as far as it is small."""
+def _refuse_flat(pairs: Pairs, result: Fit, model: Model) -> None:
+    """Refuse landmarks whose spread across a line or plane is that of their error, or leaves a turn almost open."""
+    scale = _scale(result, pairs)
     if scale is None:
         return
-    dim = result.whitened.shape[1]
-    names = len(result.design.T) - dim if model != "affine" else len(result.design.T)
     # The covariance is first order in the parameters. A turn known to half a radian moves a point along a bow and not
-    # along its tangent, so no finite ellipse is true: the set is refused instead.
-    turns = np.sqrt(scale * np.diag(result.parameters))
-    linear = turns[:names] if model != "affine" else turns.reshape(dim, dim + 1)[:, :dim].ravel()
-    # an affine map is linear in its parameters at any size, so its error is good for as long as no sign is open
-    if linear.max(initial=0.0) > (1.0 if model == "affine" else _LOOSE):
+    # along its tangent, so no finite ellipse is true: the set is refused instead. An affine map is linear in its
+    # parameters, so that its error holds at any size.
+    turns = np.sqrt(scale * np.diag(result.parameters))[: -pairs.dim]
+    loose = model != "affine" and turns.max(initial=0.0) > _LOOSE
+    if loose or is_flat(pairs, model, scale, np.inf if pairs.known else result.dof):
         raise RegistrationError(
-            f"the landmarks lie too near to one line or plane for their error: a turn or stretch of the {model} model "
-            f"is known to {linear.max():.2g} only (radians, or relative); add landmarks off it, or use a narrower model"
+            f"the landmarks lie too near to one line or plane for their error, which leaves the {model} model open; "
+            "add landmarks off it, or use a model with fewer parameters"
         )
 
 

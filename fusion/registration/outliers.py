@@ -90,7 +90,16 @@ def _is_justified(pairs: Pairs, model: Model, kept: Mask) -> bool:
     return bool(p < ACCUSED / comb(len(pairs), lost))
 
 
-def is_unordered(pairs: Pairs, model: Model) -> bool:
+def refuse_unordered(pairs: Pairs, model: Model) -> None:
+    """Refuse pairs that fit hardly better than in a random order."""
+    if _is_unordered(pairs, model):
+        raise RegistrationError(
+            "the landmarks fit hardly better than in a random order: moving and fixed are in different orders "
+            "(fusion.match_landmarks finds that of rigid sets), or of different specimens"
+        )
+
+
+def _is_unordered(pairs: Pairs, model: Model) -> bool:
     """Whether the pairs fit hardly better than the same landmarks in a random order."""
     rng = np.random.default_rng(0)
     shuffled = (replace(pairs, fixed=pairs.fixed[rng.permutation(len(pairs))]) for _ in range(_SHUFFLES))

@@ -269,6 +269,31 @@ def test_the_transform_is_that_of_simpleitk(model: Model) -> None:
     np.testing.assert_allclose(ours(points), mapped, atol=1e-6)
 
 
+def test_a_noisy_similarity_is_that_of_least_squares() -> None:
+    from scipy.spatial.transform import Rotation
+
+    points, landed = quality(9, 33)
+    landed = 1.3 * landed + np.random.default_rng(34).normal(size=landed.shape)
+    start, end = points - points.mean(axis=0), landed - landed.mean(axis=0)
+    turned = start @ Rotation.align_vectors(end, start)[0].as_matrix().T
+    scaled = turned * (turned * end).sum() / (turned**2).sum()
+    ours = register_landmarks(points, landed, model="similarity").transform
+    np.testing.assert_allclose(ours(points), scaled + landed.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "dim"), [("rigid", 3), ("similarity", 3), ("affine", 2), ("affine", 3)])
+@pytest.mark.parametrize("known", [True, False])
+def test_landmarks_on_a_line_within_their_error_are_refused(model: Model, dim: int, known: bool) -> None:
+    """Their noise spreads them across the line, and would pass for a turn about it."""
+    for seed in range(20):
+        rng = np.random.default_rng([35, seed])
+        line = rng.uniform(-50.0, 50.0, (12, 1)) * np.ones(dim) / np.sqrt(dim)
+        moving, fixed = (line + rng.normal(size=line.shape) for _ in range(2))
+        sigma = {"sigma_moving": 1.0, "sigma_fixed": 1.0} if known else {}
+        with pytest.raises(fusion.RegistrationError):
+            register_landmarks(moving, fixed, model=model, **sigma)
+
+
 def exchanged(fixed: np.ndarray) -> np.ndarray:
     return fixed[[1, 0, *range(2, len(fixed))]]
 
