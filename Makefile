@@ -34,6 +34,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/landmarks.py
 	$(BIN)/python benchmarks/warps.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/warp_resampling.py
+	$(BIN)/python benchmarks/points.py
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/mutations.py
 

@@ -32,6 +32,7 @@ from fusion.model import Axis, dataset, set_pixel_size
 from fusion.registration.combination import combine
 from fusion.registration.landmarks import register_landmarks
 from fusion.registration.matching import match_landmarks
+from fusion.registration.points import PointRegistration, register_points
 from fusion.registration.result import Registration
 from fusion.resampling.coarsen import coarsen
 from fusion.resampling.placing import measure, place
@@ -57,6 +58,7 @@ __all__ = [
     "ImageRegistration",
     "IncompleteResultWarning",
     "LargeResultWarning",
+    "PointRegistration",
     "Registration",
     "RegistrationError",
     "StoreError",
@@ -89,6 +91,7 @@ __all__ = [
     "region_mean",
     "register_images",
     "register_landmarks",
+    "register_points",
     "resample",
     "save",
     "set_pixel_size",

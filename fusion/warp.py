@@ -91,6 +91,14 @@ class Warp:
             total, landed = slope @ total @ slope.swapaxes(-1, -2) + own, step(landed)
         return total
 
+    def tangent(self, point: npt.ArrayLike) -> Affine:
+        """Return the affine map with the value and the derivative of the warp at a point (3,), its error unknown."""
+        at = as_points(point)
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.jacobian(at)
+        matrix[:3, 3] = self(at) - matrix[:3, :3] @ at
+        return Affine(matrix)
+
     def inverse(self) -> Warp:
         """Return the inverse, which is found numerically where it is evaluated."""
         return Warp(*(step.inverse() for step in reversed(self.steps)))

@@ -45,6 +45,8 @@ DEFERRED = {
     "fusion/resampling/groups.py": {"fusion.resampling._axis_kernels", "fusion.resampling._share_kernels"},
     "fusion/resampling/points.py": {"fusion.resampling._kernels"},
     "fusion/resampling/shares.py": {"fusion.resampling._kernels", "fusion.resampling._separable_kernels"},
+    "fusion/resampling/warped.py": {"fusion.resampling._warp_kernels"},
+    "fusion/registration/points.py": {"fusion.registration._points_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
     "volumes/tomography/projector.py": {"volumes.tomography._kernels"},
     "volumes/tomography/solvers.py": {"volumes.tomography._kernels"},

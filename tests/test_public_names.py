@@ -9,8 +9,8 @@ NAMES = {
     "fusion": """
         Affine Axis ConspectusError ConventionError DataError FileReadError FrameError Registration Warp
         RegistrationError StoreError StrayCountsWarning TruncatedFileWarning UnitError backproject between check
-        compatible dataset fuse get_pose limits load locate phantom project register_landmarks resample save
-        set_pixel_size set_pose spectrum window
+        compatible dataset fuse get_pose limits load locate phantom project register_landmarks register_points resample
+        save set_pixel_size set_pose spectrum window
     """,
     "spectra": """
         Candidate Content Element Method band_map baseline bootstrap calibrate clean cleaning_steps clip cluster

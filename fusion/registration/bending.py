@@ -208,7 +208,10 @@ def _compared(pairs: Pairs, row: int) -> _Comparison:
     there = pairs.moving[[row]]
     miss, slope = (pairs.fixed[[row]] - process(there))[0], process.jacobian(there)[0]
     own = pairs.fixed_covariance[row] + slope @ pairs.moving_covariance[row] @ slope.T
-    square = float(miss @ np.linalg.solve(process.covariance_at(there)[0] + _noise(process) * own, miss))
+    error = process.covariance_at(there)[0] + _noise(process) * own
+    # beyond the hull of the others the error is understated, up to twofold
+    error *= 1.0 if Bend(process).within(there)[0] else 4.0
+    square = float(miss @ np.linalg.solve(error, miss))
     free = _free(len(pairs) - 1, pairs.dim)
     p = chdtrc(pairs.dim, square) if pairs.known else fdtrc(pairs.dim, free, square / pairs.dim)
     return _Comparison(row, square, float(p), process)

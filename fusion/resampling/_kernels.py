@@ -367,7 +367,7 @@ def _careful(source: Array, at: Number, steps: Number, fractions: Number, square
 def _linear_slab(
     volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, squared: bool, lanes: Number
 ) -> None:
-    (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
+    (source, (nz, ny, nx, k)), (matrix, _, _), (z, y, x) = volume, mapping, grid
     # An axis of length 1 has no neighbour to read, not even with weight zero: it steps by zero.
     sz, sy, sx = np.uint64(ny * nx * k * (nz > 1)), np.uint64(nx * k * (ny > 1)), np.uint64(k * (nx > 1))
     offsets, f, width = np.zeros(x.size + _AHEAD, np.uint64), np.empty((3, x.size), source.dtype), np.uint64(k)
@@ -376,15 +376,25 @@ def _linear_slab(
         for i in range(slab[2], slab[3]):
             row = np.uint64((j * y.size + i) * x.size)
             lines = _line(matrix, 0, z[j], y[i]), _line(matrix, 1, z[j], y[i]), _line(matrix, 2, z[j], y[i])
-            run = _enter(mapping, lines, x, inside, row)
-            _fill(out, row * width, (row + run[0]) * width, np.nan)
-            _fill(out, (row + run[1]) * width, (row + np.uint64(x.size)) * width, np.nan)
-            _fill(offsets, run[0], run[1], 0)
-            _split(lines[0], x, run, axes[0], nz, sz, offsets, f[0])
-            _split(lines[1], x, run, axes[1], ny, sy, offsets, f[1])
-            _split(lines[2], x, run, axes[2], nx, sx, offsets, f[2])
-            _interpolate(source, plan, out, row, run, lanes)
-            _mend(source, plan, out, row, run)
+            _linear_row(volume, mapping, lines, x, results, row, plan, lanes)
+
+
+@_jit
+def _linear_row(
+    volume: Number, mapping: Number, lines: Number, x: Array, results: Number, row: Number, plan: Number, lanes: Number
+) -> None:
+    """Interpolate points of one row, whose source coordinates lie on lines."""
+    (source, (nz, ny, nx, _)), (_, _, axes), (out, inside) = volume, mapping, results
+    offsets, f, (sz, sy, sx, width), _ = plan
+    run = _enter(mapping, lines, x, inside, row)
+    _fill(out, row * width, (row + run[0]) * width, np.nan)
+    _fill(out, (row + run[1]) * width, (row + np.uint64(x.size)) * width, np.nan)
+    _fill(offsets, run[0], run[1], 0)
+    _split(lines[0], x, run, axes[0], nz, sz, offsets, f[0])
+    _split(lines[1], x, run, axes[1], ny, sy, offsets, f[1])
+    _split(lines[2], x, run, axes[2], nx, sx, offsets, f[2])
+    _interpolate(source, plan, out, row, run, lanes)
+    _mend(source, plan, out, row, run)
 
 
 @_jit
@@ -394,18 +404,27 @@ def _round(line: Number, x: Number, axis: Array | None, n: Number) -> Number:
 
 @_jit
 def _nearest_slab(volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, fill: Array) -> None:
-    (source, (nz, ny, nx, k)), (matrix, _, axes), (z, y, x), (out, inside) = volume, mapping, grid, results
+    (matrix, _, _), (z, y, x) = mapping, grid
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):
             row = np.uint64((j * y.size + i) * x.size)
             lines = _line(matrix, 0, z[j], y[i]), _line(matrix, 1, z[j], y[i]), _line(matrix, 2, z[j], y[i])
-            run = _enter(mapping, lines, x, inside, row)
-            for p in range(np.uint64(x.size)):
-                to, within = (row + p) * np.uint64(k), run[0] <= p < run[1]
-                at = np.uint64(0)
-                if within:
-                    at = _round(lines[0], x[p], axes[0], nz) * np.uint64(ny)
-                    at = (at + _round(lines[1], x[p], axes[1], ny)) * np.uint64(nx)
-                    at = (at + _round(lines[2], x[p], axes[2], nx)) * np.uint64(k)
-                for c in range(np.uint64(k)):
-                    out[to + c] = source[at + c] if within else fill[c]
+            _nearest_row(volume, mapping, lines, x, results, row, fill)
+
+
+@_jit
+def _nearest_row(
+    volume: Number, mapping: Number, lines: Number, x: Array, results: Number, row: Number, fill: Array
+) -> None:
+    """Take the nearest pixels of one row, whose source coordinates lie on lines."""
+    (source, (nz, ny, nx, k)), (_, _, axes), (out, inside) = volume, mapping, results
+    run = _enter(mapping, lines, x, inside, row)
+    for p in range(np.uint64(x.size)):
+        to, within = (row + p) * np.uint64(k), run[0] <= p < run[1]
+        at = np.uint64(0)
+        if within:
+            at = _round(lines[0], x[p], axes[0], nz) * np.uint64(ny)
+            at = (at + _round(lines[1], x[p], axes[1], ny)) * np.uint64(nx)
+            at = (at + _round(lines[2], x[p], axes[2], nx)) * np.uint64(k)
+        for c in range(np.uint64(k)):
+            out[to + c] = source[at + c] if within else fill[c]

@@ -65,11 +65,14 @@ class Points:
         """Return the pixels of the source that a box of the grid can see, at least two along an axis that has two."""
         ends = ([axis[s].min(), axis[s].max()] for axis, s in zip(self.target.middles, span, strict=True))
         corners = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
-        seen = self.matrix[:, :3] @ corners + self.matrix[:, 3:]
+        return self.seen(self.matrix[:, :3] @ corners + self.matrix[:, 3:], shape)
+
+    def seen(self, indices: Array, shape: tuple[int, ...]) -> Span:
+        """Return the pixels of the source that points with pixel indices (3, n) lie between."""
         spans = []
         for row, size in enumerate(shape[:3]):
-            axis = self.axes[row]
-            low, high = seen[row].min(), seen[row].max()
+            axis, seen = self.axes[row], indices[row]
+            low, high = seen.min(initial=size), seen.max(initial=0.0)
             if axis is not None:
                 low, high = np.searchsorted(axis, [low, high]) - 1.0
             start = int(np.clip(np.floor(low) - 1, 0, max(size - 3, 0)))

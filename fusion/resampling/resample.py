@@ -30,7 +30,7 @@ from fusion.conventions import (
     with_links,
 )
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, affine_between, get_pose, set_pose
+from fusion.frames import POSE, affine_only, between, get_pose, set_pose
 from fusion.model import require_lengths
 from fusion.resampling.blocks import Reader, run
 from fusion.resampling.boxes import Boxes
@@ -38,6 +38,8 @@ from fusion.resampling.cells import Geometry, geometry
 from fusion.resampling.points import OUTSIDE, points
 from fusion.resampling.shares import sampling
 from fusion.resampling.size import announce
+from fusion.resampling.warped import warped
+from fusion.warp import Transform, Warp, as_text
 
 Array = npt.NDArray[Any]
 Method = Literal["auto", "counts", "mean", "linear", "nearest"]
@@ -49,7 +51,7 @@ def resample(
     ds: xr.Dataset,
     grid: xr.Dataset,
     *,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     method: Method = "auto",
     depth: float | None = None,
 ) -> xr.Dataset:
@@ -61,8 +63,10 @@ def resample(
         With spatial dims z, y, x (those that exist), in um. Variables without spatial dims pass through.
     grid : Dataset
         Its spatial coordinates and its pose are those of the result.
-    transform : Affine, optional
-        Maps coordinates of `ds` to coordinates of `grid`. Left out, it is what the two poses say.
+    transform : Affine or Warp, optional
+        Maps coordinates of `ds` to coordinates of `grid`. Left out, it is what the two poses say. Through a warp values
+        are read at the centres of voxels, to 0.01 of a pixel; counts, and means over voxels larger than pixels, are
+        refused.
     method : {"auto", "counts", "mean", "linear", "nearest"}
         "auto" goes by what a value is. Counts (``cell_methods: sum``) are placed by the share of each pixel that lies
         in a voxel ("counts"): their sum is kept. Other values become the mean of their linear interpolant over the
@@ -131,19 +135,34 @@ def resample(
         require_lengths(one, "resampled")
     if not spatial_dims(grid):
         raise DataError(f"{title(grid)}: points are no grid; a dataset with dims y and x is needed")
-    transform = affine_between(ds, grid, transform)
-    placed = geometry(ds, grid, transform, depth)
-    _refuse_apart(ds, grid, placed)
+    transform = between(ds, grid) if transform is None else transform
+    placed = geometry(ds, grid, _straight(transform, ds), depth)
+    if isinstance(transform, Affine):
+        _refuse_apart(ds, grid, placed)
     announce(ds, grid)
-    moved = _moved(ds, grid, placed, method)
+    moved = _moved(ds, grid, placed, method, transform)
     coverage = moved[COVERAGE]
     if coverage.chunks is None and not coverage.any():
         raise DataError(
             f"{title(ds)} covers no point of the grid of {title(grid)}; check the transform, or give depth="
         )
     result = _assembled(ds, grid, moved)
-    parameters = {"method": method, "depth": depth, "matrix": transform.matrix, "covariance": transform.covariance}
+    parameters = {"method": method, "depth": depth, **_described(transform)}
     return provenance.record(result, "fusion.resample", parameters, parents=[grid])
+
+
+def _straight(transform: Transform, ds: xr.Dataset) -> Affine:
+    """Return the transform, or the affine one that agrees with a warp in the middle of the dataset."""
+    if isinstance(transform, Warp):
+        ends = [np.atleast_1d(ds[dim].values)[[0, -1]] if dim in ds.coords else np.zeros(2) for dim in SPATIAL]
+        return transform.tangent([float(np.mean(axis)) for axis in ends])
+    return affine_only(transform)
+
+
+def _described(transform: Transform) -> dict[str, Any]:
+    if isinstance(transform, Warp):
+        return {"warp": as_text(transform)}
+    return {"matrix": transform.matrix, "covariance": transform.covariance}
 
 
 def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry) -> None:
@@ -158,7 +177,9 @@ def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry) -> None:
             )
 
 
-def _moved(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry, method: Method) -> dict[Any, xr.DataArray]:
+def _moved(
+    ds: xr.Dataset, grid: xr.Dataset, placed: Geometry, method: Method, transform: Transform
+) -> dict[Any, xr.DataArray]:
     """Return all spatial variables on the grid, and how much of each voxel the dataset covers."""
     stale = {COVERAGE, *(f"{name}{SHARE}" for name in ds.data_vars if kind(ds[name]) == "label")}
     spatial = [name for name, variable in ds.data_vars.items() if spatial_dims(variable) and name not in stale]
@@ -168,7 +189,11 @@ def _moved(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry, method: Method) -
     moved: dict[Any, xr.DataArray] = {}
     coverage: xr.DataArray | None = None
     for name in spatial:
-        reader = _reader(owners.get(str(name), ds[name]), ds, placed, method)
+        owner = owners.get(str(name), ds[name])
+        if isinstance(transform, Warp):
+            reader = _warped_reader(owner, ds, placed, method, transform)
+        else:
+            reader = _reader(owner, ds, placed, method)
         moved[name], inside = _move(ds[name], grid, reader, squared=name in owners)
         coverage = inside if coverage is None else _larger(coverage, inside)
         if isinstance(reader, Boxes) and reader.rule == "label":
@@ -203,6 +228,27 @@ def _reader(variable: xr.DataArray, ds: xr.Dataset, placed: Geometry, method: Me
     if where.single and not np.isfinite(placed.widths).any():
         return points(ds, placed, "linear", rim=0.5)
     return Boxes(placed, "mean", sampling=where)
+
+
+def _warped_reader(variable: xr.DataArray, ds: xr.Dataset, placed: Geometry, method: Method, warp: Warp) -> Reader:
+    """Choose how a variable is read through a warp: at points only."""
+    of = kind(variable)
+    _refuse_method(str(variable.name), of, method)
+    if of == "label" or method == "nearest":
+        return warped(ds, placed, warp, "nearest")
+    if of == "sum":
+        raise ConventionError(
+            [f"{variable.name}: counts are not placed through a warp, which keeps no sum at points; decompose them "
+             "first, or register with model='affine'"]
+        )  # fmt: skip
+    if method == "linear":
+        return warped(ds, placed, warp, "linear")
+    if not sampling(placed).single:
+        raise ConventionError(
+            [f"{variable.name}: voxels larger than pixels are not averaged through a warp; use method='linear', or a "
+             "finer grid and then fusion.coarsen"]
+        )  # fmt: skip
+    return warped(ds, placed, warp, "linear", rim=0.5)
 
 
 def _refuse_method(name: str, of: Kind, method: Method) -> None:
