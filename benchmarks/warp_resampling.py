@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -45,14 +45,14 @@ def bend(size: int) -> fusion.Warp:
     return fusion.register_landmarks(points, landed, model="warp", sigma=0.002 * size, outliers="keep").transform
 
 
-def displaced(back: fusion.Warp, size: int) -> sitk.Transform:
+def displaced(back: fusion.Warp, size: int) -> SimpleITK.Transform:
     """Return the displacement of each voxel as SimpleITK takes it: x, y, z, from fixed to moving."""
     at = np.arange(size) * 1.0
     field = np.empty((size, size, size, 3))
     for plane in range(size):
         nodes = np.stack(np.meshgrid(at[plane : plane + 1], at, at, indexing="ij"), axis=-1)
         field[plane] = (back(nodes) - nodes)[0, ..., ::-1]
-    return sitk.DisplacementFieldTransform(sitk.GetImageFromArray(field, isVector=True))
+    return SimpleITK.DisplacementFieldTransform(SimpleITK.GetImageFromArray(field, isVector=True))
 
 
 def best(run: Callable[[], Any]) -> float:
@@ -73,13 +73,13 @@ def main() -> None:
     ds, warp = volume(size, channels), bend(size)
     grid = ds.isel(channel=[0])
     source = np.ascontiguousarray(ds["v"].values)
-    images = [sitk.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(channels)]
+    images = [SimpleITK.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(channels)]
     theirs = displaced(warp.inverse(), size)
     placed = geometry(ds, grid, warp.tangent([size / 2.0] * 3), None)
     reader = warped(ds, placed, warp, "linear")
 
     def simpleitk() -> list[Any]:
-        return [sitk.Resample(one, one, theirs, sitk.sitkLinear, float("nan")) for one in images]
+        return [SimpleITK.Resample(one, one, theirs, SimpleITK.sitkLinear, float("nan")) for one in images]
 
     runs: dict[str, Callable[[], Any]] = {
         "SimpleITK, displacement field": simpleitk,
@@ -91,7 +91,7 @@ def main() -> None:
         run()
     times = {name: min(best(run) for _ in range(options.repeat)) for name, run in runs.items()}
     values, _ = reader.read_all(source)
-    other = np.stack([sitk.GetArrayFromImage(one) for one in simpleitk()], axis=-1)
+    other = np.stack([SimpleITK.GetArrayFromImage(one) for one in simpleitk()], axis=-1)
     both = np.isfinite(values) & np.isfinite(other)
     print(f"{size}³, {channels} channels, a lattice of {' × '.join(map(str, reader.positions.shape[:3]))} nodes")
     for name, seconds in times.items():
