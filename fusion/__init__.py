@@ -42,6 +42,8 @@ from fusion.resampling.resample import resample
 from fusion.specimens.phantom import phantom
 from fusion.statistics.correlation import Correlation, correlation
 from fusion.techniques.compatibility import compatible
+from fusion.transforms.doors import read_landmarks, read_transform, write_landmarks, write_transform
+from fusion.transforms.napari import from_napari, to_napari
 from fusion.warp import Warp
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "correlation",
     "dataset",
     "export",
+    "from_napari",
     "fuse",
     "get_pose",
     "limits",
@@ -88,6 +91,8 @@ __all__ = [
     "phantom",
     "place",
     "project",
+    "read_landmarks",
+    "read_transform",
     "region_mean",
     "register_images",
     "register_landmarks",
@@ -98,8 +103,11 @@ __all__ = [
     "set_pose",
     "spectrum",
     "techniques",
+    "to_napari",
     "verify",
     "window",
+    "write_landmarks",
+    "write_transform",
 ]
 
 

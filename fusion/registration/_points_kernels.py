@@ -16,6 +16,8 @@ def congruent(base: Array, fixed: Array, tolerance: float, scales: Array, out: A
     The base (d, d) has two points in a plane, three in space. A row fits if its sides are those of the base times one
     scale within `scales`, each to `tolerance` in um of the fixed side.
     """
+    # All ordered pairs whose distance fits, and in space the third points that fit both: three sides determine a
+    # triangle up to its mirror image, which only more points tell from it.
     size, count = len(base), 0
     first = np.sqrt(((base[0] - base[1]) ** 2).sum())
     for p in range(len(fixed)):
@@ -56,12 +58,14 @@ def scores(matrices: Array, moving: Array, fixed: Array, reach: float, out: Arra
     for k in range(len(matrices)):
         count = 0
         for i in range(len(moving)):
+            # what is kept is the better half: a transform that cannot come near the best is given up early
             if count + len(moving) - i < best // 2:
                 break
             for a in range(dim):
                 at[a] = matrices[k, a, dim]
                 for b in range(dim):
                     at[a] += matrices[k, a, b] * moving[i, b]
+            # only points within reach along the first axis can be near: a search by bisection, then a short walk
             j = np.searchsorted(fixed[:, 0], at[0] - reach)
             while j < len(fixed) and fixed[j, 0] <= at[0] + reach:
                 square = 0.0

@@ -385,6 +385,7 @@ def _linear_row(
 ) -> None:
     """Interpolate points of one row, whose source coordinates lie on lines."""
     (source, (nz, ny, nx, _)), (_, _, axes), (out, inside) = volume, mapping, results
+    # offsets are flat positions of the lower corners, f the fractions of a cell beyond them
     offsets, f, (sz, sy, sx, width), _ = plan
     run = _enter(mapping, lines, x, inside, row)
     _fill(out, row * width, (row + run[0]) * width, np.nan)

@@ -54,6 +54,7 @@ class Warped:
 
     def window(self, span: Span, shape: tuple[int, ...]) -> Span:
         """Return the pixels that a box of the grid can see: a trilinear position lies between those of its nodes."""
+        # the first node at or before the box and the first one behind it, along each axis
         nodes = self.positions
         for axis, (knots, middles, s) in enumerate(zip(self.knots, self.straight.target.middles, span, strict=True)):
             low = max(int(np.searchsorted(knots, middles[s].min(), side="right")) - 1, 0)
@@ -64,6 +65,7 @@ class Warped:
 
     def read(self, full: Array, span: Span, window: Span) -> tuple[Array, Array]:
         """Return values and coverage of a box of the grid from a window of the source, on one thread."""
+        # indices count from the first pixel of the window
         moved, axes = self.positions.copy(), list(self.straight.axes)
         for row, (axis, seen) in enumerate(zip(axes, window, strict=True)):
             if axis is None:
@@ -104,6 +106,7 @@ def warped(
 # of trilinear interpolation falls with the square of the step, so that the new lattice is good to 0.01.
 def _lattice(back: Warp, geometry: Geometry, matrix: Vector) -> tuple[Knots, Array]:
     """Return the nodes of a lattice over the grid, and the pixel indices that belong to them."""
+    # um to pixels: 1 / step where the axis is even, and on uneven axes the coordinate itself over its smallest pixel
     pixels = np.array([np.diff(axis).min() for axis in geometry.source.edges])
     scale = np.abs(matrix[:, :3]).sum(axis=1) * pixels
     counts = [min(_COARSEST, axis.size - 1) for axis in geometry.target.middles]
@@ -135,6 +138,7 @@ def _interpolated(knots: Knots, positions: Array, finer: Knots) -> Array:
     for axis, (coarse, fine) in enumerate(zip(knots, finer, strict=True)):
         if coarse.size > 1:
             cell = np.clip(np.searchsorted(coarse, fine, side="right") - 1, 0, coarse.size - 2)
+            # the fraction of the cell, along this axis only; three passes make the interpolation trilinear
             part = ((fine - coarse[cell]) / np.diff(coarse)[cell]).reshape(-1, *[1] * (3 - axis))
             low, high = (np.take(positions, cell + step, axis=axis) for step in (0, 1))
             positions = low * (1.0 - part) + high * part
