@@ -61,7 +61,8 @@ def fuse(
         On the grid of `volume`: its variables, ``abundance``, ``abundance_stderr``, ``coverage`` and the endmembers.
         The variance of ``abundance_stderr`` is that of the map's own noise plus, where `transform` carries a
         covariance, what the uncertain position does to a value: its mean square change over the positions that the
-        covariance allows (`fusion.fused.position`), widened where it was estimated with few degrees of freedom, so that
+        covariance allows, and beside an edge as much as a shift by 1.96 standard deviations changes it
+        (`fusion.fused.position`), widened where it was estimated with few degrees of freedom, so that
         1.96 standard errors hold the truth in 95 %. The interval is for the map as it was measured, at the true
         position of the voxel; detail finer than a pixel of the map is in neither.
 
@@ -107,8 +108,8 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     Returns
     -------
     DataArray, dims (signal,) or (point, signal)
-        abundance · endmember, with the coordinate ``spectrum_stderr``: the standard error that the errors of the
-        abundances leave, taken as independent of each other and the endmembers as exact.
+        abundance · endmember, computed, with the coordinate ``spectrum_stderr``: the standard error that the errors of
+        the abundances leave, taken as independent of each other and the endmembers as exact.
 
     Raises
     ------
@@ -127,8 +128,9 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     """
     fused = _fused(fused)
     position = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
-    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, position))
-    endmember = fused[ENDMEMBER]
+    # read once and at once: what is lazy here is a few numbers, and a graph for them costs more than they do
+    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, position)).compute()
+    endmember = fused[ENDMEMBER].compute()
     # s = Σ_k a_k e_k at this voxel alone: n_components · n_channels products, the dense cube is never made.
     values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
     if not np.isfinite(here[ABUNDANCE]).all():

@@ -82,7 +82,7 @@ class Position:
         out = np.empty((*self.shape, k))
 
         def work(*rows: int) -> None:
-            vectors = np.ones(4), np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3)), np.empty((4, k))
+            vectors = np.ones(4), np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3)), np.empty((7, k))
             kernels.position_variance(source, pose, grid, rule, out, rows, (*vectors, np.empty(3, np.int64)))
 
         in_slabs(work, out.shape, threads)
