@@ -39,6 +39,7 @@ from fusion.resampling.placing import measure, place
 from fusion.resampling.projection import backproject, project
 from fusion.resampling.regions import region_mean
 from fusion.resampling.resample import resample
+from fusion.resampling.response import Response
 from fusion.specimens.phantom import phantom
 from fusion.statistics.correlation import Correlation, correlation
 from fusion.techniques.compatibility import compatible
@@ -63,6 +64,7 @@ __all__ = [
     "PointRegistration",
     "Registration",
     "RegistrationError",
+    "Response",
     "StoreError",
     "StrayCountsWarning",
     "TruncatedFileWarning",

@@ -7,7 +7,7 @@ import pytest
 
 NAMES = {
     "fusion": """
-        Affine Axis ConspectusError ConventionError DataError FileReadError FrameError Registration Warp
+        Affine Axis ConspectusError ConventionError DataError FileReadError FrameError Registration Response Warp
         read_landmarks read_transform write_landmarks write_transform from_napari to_napari PointRegistration
         RegistrationError StoreError StrayCountsWarning TruncatedFileWarning UnitError backproject between check
         compatible dataset fuse get_pose limits load locate phantom project register_landmarks register_points resample

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -172,7 +173,7 @@ def geometry(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float |
     depth : float or None
         Thickness in um of a `ds` without z or with one plane.
     """
-    target = _cells(grid, {})
+    target = cells_of(grid)
     matrix = np.asarray(transform.inverse().matrix[:3])
     widths = {dim: thickness(dim, ds, matrix[row], grid, depth) for row, dim in enumerate(SPATIAL) if _single(ds, dim)}
     if np.isinf(widths.get("z", 0.0)):
@@ -182,7 +183,7 @@ def geometry(ds: xr.Dataset, grid: xr.Dataset, transform: Affine, depth: float |
     else:
         finite = widths
     extents = widths.get("z", np.nan), widths.get("y", np.nan), widths.get("x", np.nan)
-    placed = Geometry(_cells(ds, finite), target, matrix, extents, ())
+    placed = Geometry(cells_of(ds, finite), target, matrix, extents, ())
     placed = replace(placed, groups=_groups(placed))
     return replace(placed, lattice=_lattice(placed))
 
@@ -221,7 +222,8 @@ def _position(ds: xr.Dataset, dim: str) -> float:
     return float(np.atleast_1d(ds[dim].values)[0]) if dim in ds.coords else 0.0
 
 
-def _cells(ds: xr.Dataset, widths: dict[str, float]) -> Cells:
+def cells_of(ds: xr.Dataset, widths: Mapping[str, float] = MappingProxyType({})) -> Cells:
+    """Return the cells of the grid of a dataset; `widths` are those of its single pixels, 0 where left out."""
     middles = [np.atleast_1d(np.asarray(ds[d].values, dtype=float)) if d in ds.coords else np.zeros(1) for d in SPATIAL]
     boundaries = [edges(m, width=widths.get(d, 0.0)) for d, m in zip(SPATIAL, middles, strict=True)]
     return Cells((middles[0], middles[1], middles[2]), (boundaries[0], boundaries[1], boundaries[2]))

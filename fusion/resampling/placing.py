@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -14,9 +15,11 @@ from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, ki
 from fusion.errors import ConventionError, DataError
 from fusion.frames import affine_between, get_pose, set_pose
 from fusion.model import require_lengths
-from fusion.resampling import shares
+from fusion.resampling import probing, shares
 from fusion.resampling.cells import Geometry, geometry
+from fusion.resampling.projection import on_grid
 from fusion.resampling.resample import COVERAGE, resample
+from fusion.resampling.response import Response
 
 Array = npt.NDArray[Any]
 FINEST: Final = 0.5
@@ -31,6 +34,7 @@ def place(
     *,
     transform: Affine | None = None,
     depth: float | None = None,
+    response: Response | None = None,
     consistent: bool = False,
 ) -> xr.Dataset:
     """Place the counts of a map in a volume by shares of its pixels; their sum is kept.
@@ -45,6 +49,9 @@ def place(
         Maps coordinates of `ds` to coordinates of `volume`; left out, it is what the two poses say.
     depth : float, optional
         Thickness in um of a map without z, as in `fusion.resample`; finite.
+    response : Response, optional
+        How the signal of a pixel is spread over depth, and where the surface lies, in place of `depth`. Counts from
+        beyond the volume are lost.
     consistent : bool
         Share the counts within a pixel unevenly, so that `fusion.measure` gives the map again. Needs voxels of at most
         half a pixel. Standard errors are then left out, because the shares depend on the counts.
@@ -75,6 +82,8 @@ def place(
     ds, volume = check(ds), check(volume)
     _require_counts(ds)
     transform = affine_between(ds, volume, transform)
+    if response is not None:
+        return _through(ds, volume, transform, response, depth, consistent)
     kept = ds.drop_vars([name for name in _errors(ds) if consistent])
     cells = _cells(ds, volume, transform, depth)
     placed = resample(kept, volume, transform=transform, method="counts", depth=depth).load()
@@ -85,17 +94,39 @@ def place(
         if consistent:
             values = _consistent(operator, _channels(ds[name]), _channels(placed[name]))
             placed[name] = placed[name].copy(data=values.reshape(placed[name].shape))
-        # What is lost is measured and not inferred: counts of the map less counts in the volume, rounding taken off.
-        total = float(ds[name].sum())
-        # 1e-12 of all counts is rounding of the sums, of some 10⁶ shares.
-        lost = 1.0 - float(placed[name].sum()) / total if total else 0.0
-        placed[name].attrs["lost_fraction"] = max(0.0, round(lost, 12))
+        placed[name].attrs["lost_fraction"] = _lost(ds[name], placed[name])
     parameters = {"depth": depth, "consistent": consistent}
     return check(provenance.record(placed, "fusion.place", parameters))
 
 
+def _lost(counts: xr.DataArray, placed: xr.DataArray) -> float:
+    """Return which share of the counts is in no voxel."""
+    # What is lost is measured and not inferred: counts of the map less counts in the volume, rounding taken off.
+    # 1e-12 of all counts is rounding of the sums, of some 10⁶ shares.
+    total = float(counts.sum())
+    return max(0.0, round(1.0 - float(placed.sum()) / total, 12)) if total else 0.0
+
+
+def _through(
+    ds: xr.Dataset, volume: xr.Dataset, transform: Affine, response: Response, depth: float | None, consistent: bool
+) -> xr.Dataset:
+    """Place counts through a response."""
+    if depth is not None or consistent:
+        raise DataError("a response says how deep a pixel reaches; leave out depth= and consistent=")
+    variables = probing.placed(ds, probing.probe(ds, volume, transform, response))
+    placed = on_grid(volume.drop_vars(list(volume.data_vars)), ds, variables)
+    for name in [name for name in placed.data_vars if kind(placed[name]) == "sum" and name not in _errors(placed)]:
+        placed[name].attrs["lost_fraction"] = _lost(ds[name], placed[name])
+    return check(provenance.record(placed, "fusion.place", {"response": response.described()}))
+
+
 def measure(
-    volume: xr.Dataset, grid: xr.Dataset, *, transform: Affine | None = None, depth: float | None = None
+    volume: xr.Dataset,
+    grid: xr.Dataset,
+    *,
+    transform: Affine | None = None,
+    depth: float | None = None,
+    response: Response | None = None,
 ) -> xr.Dataset:
     """Return what a map would measure of a volume: the adjoint of `place`.
 
@@ -110,6 +141,8 @@ def measure(
         Maps coordinates of `grid` to coordinates of `volume`, as for `place`; left out, it is what the two poses say.
     depth : float, optional
         Thickness in um of a map without z, as in `fusion.resample`; finite.
+    response : Response, optional
+        How the probe weighs depths, in place of `depth`, as for `place`; for means only.
 
     Returns
     -------
@@ -136,17 +169,37 @@ def measure(
     array([0.5, 2.5])
     """
     volume, grid = check(volume), check(grid)
-    cells = _cells(grid, volume, affine_between(grid, volume, transform), depth)
+    transform = affine_between(grid, volume, transform)
+    if response is not None:
+        return _seen(volume, grid, transform, response, depth)
+    cells = _cells(grid, volume, transform, depth)
     names = [n for n in volume.data_vars if spatial_dims(volume[n]) and n != COVERAGE and n not in _errors(volume)]
     if labels := [str(name) for name in names if kind(volume[name]) == "label"]:
         raise ConventionError([f"{name}: labels cannot be measured; use fusion.resample" for name in labels])
     seen = volume[COVERAGE].fillna(0.0) if COVERAGE in volume else None
-    measured = {name: _measured(cells, volume[name], grid, seen) for name in names}
-    dims = {dim for variable in measured.values() for dim in variable.dims} - set(SPATIAL)
-    coords = {name: volume[name].variable for name in volume.coords if name in dims}
+    measured = {str(name): _measured(cells, volume[name], grid, seen) for name in names}
+    return _on_map(measured, volume, grid, {"depth": depth})
+
+
+def _seen(
+    volume: xr.Dataset, grid: xr.Dataset, transform: Affine, response: Response, depth: float | None
+) -> xr.Dataset:
+    """Measure a volume through a response."""
+    if depth is not None:
+        raise DataError("a response says how deep a pixel reaches; leave out depth=")
+    measured = probing.measured(volume, grid, probing.probe(grid, volume, transform, response))
+    return _on_map(measured, volume, grid, {"response": response.described()})
+
+
+def _on_map(
+    measured: Mapping[str, Any], volume: xr.Dataset, grid: xr.Dataset, parameters: dict[str, Any]
+) -> xr.Dataset:
+    """Return variables on the grid of a map, with the signal axes of the volume they come from."""
+    variables = xr.Dataset(measured)
+    coords = {name: volume[name].variable for name in volume.coords if name in set(variables.dims) - set(SPATIAL)}
     coords |= {name: grid[name].variable for name in SPATIAL if name in grid.coords}
-    result = set_pose(xr.Dataset(measured, coords=coords, attrs=volume.attrs), *get_pose(grid))
-    return check(provenance.record(result, "fusion.measure", {"depth": depth}, parents=[grid]))
+    result = set_pose(variables.assign_coords(coords).assign_attrs(volume.attrs), *get_pose(grid))
+    return check(provenance.record(result, "fusion.measure", parameters, parents=[grid]))
 
 
 # Means by the shares that `resample` places counts by, so that the two are adjoint; counts by exact shares, with which

@@ -153,12 +153,12 @@ def backproject(
     spread = {name: _spread(ds[name], through, shadow, weight, squared=name in errors) for name in names}
     for name, fraction in lost.items():
         spread[name][2]["lost_fraction"] = fraction
-    placed = _on_grid(volume[[density]].drop_vars(density), ds, spread)
+    placed = on_grid(volume[[density]].drop_vars(density), ds, spread)
     parameters = {"density": density, "method": method, "lost_fraction": lost}
     return check(provenance.record(placed, "fusion.backproject", parameters))
 
 
-def _on_grid(grid: xr.Dataset, ds: xr.Dataset, variables: Mapping[Hashable, Any]) -> xr.Dataset:
+def on_grid(grid: xr.Dataset, ds: xr.Dataset, variables: Mapping[Hashable, Any]) -> xr.Dataset:
     """Return variables on the spatial grid, with the signal axes and attributes of `ds`."""
     signal = {key: c.variable for key, c in ds.coords.items() if key not in (*SPATIAL, POSE) and "y" not in c.dims}
     placed = grid.assign_coords(signal).assign(variables).assign_attrs(ds.attrs)
