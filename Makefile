@@ -22,6 +22,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/shares.py
 	$(BIN)/python benchmarks/positions.py
 	$(BIN)/python benchmarks/blocks.py
+	$(BIN)/python benchmarks/larger.py
+	$(BIN)/python benchmarks/low_rank.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/decompose.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/elements.py

@@ -24,6 +24,9 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="carry out a recipe")
     run.add_argument("recipe", type=Path, metavar="RECIPE.toml")
     run.add_argument("--out", type=Path, help="folder for the results (out/ and the name of the recipe)")
+    run.add_argument(
+        "--cluster", metavar="ADDRESS", help="compute on workers: local, or tcp://HOST:PORT of a dask scheduler"
+    )
 
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")
@@ -113,6 +116,7 @@ def _run(options: argparse.Namespace) -> None:
 
         items.export(options.file, options.node, options.out)
         return
+    from conspectus.cluster import workers
     from conspectus.pages import info
     from conspectus.recipes import recipe, run
 
@@ -121,4 +125,8 @@ def _run(options: argparse.Namespace) -> None:
     elif options.command == "demo":
         run.run(recipe.demo(), options.out)
     else:
-        run.run(recipe.read(options.recipe), options.out or Path("out") / options.recipe.stem)
+        out = options.out or Path("out") / options.recipe.stem
+        with workers(options.cluster) as where:
+            if options.cluster:
+                print(f"Computed by {where}")
+            run.run(recipe.read(options.recipe), out)

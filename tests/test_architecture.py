@@ -31,7 +31,8 @@ OWNERS = {
     "pylibCZIrw": "volumes", "anywidget": "volumes", "trame_pyvista": "volumes",
 }  # fmt: skip
 HEAVY = {
-    "PIL", "SimpleITK", "dask", "exspy", "gwyfile", "h5netcdf", "h5py", "hyperspy", "igor2", "imagecodecs", "k3d",
+    "PIL", "SimpleITK", "dask", "distributed", "exspy", "gwyfile", "h5netcdf", "h5py", "hyperspy", "igor2",
+    "imagecodecs", "k3d",
     "anywidget", "liffile", "matplotlib", "mrcfile", "traitlets", "trame_pyvista",
     "nd2", "numba", "pint", "pooch", "psutil", "pybaselines", "pylibCZIrw", "pyvista", "rsciio", "scipy",
     "skimage", "sklearn", "sparse", "tifffile", "vtkmodules", "yaml",

@@ -57,7 +57,7 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
         raise RecipeError(f"{out} is a file; name a folder with --out")
     project = Project(folder=recipe.folder)
     with _aside(out) as folder, _progress(console) as progress:
-        costs = _carried_out(_stages(recipe, project, folder), progress)
+        costs = _carried_out(_stages(recipe, project, folder, out.with_name(f".{out.name}.blocks")), progress)
         page = report.page(recipe.title, recipe.about, project, costs, folder / PICTURE)
         (folder / REPORT).write_text(page, encoding="utf-8")
     _close(console, recipe.title, project, costs, out)
@@ -71,9 +71,9 @@ class _Stage(NamedTuple):
     do: Callable[[], None]
 
 
-def _stages(recipe: Recipe, project: Project, folder: Path) -> list[_Stage]:
+def _stages(recipe: Recipe, project: Project, folder: Path, blocks: Path) -> list[_Stage]:
     steps = [_Stage(step.do, partial(step.run, project)) for step in recipe.step]
-    save = _Stage("save", partial(_save, project, recipe.keep, folder))
+    save = _Stage("save", partial(_save, project, recipe.keep, folder, blocks))
     return [*steps, save, _Stage("render", partial(_render, project, recipe, folder))]
 
 
@@ -90,15 +90,15 @@ def _carried_out(stages: Sequence[_Stage], progress: Progress) -> list[Cost]:
     return costs
 
 
-def _save(project: Project, keep: Sequence[str] | None, folder: Path) -> None:
-    """Save the fused dataset and those that the recipe keeps."""
+def _save(project: Project, keep: Sequence[str] | None, folder: Path, blocks: Path) -> None:
+    """Save the fused dataset and those that the recipe keeps; lazy blocks stay in `blocks` if the run is stopped."""
     if "fused" not in project.nodes:
         raise RecipeError('no step makes the fused dataset; end with a step do = "fuse" or do = "backproject"')
     unknown = sorted(set(keep or ()) - set(project.nodes))
     if unknown:
         raise RecipeError(f"keep: there is no {', '.join(unknown)}; there are {', '.join(project.nodes)}")
     tree = project.tree().filter(lambda node: keep is None or node.name in ("fused", *keep))
-    fusion.save(tree, folder / PROJECT)
+    fusion.save(tree, folder / PROJECT, blocks=blocks)
     fusion.export(project["fused"], folder / FUSED)
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from fusion.conventions import SPATIAL, check
 from fusion.errors import ChangedFileWarning, FileReadError, StoreError
-from fusion.files import hdf5, layout, manifest, sealing, verification, writer
+from fusion.files import hdf5, kept_blocks, layout, manifest, sealing, verification, writer
 from fusion.files.replacing import PartialFile, replacing
 from fusion.frames import POSE
 
@@ -30,7 +30,9 @@ _SMALL: Final = 1 << 28
 _PLAIN: Final[Mapping[str, Any]] = {"decode_times": False, "decode_timedelta": False, "mask_and_scale": False}
 
 
-def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
+def save(
+    data: xr.Dataset | xr.DataTree, path: str | PathLike[str], *, blocks: str | PathLike[str] | None = None
+) -> Path:
     """Write a dataset or a tree to one NetCDF file, complete or not at all.
 
     The file is written beside the target under another name, read back and compared, flushed to the disk, and only then
@@ -42,6 +44,11 @@ def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
         Passes `fusion.check`. The nodes of a tree become groups of the same names, a dataset lies in the root.
     path : path-like
         Ends in ``.nc``.
+    blocks : path-like, optional
+        Folder that keeps finished blocks of lazy values until the file is complete. A later call, also of another
+        process after this one was killed, takes from there what was computed from the same data in the same way.
+        Where a `distributed.Client` is open its workers compute, and hand their blocks over in such a folder: this one,
+        or one beside the file that vanishes with the call.
 
     Returns
     -------
@@ -68,10 +75,13 @@ def save(data: xr.Dataset | xr.DataTree, path: str | PathLike[str]) -> Path:
     groups = layout.groups(check(data))
     if not any(ds.variables or ds.attrs for ds in groups.values()) and len(groups) == 1:
         raise StoreError(f"{target}: there is nothing to save; the dataset is empty")
+    folder = None if blocks is None else Path(blocks)
     with replacing(target) as file:
-        writer.write(groups, file, _about(data))
+        writer.write(groups, file, _about(data), folder)
         _require_same(target, file)
         sealing.seal(file)
+    if folder is not None:
+        kept_blocks.discard(folder)
     return target
 
 

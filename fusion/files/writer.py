@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
-from fusion.files import attributes, manifest
+from fusion.files import attributes, kept_blocks, manifest
 from fusion.files.blocks import FILTERS, BlockWriter, block_shape
 from fusion.files.replacing import PartialFile
 from fusion.files.stored import stored
@@ -19,7 +20,12 @@ _LIBRARIES: Final = ("v110", "v110")
 """HDF5 1.10, of 2016, and later: there the structures of a file carry checksums."""
 
 
-def write(groups: Mapping[str, xr.Dataset], file: PartialFile, about: manifest.About | None = None) -> None:
+def write(
+    groups: Mapping[str, xr.Dataset],
+    file: PartialFile,
+    about: manifest.About | None = None,
+    blocks: Path | None = None,
+) -> None:
     """Write datasets by the path of their group, and what `fusion.files.manifest` keeps of them.
 
     Parameters
@@ -30,16 +36,18 @@ def write(groups: Mapping[str, xr.Dataset], file: PartialFile, about: manifest.A
         Empty.
     about : About, optional
         Whether the groups are a tree; without it the file has no manifest.
+    blocks : Path, optional
+        Folder that keeps finished blocks of lazy values.
     """
     import h5netcdf
     import h5py
 
     with h5py.File(file, "w", libver=_LIBRARIES, track_order=True) as hdf5:
-        writer = _Writer(hdf5)
+        writer = _Writer(hdf5, file.path.with_suffix(".blocks"))
         with h5netcdf.File(hdf5, "w") as netcdf:
             for path, ds in groups.items():
                 writer.add(netcdf if path == "/" else netcdf.create_group(path), path, ds)
-        entries = writer.finish()
+        entries = writer.finish(blocks)
         if about is not None:
             _set_attribute(hdf5, manifest.ATTRIBUTE, manifest.dumped(about, entries))
 
@@ -47,7 +55,8 @@ def write(groups: Mapping[str, xr.Dataset], file: PartialFile, about: manifest.A
 class _Writer:
     """Writes group by group; lazy values of all groups are computed at the end, together."""
 
-    def __init__(self, hdf5: Any) -> None:
+    def __init__(self, hdf5: Any, beside: Path) -> None:
+        self._beside = beside
         self._hdf5, self._lock = hdf5, threading.Lock()
         self._groups: dict[str, manifest.Group] = {}
         self._blocks: list[tuple[manifest.Variable, BlockWriter]] = []
@@ -64,13 +73,18 @@ class _Writer:
             entry = self._variable(group, path, str(name), variable, listed.get(str(name), ""))
             self._groups[path]["variables"][str(name)] = entry
 
-    def finish(self) -> dict[str, manifest.Group]:
+    def finish(self, folder: Path | None) -> dict[str, manifest.Group]:
         """Compute and write the lazy values; return what is known of all groups."""
         if self._lazy:
             import dask.array as da
 
             sources, targets = zip(*self._lazy, strict=True)
-            da.store(list(sources), list(targets), lock=False)
+            if folder is not None:
+                kept_blocks.compute(sources, targets, folder)
+            elif kept_blocks.on_cluster():
+                kept_blocks.compute_once(sources, targets, self._beside)
+            else:
+                da.store(list(sources), list(targets), lock=False)
         for entry, blocks in self._blocks:
             entry["sha256"] = blocks.sha256()
         return self._groups

@@ -7,6 +7,7 @@ when a file is damaged. What happens in a worker process stays there: this proce
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 import pickle
@@ -235,7 +236,18 @@ class _Worker:
         array = _Lazy(self, key, description)
         # without meta, dask would ask for an empty block while the answer is still being read
         meta = np.empty((0,) * array.ndim, array.dtype)
-        return da.from_array(array, chunks=chunks, name=False, asarray=False, fancy=False, meta=meta)
+        return da.from_array(array, chunks=chunks, name=self._name(key), asarray=False, fancy=False, meta=meta)
+
+    def _name(self, key: str) -> str | bool:
+        """Return a name for the graph of an array: one for a file as it is now, in whatever process it is opened.
+
+        A folder has no stamp that would tell whether it changed, so that its arrays get any name (False).
+        """
+        if not self.stamp:
+            return False
+        function, arguments, file = self.job
+        origin = repr((function.__module__, function.__qualname__, arguments, str(file.resolve()), self.stamp, key))
+        return f"file-{hashlib.sha256(origin.encode()).hexdigest()}"
 
     def _failure(self, fault: str) -> FileReadError:
         reason, hint = _explained(fault, self.allowed)

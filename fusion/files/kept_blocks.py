@@ -1,0 +1,136 @@
+"""Blocks of lazy values that are kept in a folder until a file is complete, so that a run that was stopped goes on.
+
+A block is known by the name that dask gives it, which follows from the data and the parameters it is computed from. Its
+file ends in the sha256 of its values. Several processes, also those of a cluster that shares the folder, may write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion.errors import StoreError
+
+Array = npt.NDArray[Any]
+_DIGEST: Final = 32
+
+
+def compute(sources: Sequence[Any], targets: Sequence[Any], folder: Path) -> None:
+    """Compute lazy arrays block by block into a folder, then hand the blocks to targets that take regions.
+
+    Parameters
+    ----------
+    sources : sequence of dask arrays
+    targets : sequence
+        Each takes ``target[region] = values``.
+    folder : Path
+        What it holds already is not computed again; blocks are removed once the targets have them.
+
+    Raises
+    ------
+    StoreError
+        If a block cannot be written, or another process cannot see the folder.
+    """
+    from dask.base import compute as compute_together
+
+    folder.mkdir(parents=True, exist_ok=True)
+    done = compute_together(*(_kept(source, folder) for source in sources))
+    for source, target, files in zip(sources, targets, done, strict=True):
+        for file, region in zip(files, _regions(source), strict=True):
+            if (values := _read(Path(file))) is None:
+                raise StoreError(f"{file}: a block did not read back as written; is the disk failing?")
+            target[region] = values
+
+
+def compute_once(sources: Sequence[Any], targets: Sequence[Any], folder: Path) -> None:
+    """Compute lazy arrays through a folder that vanishes again, whatever happens."""
+    try:
+        compute(sources, targets, folder)
+    finally:
+        discard(folder)
+
+
+def on_cluster() -> bool:
+    """Return whether a client of `dask.distributed` is open, whose workers compute."""
+    if "distributed" not in sys.modules:
+        return False
+    from distributed import default_client
+
+    try:
+        return default_client() is not None
+    except ValueError:  # none is open
+        return False
+
+
+def discard(folder: Path) -> None:
+    """Remove the blocks of a folder, and the folder if nothing else is in it."""
+    for file in [*folder.glob("*.block"), *folder.glob("*.partial")]:
+        file.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+# One layer above the array: a task for each block that is not on disk yet, which writes it and returns where. Blocks on
+# disk have no task, so that dask leaves out what only they need. A result is a path and not values, so that finished
+# blocks take no memory, on this machine or another.
+def _kept(source: Any, folder: Path) -> Any:
+    """Return a delayed list of the files of all blocks of an array."""
+    from dask.delayed import Delayed
+    from dask.highlevelgraph import HighLevelGraph
+
+    name, tasks = f"kept-{source.name}", dict[Any, Any]()
+    files: list[Any] = []
+    for index in product(*map(range, source.numblocks)):
+        file = folder / f"{hashlib.sha256(repr((source.name, index)).encode()).hexdigest()}.block"
+        if _read(file) is None:
+            tasks[(name, *index)] = (_keep, (source.name, *index), str(file))
+            files.append((name, *index))
+        else:
+            files.append(str(file))
+    graph = HighLevelGraph.from_collections(name, {**tasks, name: (list, files)}, dependencies=[source])
+    return Delayed(name, graph)
+
+
+def _keep(values: Array, file: str) -> str:
+    """Write a block beside its file and rename it; return the file."""
+    block = np.ascontiguousarray(values)
+    folder = Path(file).parent
+    try:
+        descriptor, partial = tempfile.mkstemp(dir=folder, suffix=".partial")
+    except OSError as error:
+        raise StoreError(f"{folder}: no block can be written there ({error.strerror}); all workers need it") from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            np.save(stream, block)
+            stream.write(hashlib.sha256(block.data).digest())
+        Path(partial).replace(file)
+    except OSError as error:
+        Path(partial).unlink(missing_ok=True)
+        raise StoreError(f"{file}: a block could not be written ({error.strerror})") from error
+    return file
+
+
+def _read(file: Path) -> Array | None:
+    """Return the values of a block, or None if it is not there or damaged."""
+    try:
+        with file.open("rb") as stream:
+            values: Array = np.load(stream, allow_pickle=False)
+            digest = stream.read(_DIGEST)
+    except (OSError, ValueError, EOFError):
+        return None
+    return values if hashlib.sha256(values.data).digest() == digest else None
+
+
+def _regions(source: Any) -> Iterator[tuple[slice, ...]]:
+    starts = [np.cumsum([0, *sizes]).tolist() for sizes in source.chunks]
+    for index in product(*map(range, source.numblocks)):
+        yield tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True))
