@@ -124,6 +124,43 @@ class Affine:
         """Return the derivatives (..., 3, 3) of where points (..., 3) land: the same at every point."""
         return np.asarray(np.broadcast_to(self.matrix[:3, :3], (*as_points(points).shape, 3)))
 
+    def with_repeatability(self, *, shift: float = 0.0, turn: float = 0.0, about: npt.ArrayLike = (0, 0, 0)) -> Affine:
+        """Return the transform with the error of a stage in place of its own: what a file of a microscope does not say.
+
+        Parameters
+        ----------
+        shift : float
+            Standard deviation in um of the position along each axis, where the transform leads.
+        turn : float
+            Standard deviation in degrees of a rotation about each axis there.
+        about : array_like (3,)
+            Point that the rotation leaves where it is, in coordinates of the moving side: the centre of the field.
+
+        Returns
+        -------
+        Affine
+
+        Raises
+        ------
+        FrameError
+            If a standard deviation is negative, not finite, or both are zero.
+
+        Examples
+        --------
+        >>> stage = Affine.translation(x=100.0).with_repeatability(shift=0.5)
+        >>> stage.covariance_at([0.0, 3.0, 4.0]).diagonal().tolist()
+        [0.25, 0.25, 0.25]
+        """
+        if not (np.isfinite([shift, turn]).all() and min(shift, turn) >= 0 and max(shift, turn) > 0):
+            raise FrameError(f"a repeatability is positive, in um and in degrees; received {shift!r} and {turn!r}")
+        # dM = [ω]ₓ (M - c) + (0, t), with c the image of `about`: to first order in ω (rad) and t (um), independent
+        offset = self.matrix[:3].copy()
+        offset[:, 3] -= self(about)
+        turns = np.stack([(skew(axis) @ offset).ravel() for axis in np.eye(3)], axis=1)
+        spread = np.deg2rad(turn) ** 2 * turns @ turns.T
+        spread[3::4, 3::4] += shift**2 * np.eye(3)
+        return Affine(self.matrix, covariance=_symmetric(spread))
+
     def covariance_at(self, points: npt.ArrayLike) -> Array:
         """Return the covariance (..., 3, 3) in um² of where `points` (..., 3) land.
 

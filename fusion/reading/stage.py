@@ -77,5 +77,5 @@ def stage_pose(stage: Stage, *, scan_rotation: float = 0.0, y: float = 0.0, x: f
         @ Affine.rotation(-stage.tilt, axis=_ABOUT_X)
     )
     exact = plate @ Affine.rotation(scan_rotation) @ _UPRIGHT @ Affine.translation(y=-y, x=-x)
-    # what a stage reads has an error that the file does not state
+    # what a stage reads has an error that the file does not state: `Affine.with_repeatability` does
     return Affine(exact.matrix)

@@ -61,6 +61,27 @@ def test_a_contradiction_is_named_instead_of_averaged() -> None:
                 fusion.combine(image, stage)
 
 
+def test_a_stage_enters_with_its_repeatability() -> None:
+    """Repeated positions and rotations of a stage scatter as its pose says, and landmarks outweigh it."""
+    rng, centre = np.random.default_rng(5), np.array([5.0, 40.0, -10.0])
+    stage = TRUTH.with_repeatability(shift=2.0, turn=0.5, about=centre)
+    landed = []
+    for _ in range(400):
+        turns = [Affine.rotation(rng.normal() * 0.5, axis=axis) for axis in np.eye(3)]
+        about = Affine.translation(*TRUTH(centre))
+        off = Affine.translation(*(rng.normal(size=3) * 2.0))
+        landed.append((off @ about @ turns[0] @ turns[1] @ turns[2] @ about.inverse() @ TRUTH)(PROBE)[0])
+    expected = stage.covariance_at(PROBE[0])
+    np.testing.assert_allclose(np.cov(np.array(landed).T), expected, atol=0.2 * np.trace(expected))
+    np.testing.assert_allclose(stage.covariance_at(centre), 4.0 * np.eye(3), atol=1e-9)
+    marks = measured(TRUTH, 0.02, 6)
+    both = fusion.combine(stage, marks)
+    np.testing.assert_allclose(both(PROBE), marks(PROBE), atol=1e-3)
+    for wrong in ({}, {"shift": -1.0}, {"turn": np.inf}):
+        with pytest.raises(fusion.FrameError, match="a repeatability is positive"):
+            TRUTH.with_repeatability(**wrong)
+
+
 def test_what_is_unknown_or_alone_is_refused() -> None:
     with pytest.raises(fusion.RegistrationError, match="transform 1 has no covariance"):
         fusion.combine(measured(TRUTH, 0.1, 4), Affine(TRUTH.matrix))
