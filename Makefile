@@ -28,6 +28,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/decompose.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/elements.py
 	$(BIN)/python benchmarks/intervals.py
+	$(BIN)/python benchmarks/line_weights.py
 	$(BIN)/python benchmarks/rank.py
 	$(BIN)/python benchmarks/correlation.py
 	$(BIN)/python benchmarks/tomography.py
