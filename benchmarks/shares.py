@@ -143,11 +143,16 @@ def speed(size: int, repeat: int) -> None:
           "SimpleITK, linear": itk(ds, grid, aligned)}, repeat)  # fmt: skip
 
     turned = pose(rng, "zyx", 1.0)
+    cells, channels = geometry(ds, grid, turned, None), 8
+    eight = np.repeat(ds["v"].values[..., None], channels, axis=-1)
+    many = ds.assign(v=((*"zyx", "channel"), eight, ds["v"].attrs)).assign_coords(channel=np.arange(channels))
+    stored = shares.exact(cells)
     print(f"\n{size}³ pixels onto {size}³ voxels in a general pose")
-    operator = shares.overlaps(geometry(ds, grid, turned, None))
-    race({"shares, built and applied, in threads": lambda: fusion.resample(ds, grid, transform=turned),
-          "shares applied, stored": lambda: operator.placed(ds["v"].values[..., None]),
-          "SimpleITK, linear": itk(ds, grid, turned)}, repeat)  # fmt: skip
+    race({"table, labelled, 1 channel": lambda: fusion.resample(ds, grid, transform=turned),
+          "table, labelled, 8 channels": lambda: fusion.resample(many, grid, transform=turned),
+          "exact sparse rows, 8 channels, built, applied": lambda: shares.exact(cells).placed(eight),
+          "exact sparse rows, 8 channels, stored, applied": lambda: stored.placed(eight),
+          "SimpleITK, linear, 1 channel": itk(ds, grid, turned)}, repeat)  # fmt: skip
 
 
 def main() -> None:
