@@ -10,14 +10,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "docs" / "start.md", *(ROOT / "docs" / "howto").glob("*.md")])
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MEASURED = re.compile(r'locate\("([^"]+)"\)')
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_a_page_runs(
+    page: Path, measured: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    for name in MEASURED.findall(text):
+        measured(name)
+    blocks = BLOCK.findall(text)
     assert blocks
     for block in blocks:
         exec(compile(block, page.name, "exec"), names)
