@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -204,19 +203,19 @@ def speed(size: int, repeat: int) -> None:
             "xarray, netcdf4, zlib": lambda: data.to_netcdf(path, engine="netcdf4", encoding=encoding),
             "xarray, h5netcdf, zlib": lambda: data.to_netcdf(path, engine="h5netcdf", encoding=encoding),
         }
-        times: dict[str, list[float]] = {way: [] for way in ways}
+        times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for turn in range(repeat + 1):
             for way, do in ways.items():
-                taken = _seconds(do)
+                busy, taken = time.process_time(), _seconds(do)
                 if turn:  # the first turn imports and warms up
-                    times[way].append(taken)
+                    times[way].append((taken, time.process_time() - busy))
         fusion.save(data, path)
         stored = path.stat().st_size
-    base = statistics.median(times["raw bytes, flushed"])
-    print(f"{len(raw) / 1e6:.0f} MB, {stored / 1e6:.0f} MB stored")
-    for way, values in times.items():
-        median = statistics.median(values)
-        print(f"{way:<24} {median:7.3f} s  {median / base:5.1f} x raw")
+    medians = {way: np.median(values, axis=0) for way, values in times.items()}
+    base = medians["raw bytes, flushed"][0]
+    print(f"{len(raw) / 1e6:.0f} MB, {stored / 1e6:.0f} MB stored, load {os.getloadavg()[0]:.1f}")
+    for way, (taken, busy) in medians.items():
+        print(f"{way:<24} {taken:7.3f} s  {taken / base:5.1f} x raw  {busy:7.3f} s of processors")
 
 
 def _raw(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
@@ -18,6 +19,11 @@ Array: TypeAlias = npt.NDArray[Any]
 Region: TypeAlias = tuple[slice, ...]
 FILTERS: Final = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 """Filters that every HDF5 library has; `encoded` applies the same, in this order: shuffle, deflate, checksum."""
+_ZLIB_HEADER: Final = b"\x78\x01"
+"""RFC 1950: deflate with a window of 32 kB, packed fast."""
+_SAMPLE: Final = 2048
+_SAMPLES: Final = 4
+_WORTHWHILE: Final = 0.98
 _BYTES: Final = 1 << 20
 _THREADS: Final = min(4, os.cpu_count() or 1)
 
@@ -68,16 +74,19 @@ def each(do: Callable[[Region], None], where: Iterable[Region]) -> None:
 
 
 def encoded(block: Array) -> bytes:
-    """Return a block as HDF5 stores it behind `FILTERS`.
-
-    Shuffling puts the first bytes of all numbers together, then the second ones, which deflate packs better. The
-    Fletcher-32 checksum at the end lets any HDF5 library notice damage. Doing this here and not in HDF5 lets several
-    blocks be compressed at once, and libdeflate takes half the time of zlib for the same format.
-    """
+    """Return a block as HDF5 stores it behind `FILTERS`; doing this here lets several blocks be compressed at once."""
     import imagecodecs
 
-    shuffled = np.ascontiguousarray(block).view(np.uint8).reshape(-1, block.dtype.itemsize).T.tobytes()
-    packed = bytes(imagecodecs.deflate_encode(shuffled, level=1))
+    # The first bytes of all numbers are put together, then the second ones (shuffle). In little-endian order the
+    # lowest bytes come first, and in measured floats these are noise on which deflate spends nearly all of its time and
+    # saves nothing. RFC 1951 lets a stream hold such bytes as they are (3.2.4) in front of the compressed ones; any
+    # zlib reads it, and noisy floats take a fraction of the time for a file of the same size.
+    planes = _shuffled(block)
+    noise = _leading_noise(planes)
+    kept = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    stored = kept.compress(planes[:noise].data) + kept.flush(zlib.Z_SYNC_FLUSH) if noise else b""
+    deflated = imagecodecs.deflate_encode(planes[noise:].tobytes(), level=1, raw=True)
+    packed = b"".join([_ZLIB_HEADER, stored, deflated, zlib.adler32(planes.data).to_bytes(4, "big")])
     return packed + int(imagecodecs.h5checksum_fletcher32(packed)).to_bytes(4, "little")
 
 
@@ -94,9 +103,35 @@ def decoded(stored: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Arra
     packed, checksum = stored[:-4], int.from_bytes(stored[-4:], "little")
     if imagecodecs.h5checksum_fletcher32(packed) != checksum:
         raise ValueError("the checksum of a block does not agree")
-    shuffled = imagecodecs.deflate_decode(packed, out=int(np.prod(shape)) * dtype.itemsize)
-    values: Array = np.frombuffer(shuffled, np.uint8).reshape(dtype.itemsize, -1).T.copy().view(dtype).reshape(shape)
-    return values
+    size = int(np.prod(shape))
+    planes = np.frombuffer(imagecodecs.deflate_decode(packed, out=size * dtype.itemsize), np.uint8)
+    numbers = np.empty((size, dtype.itemsize), np.uint8)
+    for index, plane in enumerate(planes.reshape(dtype.itemsize, size)):
+        numbers[:, index] = plane
+    return numbers.view(dtype).reshape(shape)
+
+
+def _shuffled(block: Array) -> npt.NDArray[np.uint8]:
+    """Return the bytes of a block as (byte of the number, number)."""
+    numbers = np.ascontiguousarray(block).reshape(-1).view(np.uint8).reshape(-1, block.dtype.itemsize)
+    planes = np.empty(numbers.shape[::-1], np.uint8)
+    for index in range(len(planes)):  # a plane at a time, three times as fast as the transposed copy
+        planes[index] = numbers[:, index]
+    return planes
+
+
+def _leading_noise(planes: npt.NDArray[np.uint8]) -> int:
+    """Return how many planes from the first one deflate cannot shorten, judged by four samples of each."""
+    import imagecodecs
+
+    step = planes.shape[1] // _SAMPLES
+    if step < _SAMPLE:
+        return 0
+    for index, plane in enumerate(planes):
+        sample = b"".join(plane[start : start + _SAMPLE].tobytes() for start in range(0, len(plane), step))
+        if len(imagecodecs.deflate_encode(sample, level=1, raw=True)) < _WORTHWHILE * len(sample):
+            return index
+    return len(planes)
 
 
 def padded(values: Array, shape: tuple[int, ...]) -> Array:
