@@ -3,6 +3,7 @@
 python benchmarks/store.py                   # about an hour
 python benchmarks/store.py --small           # a minute
 python benchmarks/store.py --only speed
+python benchmarks/store.py --only kills --count 200 --seed 3    # a part of it
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -31,46 +33,39 @@ from fusion import Axis
 from tests.makers.anything import labelled_data
 from tests.makers.datasets import assert_same, small, tree
 
-WRITER = """
-import sys
-import numpy as np, xarray as xr, fusion
-from tests.makers.datasets import small, tree
-data = small(np.random.default_rng(1).normal(size=(400, 500)))
-fusion.save(data, "warm.nc")
-print("ready", flush=True)
-fusion.save(data, sys.argv[1])
-"""
 
-
-def kills(count: int) -> None:
+def kills(count: int, seed: int) -> None:
     """Kill a process at any moment while it replaces a file."""
     outcome: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / "p.nc"
         new = small(np.random.default_rng(1).normal(size=(400, 500)))
-        taken = _seconds(lambda: fusion.save(new, path))
-        for delay in np.linspace(0.0, 1.5 * taken, count):
+        taken = min(_seconds(lambda: fusion.save(new, path)) for _ in range(3))
+        for delay in np.random.default_rng(seed).uniform(0.0, 3.0 * taken, count):
             fusion.save(small(), path)
-            child = subprocess.Popen(
-                [sys.executable, "-c", WRITER.replace("warm.nc", str(folder / "warm.nc")), str(path)],
-                stdout=subprocess.PIPE, cwd=Path(__file__).parents[1], env={**os.environ, "PYTHONPATH": "."},
-            )  # fmt: skip
-            assert child.stdout is not None
-            child.stdout.readline()
+            child = os.fork()
+            if not child:
+                fusion.save(new, path)
+                os._exit(0)
             time.sleep(delay)
-            child.kill()
-            child.wait()
-            left = len(list(folder.glob(".conspectus-*")))
-            loaded = fusion.load(path)
-            outcome["old" if loaded.identical(small()) else "new" if loaded.identical(new) else "LOST"] += 1
-            outcome["leftovers"] += left
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            outcome["leftovers"] += len(list(folder.glob(".conspectus-*")))
+            outcome[_survivor(path, new)] += 1
             fusion.save(small(), folder / "next.nc")
             outcome["LEFT AFTER THE NEXT SAVE"] += len(list(folder.glob(".conspectus-*")))
     print("kills", dict(outcome))
 
 
-def full(count: int) -> None:
+def _survivor(path: Path, new: xr.Dataset) -> str:
+    """Return which file a kill left: `old` and `new` are complete, and verify says so."""
+    loaded = fusion.load(path)
+    known = "old" if loaded.identical(small()) else "new" if loaded.identical(new) else "LOST"
+    return known if fusion.verify(path).intact else "PARTIAL"
+
+
+def full(count: int, _: int) -> None:
     """Let the system refuse every byte beyond a size, as on a full disk; a child saves, so that a crash is seen."""
     code = (
         "import resource, signal, sys, fusion; from tests.makers.datasets import small; import numpy as np\n"
@@ -93,13 +88,13 @@ def full(count: int) -> None:
     print("full disk", dict(Counter(done.stdout.split())), "exit code", done.returncode, "left", left)
 
 
-def flips(count: int) -> None:
+def flips(count: int, seed: int) -> None:
     """Flip single bits of a file and verify, load and lazily load it in processes that may crash or hang."""
     outcome: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         path = fusion.save(tree(), Path(name) / "p.nc")
         content = path.read_bytes()
-        positions = np.random.default_rng(0).integers(len(content) * 8, size=count)
+        positions = np.random.default_rng(seed).integers(len(content) * 8, size=count)
         batches = np.array_split(positions, max(1, count // 250))
         for batch in batches:
             outcome.update(_flipped(path, content, batch.tolist()))
@@ -151,12 +146,13 @@ def _verdict(path: Path, content: bytes, position: int) -> str:
     return f"{'noticed' if noticed else 'UNNOTICED'},{loaded}"
 
 
-def anything(count: int) -> None:
+def anything(count: int, start: int) -> None:
     """Save and load any datasets and trees: the same to the last bit, or refused before a byte is written."""
     outcome: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "any.nc"
 
+        @seed(start)
         @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(labelled_data())
         def once(data: Any) -> None:
@@ -256,16 +252,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--only", choices=["kills", "full", "flips", "anything", "speed", "streamed"])
+    parser.add_argument("--count", type=int, help="how many kills, sizes, flips or examples")
+    parser.add_argument("--seed", type=int, default=0, help="another one, other moments, bits and examples")
     options = parser.parse_args()
     few = options.small
+    counts = {full: (20, 200), kills: (5, 1000), flips: (40, 10_000), anything: (60, 20_000)}
     runs: dict[str, Callable[[], None]] = {
         "speed": lambda: speed(64 if few else 256, 1 if few else 5),
         "streamed": lambda: streamed(100 if few else 4000),
-        "full": lambda: full(20 if few else 200),
-        "kills": lambda: kills(5 if few else 1000),
-        "flips": lambda: flips(40 if few else 10_000),
-        "anything": lambda: anything(60 if few else 20_000),
     }
+    for run, (reduced, all_of_them) in counts.items():
+        runs[run.__name__] = partial(run, options.count or (reduced if few else all_of_them), options.seed)
     for name, do in runs.items():
         if options.only in (None, name):
             do()
