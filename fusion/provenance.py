@@ -19,11 +19,20 @@ from fusion import units
 _PACKAGES = ("conspectus", "numpy", "xarray", "hyperspy", "rosettasciio")
 
 
+class Step(TypedDict):
+    """One step: `inputs` are the ids of the steps whose results it took, and `id` is the sha256 of all the rest."""
+
+    id: str
+    name: str
+    parameters: dict[str, Any]
+    inputs: list[str]
+
+
 class Provenance(TypedDict):
-    """The machine-readable record of a dataset."""
+    """The machine-readable record of a dataset: files, a graph of steps of which the last made it, versions."""
 
     inputs: list[dict[str, str]]
-    steps: list[dict[str, Any]]
+    steps: list[Step]
     versions: dict[str, str]
 
 
@@ -32,11 +41,16 @@ def read(ds: xr.Dataset) -> Provenance:
 
     Examples
     --------
-    >>> read(record(xr.Dataset(), "crop", {"x": 3}))["steps"]
-    [{'name': 'crop', 'parameters': {'x': 3}}]
+    >>> [(step["name"], step["parameters"]) for step in read(record(xr.Dataset(), "crop", {"x": 3}))["steps"]]
+    [('crop', {'x': 3})]
     """
     text = ds.attrs.get("provenance")
-    return json.loads(text) if text else Provenance(inputs=[], steps=[], versions={})
+    known: Provenance = json.loads(text) if text else Provenance(inputs=[], steps=[], versions={})
+    for index, step in enumerate(known["steps"]):
+        if "id" not in step:  # version 0.1 kept a list
+            before = [known["steps"][index - 1]["id"]] if index else []
+            known["steps"][index] = _step(step["name"], step["parameters"], before, [])
+    return known
 
 
 def record(
@@ -60,19 +74,21 @@ def record(
     inputs : iterable of path, optional
         Files that were read; each is kept with its sha256.
     parents : iterable of Dataset, optional
-        Further datasets that went into this one; their records come first.
+        Further datasets that went into this one; their records come first, each step once.
 
     Returns
     -------
     Dataset
     """
     known = read(ds)
-    for parent in parents:
-        known = _merged(read(parent), known)
+    others = [read(parent) for parent in parents]
+    before = [other["steps"][-1]["id"] for other in (known, *others) if other["steps"]]
+    for other in others:
+        known = _merged(other, known)
     # JSON has no infinity: parse_constant keeps it as text
     kept = json.loads(json.dumps(dict(parameters or {}), default=_plain), parse_constant=str)
-    entry = {"name": step, "parameters": kept}
     files = [{"path": Path(path).name, "sha256": sha256(path)} for path in inputs]
+    entry = _step(step, kept, list(dict.fromkeys(before)), files)
     new = Provenance(inputs=files, steps=[entry], versions=_versions())
     named = (json.dumps(file["path"], ensure_ascii=False) for file in files)
     arguments = ", ".join(filter(None, [*named, _summary(entry["parameters"])]))
@@ -97,9 +113,17 @@ def sha256(path: str | PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _step(name: str, parameters: dict[str, Any], inputs: list[str], files: list[dict[str, str]]) -> Step:
+    content = json.dumps([name, parameters, inputs, [file["sha256"] for file in files]], sort_keys=True)
+    identity = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return Step(id=identity, name=name, parameters=parameters, inputs=inputs)
+
+
 def _merged(first: Provenance, second: Provenance) -> Provenance:
+    """Return the union of two graphs; the result of `second` stays the last step."""
     inputs = [*first["inputs"], *(item for item in second["inputs"] if item not in first["inputs"])]
-    steps = [*first["steps"], *second["steps"]]
+    taken = {step["id"] for step in second["steps"]}
+    steps = [*(step for step in first["steps"] if step["id"] not in taken), *second["steps"]]
     return Provenance(inputs=inputs, steps=steps, versions={**first["versions"], **second["versions"]})
 
 

@@ -32,10 +32,9 @@ def strict(ds: xr.Dataset) -> Any:
 
 def test_steps_are_kept_in_order_with_their_parameters() -> None:
     ds = provenance.record(provenance.record(image(), "crop", {"x": 3}), "blur", {"sigma": 1.5, "seed": 7})
-    assert strict(ds)["steps"] == [
-        {"name": "crop", "parameters": {"x": 3}},
-        {"name": "blur", "parameters": {"sigma": 1.5, "seed": 7}},
-    ]
+    crop, blur = strict(ds)["steps"]
+    assert (crop["name"], crop["parameters"], crop["inputs"]) == ("crop", {"x": 3}, [])
+    assert (blur["name"], blur["parameters"], blur["inputs"]) == ("blur", {"sigma": 1.5, "seed": 7}, [crop["id"]])
     lines = ds.attrs["history"].splitlines()
     assert [re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", "", line) for line in lines] == [
         "crop(x=3)", "blur(sigma=1.5, seed=7)",
@@ -139,3 +138,36 @@ def test_two_files_share_no_frame_even_under_one_name(tmp_path: Path) -> None:
 def test_what_this_project_saved_keeps_its_frame(tmp_path: Path) -> None:
     path = fusion.save(provenance.record(image(), "scan"), tmp_path / "sem.nc")
     assert fusion.get_pose(from_file(fusion.load(path), "open", {}, path))[1] == "stage"
+
+
+def test_steps_are_a_graph_in_which_each_appears_once() -> None:
+    volume, spectral_map = provenance.record(image(), "phantom"), provenance.record(image(), "phantom")
+    blurred = provenance.record(volume, "blur")
+    steps = strict(provenance.record(spectral_map, "fuse", parents=[blurred, volume]))["steps"]
+    assert [step["name"] for step in steps] == ["blur", "phantom", "fuse"]
+    blur, phantom, fuse = steps
+    assert blur["inputs"] == [phantom["id"]]
+    assert fuse["inputs"] == [phantom["id"], blur["id"]]
+
+
+def test_an_id_depends_on_name_parameters_files_and_all_that_went_before(tmp_path: Path) -> None:
+    path = tmp_path / "map.raw"
+    path.write_bytes(b"counts")
+    first = provenance.record(image(), "open", inputs=[path])
+    path.write_bytes(b"others")
+    chains = [
+        provenance.record(first, "crop"),
+        provenance.record(first, "blur"),
+        provenance.record(first, "crop", {"x": 1}),
+        provenance.record(provenance.record(image(), "open", inputs=[path]), "crop"),
+    ]
+    assert len({strict(ds)["steps"][-1]["id"] for ds in chains}) == 4
+    again = provenance.record(first, "crop")
+    assert strict(again)["steps"] == strict(chains[0])["steps"]
+
+
+def test_the_list_of_an_older_version_becomes_a_chain() -> None:
+    listed = [{"name": "open", "parameters": {}}, {"name": "crop", "parameters": {"x": 3}}]
+    old = image().assign_attrs(provenance=json.dumps({"inputs": [], "steps": listed, "versions": {}}))
+    opened, crop = provenance.read(old)["steps"]
+    assert (opened["inputs"], crop["inputs"]) == ([], [opened["id"]])
