@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Final
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,6 +29,23 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--cluster", metavar="ADDRESS", help="compute on workers: local, or tcp://HOST:PORT of a dask scheduler"
     )
+    run.add_argument("--dry-run", action="store_true", help="check it, and say what each step will make and hold")
+    run.add_argument(
+        "--fresh", action="store_true", help="carry out every step, also those that an earlier run finished"
+    )
+
+    commands.add_parser("schema", help="print the JSON schema of recipes, for editors")
+
+    replay = commands.add_parser("replay", help="make a saved result again from its sources, and compare every step")
+    replay.add_argument("file", type=Path, metavar="specimen.nc")
+    replay.add_argument("--sources", type=Path, metavar="FOLDER", help="where the files of its recipe are (here)")
+
+    history = commands.add_parser("history", help="draw how a saved file came about")
+    history.add_argument("file", type=Path, metavar="FILE.nc")
+
+    diff = commands.add_parser("diff", help="say where two saved results differ, and by how much")
+    diff.add_argument("first", type=Path, metavar="A.nc")
+    diff.add_argument("second", type=Path, metavar="B.nc")
 
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")
@@ -91,42 +110,91 @@ def _prepare() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.command == "techniques":
-        from conspectus.pages import techniques
+    _COMMANDS[options.command](options)
 
-        techniques.show(options.names, page=options.page)
-        return
-    if options.command == "formats":
-        from conspectus.pages import formats
 
-        formats.show(page=options.page)
-        return
-    if options.command == "view":
-        from conspectus.pages import view
+def _techniques(options: argparse.Namespace) -> None:
+    from conspectus.pages import techniques
 
-        print(f"Written: {view.view(options.file, node=options.name, output=options.output)}")
-        return
-    if options.command == "picture":
-        from conspectus.pages import picture
+    techniques.show(options.names, page=options.page)
 
-        print(f"Written: {picture.picture(options.file, options.out, node=options.name, turn=options.turn)}")
-        return
-    if options.command == "export":
-        from conspectus import items
 
-        items.export(options.file, options.node, options.out)
-        return
-    from conspectus.cluster import workers
+def _formats(options: argparse.Namespace) -> None:
+    from conspectus.pages import formats
+
+    formats.show(page=options.page)
+
+
+def _view(options: argparse.Namespace) -> None:
+    from conspectus.pages import view
+
+    print(f"Written: {view.view(options.file, node=options.name, output=options.output)}")
+
+
+def _picture(options: argparse.Namespace) -> None:
+    from conspectus.pages import picture
+
+    print(f"Written: {picture.picture(options.file, options.out, node=options.name, turn=options.turn)}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from conspectus import items
+
+    items.export(options.file, options.node, options.out)
+
+
+def _info(options: argparse.Namespace) -> None:
     from conspectus.pages import info
+
+    info.show(options.file, verify=options.verify)
+
+
+def _demo(options: argparse.Namespace) -> None:
     from conspectus.recipes import recipe, run
 
-    if options.command == "info":
-        info.show(options.file, verify=options.verify)
-    elif options.command == "demo":
-        run.run(recipe.demo(), options.out)
+    run.run(recipe.demo(), options.out)
+
+
+def _carry_out(options: argparse.Namespace) -> None:
+    from conspectus.cluster import workers
+    from conspectus.recipes import plan, recipe, run
+
+    read = recipe.read(options.recipe)
+    if options.dry_run:
+        plan.show(read)
     else:
         out = options.out or Path("out") / options.recipe.stem
         with workers(options.cluster) as where:
             if options.cluster:
                 print(f"Computed by {where}")
-            run.run(recipe.read(options.recipe), out)
+            run.run(read, out, fresh=options.fresh)
+
+
+def _schema(_: argparse.Namespace) -> None:
+    from conspectus.recipes import recipe
+
+    print(json.dumps(recipe.schema(), indent=2))
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from conspectus.recipes import replay
+
+    replay.show(options.file, sources=options.sources)
+
+
+def _history(options: argparse.Namespace) -> None:
+    from conspectus.pages import history
+
+    history.show(options.file)
+
+
+def _diff(options: argparse.Namespace) -> None:
+    from conspectus.pages import differences
+
+    differences.show(options.first, options.second)
+
+
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
+    "demo": _demo, "diff": _diff, "export": _export, "formats": _formats, "history": _history, "info": _info,
+    "picture": _picture, "replay": _replay, "run": _carry_out, "schema": _schema, "techniques": _techniques, "view": _view,
+}  # fmt: skip

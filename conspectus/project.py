@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import xarray as xr
 
-import volumes
 from conspectus.errors import RecipeError
 
 
@@ -34,7 +33,6 @@ class Project:
 
     folder: Path
     nodes: dict[str, xr.Dataset] = field(default_factory=dict)
-    orientations: dict[str, volumes.Orientation] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
 
@@ -43,6 +41,10 @@ class Project:
         if name not in self.nodes:
             raise RecipeError(f"no earlier step makes {name!r}; so far there are {', '.join(self.nodes) or 'none'}")
         return self.nodes[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether an earlier step made a dataset of this name."""
+        return name in self.nodes
 
     def __setitem__(self, name: str, ds: xr.Dataset) -> None:
         """Keep a dataset under the name that the recipe gives it."""

@@ -45,12 +45,13 @@ def read(ds: xr.Dataset) -> Provenance:
     [('crop', {'x': 3})]
     """
     text = ds.attrs.get("provenance")
-    known: Provenance = json.loads(text) if text else Provenance(inputs=[], steps=[], versions={})
-    for index, step in enumerate(known["steps"]):
-        if "id" not in step:  # version 0.1 kept a list
-            before = [known["steps"][index - 1]["id"]] if index else []
-            known["steps"][index] = _step(step["name"], step["parameters"], before, [])
-    return known
+    known: Any = json.loads(text) if text else {"inputs": [], "steps": [], "versions": {}}
+    steps: list[Step] = []
+    for step in known["steps"]:
+        before = [steps[-1]["id"]] if steps else []
+        # version 0.1 kept a list without ids
+        steps.append(step if "id" in step else _step(step["name"], step["parameters"], before, []))
+    return Provenance(inputs=known["inputs"], steps=steps, versions=known["versions"])
 
 
 def record(

@@ -62,6 +62,7 @@ def test_abundances_are_placed_only_where_the_map_lies(demo: Project) -> None:
 
 def test_results_are_written_and_nothing_else(demo: Project, demo_folder: Path) -> None:
     assert sorted(item.name for item in demo_folder.iterdir()) == [
+        ".steps",
         "fused.nc",
         "fused.png",
         "report.html",

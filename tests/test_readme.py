@@ -1,5 +1,6 @@
 """What README shows is what happens: its Python runs, its commands exist and do what it says."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -51,15 +52,8 @@ def test_make_has_the_targets() -> None:
 
 
 def test_no_command_is_shown_that_is_not_run_here() -> None:
-    assert {line[0] for line in commands("conspectus")} == {
-        "demo",
-        "export",
-        "info",
-        "picture",
-        "run",
-        "techniques",
-        "view",
-    }
+    shown = {"demo", "diff", "export", "history", "info", "picture", "replay", "run", "schema", "techniques", "view"}
+    assert {line[0] for line in commands("conspectus")} == shown
 
 
 def run(command: str, **words: Path) -> list[int]:
@@ -84,6 +78,26 @@ def test_export_writes_a_flat_file(
     assert run("export", PROJECT=demo_folder / "specimen.nc") == [0]
     with xr.open_dataset(tmp_path / "fused.nc") as flat:
         assert flat["abundance_0"].dims == ("z", "y", "x")
+
+
+def test_the_demo_is_made_again_to_the_last_bit(
+    demo: Project, demo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("replay", specimen=demo_folder / "specimen.nc") == [0]
+    assert "every step gave the same result, to the last bit" in capsys.readouterr().out
+
+
+def test_diff_and_history_of_the_demo(demo: Project, demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = demo_folder / "specimen.nc"
+    assert run("diff", A=saved, B=saved) == [0]
+    assert "the same, to the last bit" in capsys.readouterr().out.replace("\n", " ")
+    assert run("history", FILE=saved) == [0]
+    assert "fusion.phantom" in capsys.readouterr().out
+
+
+def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("schema") == [0]
+    assert "Decompose" in json.loads(capsys.readouterr().out)["$defs"]
 
 
 def test_view_opens_a_page(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,4 +137,4 @@ def test_run_goes_from_files_to_a_report(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_demo_writes_what_readme_says(demo: Project, demo_folder: Path) -> None:
     (sentence,) = re.findall(r"`make demo` writes (.*?) to\s+`out/demo`", README, re.DOTALL)
-    assert sorted(re.findall(r"`([\w.]+)`", sentence)) == sorted(item.name for item in demo_folder.iterdir())
+    assert sorted(re.findall(r"`([\w.]+)`", sentence)) == sorted(item.name for item in demo_folder.glob("[!.]*"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import fusion
 from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
-from conspectus.recipes.steps import Step
+from conspectus.recipes.step import Forecast, Names, Step
 from fusion.frames import affine_pose
 
 Array = npt.NDArray[np.float64]
@@ -23,6 +24,8 @@ class Phantom(Step):
     """Make the specimen of `fusion.phantom`: map, volume, truth, map_truth and landmarks."""
 
     do: Literal["phantom"]
+    takes: ClassVar[Names] = ()
+    gives: ClassVar[Names] = ("map", "volume", "truth", "map_truth", "landmarks")
     seed: int = Field(default=0, ge=0)
 
     def run(self, project: Project) -> None:
@@ -34,11 +37,17 @@ class Phantom(Step):
         brightness = float(counts.sum("energy").mean())
         project.find("specimen", size, f"{brightness:.0f} counts a pixel, seed {self.seed}")
 
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Make it, which takes a second."""
+        return {str(name): node.to_dataset() for name, node in fusion.phantom(seed=self.seed).children.items()}
+
 
 class Judge(Step):
     """Measure the errors of ``fused`` and of the pose of ``map`` against the truth of the phantom."""
 
     do: Literal["judge"]
+    takes: ClassVar[Names] = ("map", "map_truth", "truth", "components", "fused")
+    gives: ClassVar[Names] = ()
 
     def run(self, project: Project) -> None:
         """Add the errors to the closing table."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from conspectus.errors import RecipeError
-from conspectus.recipes import phantom_steps, steps, tomogram_steps
+from conspectus.recipes import apply, phantom_steps, steps, tomogram_steps
 
 Step = Annotated[
     steps.Open
@@ -22,6 +22,7 @@ Step = Annotated[
     | steps.Decompose
     | steps.Register
     | steps.Fuse
+    | apply.Apply
     | tomogram_steps.Orient
     | tomogram_steps.Backproject
     | tomogram_steps.Compare
@@ -93,11 +94,30 @@ def demo() -> Recipe:
     return _parsed(files("conspectus.recipes").joinpath("demo.toml").read_text(encoding="utf-8"), "demo.toml", Path())
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of recipes, by which an editor completes and checks them while they are written."""
+    found = Recipe.model_json_schema()
+    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    found["$defs"]["Apply"]["properties"]["function"]["enum"] = list(apply.functions())
+    return found
+
+
 def _parsed(text: str, name: str, folder: Path) -> Recipe:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{name}: not valid TOML: {error}") from error
+    return parsed(content, name, folder)
+
+
+def parsed(content: dict[str, Any], name: str, folder: Path) -> Recipe:
+    """Return the recipe that a table says; `name` is what errors call it, `folder` where its files are.
+
+    Raises
+    ------
+    RecipeError
+        Naming the step and the key, and what is allowed there.
+    """
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -117,6 +137,12 @@ def _sentence(fault: Any, content: dict[str, Any]) -> str:
         return f"{where}: {key!r} is not a key here; {hint}allowed are {', '.join(allowed)}"
     if fault["type"].startswith("union_tag"):
         return f"{where}: do = {fault.get('ctx', {}).get('tag', '')!r} is no step; allowed are {', '.join(_models())}"
+    if fault["type"] == "value_error":
+        return (
+            f"{where}: {fault['ctx']['error']}"
+            if where.endswith(f"({key})")
+            else f"{where}: {key}: {fault['ctx']['error']}"
+        )
     if fault["type"] == "missing":
         return f"{where}: {key!r} is missing"
     return f"{where}: {key} = {fault['input']!r} is not allowed ({fault['msg'][:1].lower()}{fault['msg'][1:]})"

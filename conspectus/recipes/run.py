@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,19 +17,25 @@ from rich.table import Table
 
 import fusion
 import volumes
+from conspectus import records
 from conspectus.errors import RecipeError
 from conspectus.meter import Cost, Meter
 from conspectus.pages import report
 from conspectus.project import Project
+from conspectus.recipes import plan
+from conspectus.recipes.journal import Journal
 from conspectus.recipes.recipe import Recipe
+from conspectus.records import Run
 
 PROJECT: Final = "specimen.nc"
 FUSED: Final = "fused.nc"
 PICTURE: Final = "fused.png"
 REPORT: Final = "report.html"
+STEPS: Final = ".steps"
+"""The folder of finished steps."""
 
 
-def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project:
+def run(recipe: Recipe, out: Path, *, fresh: bool = False, console: Console | None = None) -> Project:
     """Carry out a recipe and write its results to a folder.
 
     ``specimen.nc`` has all datasets, ``fused.nc`` the fused one for programs that know neither groups nor components,
@@ -39,6 +46,10 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
     recipe : Recipe
     out : Path
         The folder; made if it is not there. Results of an earlier run are replaced once the new ones are complete.
+        Its folder ``.steps`` keeps what each step made: a step with the same parameters, inputs and versions is not
+        carried out again, in the next run or after one that failed.
+    fresh : bool
+        Carry out every step.
     console : rich.console.Console, optional
         Where progress and the closing table go.
 
@@ -50,16 +61,20 @@ def run(recipe: Recipe, out: Path, *, console: Console | None = None) -> Project
     Raises
     ------
     ConspectusError
-        If a step fails; nothing is written then.
+        If a step fails; nothing is written then, and the steps before it are kept.
     """
     console = console or Console(markup=False)
     if out.exists() and not out.is_dir():
         raise RecipeError(f"{out} is a file; name a folder with --out")
+    plan.require(recipe)
     project = Project(folder=recipe.folder)
+    journal = Journal(None if fresh else out / STEPS)
     with _aside(out) as folder, _progress(console) as progress:
-        costs = _carried_out(_stages(recipe, project, folder, out.with_name(f".{out.name}.blocks")), progress)
+        stages = _stages(recipe, project, journal, folder, out.with_name(f".{out.name}.blocks"))
+        costs = _carried_out(stages, progress)
         page = report.page(recipe.title, recipe.about, project, costs, folder / PICTURE)
         (folder / REPORT).write_text(page, encoding="utf-8")
+    journal.clear()
     _close(console, recipe.title, project, costs, out)
     return project
 
@@ -71,9 +86,9 @@ class _Stage(NamedTuple):
     do: Callable[[], None]
 
 
-def _stages(recipe: Recipe, project: Project, folder: Path, blocks: Path) -> list[_Stage]:
-    steps = [_Stage(step.do, partial(step.run, project)) for step in recipe.step]
-    save = _Stage("save", partial(_save, project, recipe.keep, folder, blocks))
+def _stages(recipe: Recipe, project: Project, journal: Journal, folder: Path, blocks: Path) -> list[_Stage]:
+    steps = [_Stage(step.do, partial(journal.carry_out, step, project)) for step in recipe.step]
+    save = _Stage("save", partial(_save, project, recipe, journal, folder, blocks))
     return [*steps, save, _Stage("render", partial(_render, project, recipe, folder))]
 
 
@@ -90,14 +105,18 @@ def _carried_out(stages: Sequence[_Stage], progress: Progress) -> list[Cost]:
     return costs
 
 
-def _save(project: Project, keep: Sequence[str] | None, folder: Path, blocks: Path) -> None:
-    """Save the fused dataset and those that the recipe keeps; lazy blocks stay in `blocks` if the run is stopped."""
-    if "fused" not in project.nodes:
-        raise RecipeError('no step makes the fused dataset; end with a step do = "fuse" or do = "backproject"')
-    unknown = sorted(set(keep or ()) - set(project.nodes))
-    if unknown:
-        raise RecipeError(f"keep: there is no {', '.join(unknown)}; there are {', '.join(project.nodes)}")
-    tree = project.tree().filter(lambda node: keep is None or node.name in ("fused", *keep))
+def _save(project: Project, recipe: Recipe, journal: Journal, folder: Path, blocks: Path) -> None:
+    """Save the fused dataset and those that the recipe keeps, with the record of the run.
+
+    Lazy blocks stay in `blocks` if the run is stopped.
+    """
+    tree = project.tree().filter(lambda node: recipe.keep is None or node.name in ("fused", *recipe.keep))
+    record = Run(
+        recipe=recipe.model_dump(mode="json", exclude_none=True),
+        steps=journal.steps,
+        environment=records.environment(),
+    )
+    tree.attrs[records.ATTRIBUTE] = json.dumps(record)
     fusion.save(tree, folder / PROJECT, blocks=blocks)
     fusion.export(project["fused"], folder / FUSED)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator, model_validator
 
 import fusion
 import spectra
@@ -16,26 +16,21 @@ import volumes
 from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
+from conspectus.recipes.step import Forecast, Names, Step, planned, require_arguments
 from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims
 from fusion.frames import affine_pose
 from fusion.specimens import measured
 from fusion.variables import main_variable
-
-
-class Step(BaseModel, ABC):
-    """One step; `run` changes the project."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @abstractmethod
-    def run(self, project: Project) -> None:
-        """Carry the step out."""
+from spectra.cleaning.chain import STEPS
 
 
 class Open(Step):
     """Open one item of a file as `name`; ``measured:`` before a file name asks the registry of measured files."""
 
     do: Literal["open"]
+    takes: ClassVar[Names] = ()
+    gives: ClassVar[Names] = ("name",)
+    repeatable: ClassVar[bool] = False  # the file may have changed
     name: str
     file: str
     wing: Literal["spectra", "volumes"]
@@ -45,26 +40,37 @@ class Open(Step):
 
     def run(self, project: Project) -> None:
         """Open the file and say what came of it."""
-        path = self._path(project.folder)
-        if self.wing == "spectra":
-            if self.voxel is not None or self.dims is not None:
-                raise RecipeError(f"open {self.name}: voxel and dims are for images and volumes (wing = 'volumes')")
-            ds = spectra.open(path, name=self.item)
-        else:
-            ds = volumes.open(path, name=self.item, voxel=self.voxel, dims=self.dims)
-        project[self.name] = ds
+        project[self.name] = self._opened(project.folder)
         note = f"; voxel size {self.voxel} as the recipe states" if self.voxel else ""
-        project.find(self.name, describe_axes(ds), f"{path.name}{note}")
+        project.find(self.name, describe_axes(project[self.name]), f"{Path(self.file).name}{note}")
 
-    def _path(self, folder: Path) -> Path:
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Open the file: its header says what is in it."""
+        return {self.name: self._opened(project.folder)}
+
+    def path(self, folder: Path) -> Path:
+        """Return where the file is."""
         name = self.file.removeprefix("measured:")
         return measured.locate(name) if name != self.file else folder / name
+
+    def _opened(self, folder: Path) -> xr.Dataset:
+        if self.wing == "spectra":
+            return spectra.open(self.path(folder), name=self.item)
+        return volumes.open(self.path(folder), name=self.item, voxel=self.voxel, dims=self.dims)
+
+    @model_validator(mode="after")
+    def _has_sizes_only_for_volumes(self) -> Open:
+        if self.wing == "spectra" and (self.voxel is not None or self.dims is not None):
+            raise ValueError("voxel and dims are for images and volumes (wing = 'volumes')")
+        return self
 
 
 class Despike(Step):
     """Replace spikes of cosmic rays in the spectra of `of`."""
 
     do: Literal["despike"]
+    takes: ClassVar[Names] = ("of",)
+    gives: ClassVar[Names] = ("of",)
     of: str
     threshold: float = Field(default=8.0, gt=0)
 
@@ -81,6 +87,8 @@ class Baseline(Step):
     """Remove the baseline from each spectrum of `of`; `clip` sets what falls below zero to zero."""
 
     do: Literal["baseline"]
+    takes: ClassVar[Names] = ("of",)
+    gives: ClassVar[Names] = ("of",)
     of: str
     method: str = "asls"
     options: dict[str, int | float] = {}
@@ -89,8 +97,6 @@ class Baseline(Step):
     def run(self, project: Project) -> None:
         """Replace the dataset by the corrected one."""
         raw = project[self.of]
-        if {"ds", "method"} & set(self.options):
-            raise RecipeError("baseline: options are those of the method; the method itself is the key method")
         flat = spectra.baseline(raw, method=self.method, **self.options)
         project[self.of] = spectra.clip(flat) if self.clip else flat
         project.pictures.append(figures.mean_spectra(raw, flat, self.of))
@@ -101,11 +107,20 @@ class Baseline(Step):
                 "set to zero", f"{-100 * below:.2f} %", f"of the intensity of {self.of} lay below its baseline"
             )
 
+    @field_validator("options")
+    @classmethod
+    def _names_no_method(cls, options: dict[str, int | float]) -> dict[str, int | float]:
+        if {"ds", "method"} & set(options):
+            raise ValueError("options are those of the method; the method itself is the key method")
+        return options
+
 
 class Crop(Step):
     """Keep a range of the signal axis of `of`, in the unit of the axis."""
 
     do: Literal["crop"]
+    takes: ClassVar[Names] = ("of",)
+    gives: ClassVar[Names] = ("of",)
     of: str
     axis: str
     low: float
@@ -115,28 +130,48 @@ class Crop(Step):
         """Replace the dataset by the range."""
         project[self.of] = spectra.crop(project[self.of], **{self.axis: (self.low, self.high)})
 
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Take the range of the axis."""
+        ds = known[self.of]
+        return {self.of: ds.sel({self.axis: slice(self.low, self.high)}) if self.axis in ds.coords else None}
+
 
 class Clean(Step):
     """Carry out a chain of cleaning steps on `of`: tables with the name of each as ``step``, and its arguments."""
 
     do: Literal["clean"]
+    takes: ClassVar[Names] = ("of",)
+    gives: ClassVar[Names] = ("of",)
     of: str
     chain: list[dict[str, Any]] = Field(min_length=1)
 
     def run(self, project: Project) -> None:
         """Replace the dataset by the cleaned one."""
-        unnamed = [link for link in self.chain if not isinstance(link.get("step"), str)]
-        if unnamed:
-            raise RecipeError(f"clean {self.of}: each link of the chain names its step; received {unnamed[0]}")
         links = [(link["step"], {key: value for key, value in link.items() if key != "step"}) for link in self.chain]
         project[self.of] = spectra.clean(project[self.of], links)
         project.find(f"{self.of}: cleaned", " → ".join(name for name, _ in links))
+
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Tell only where the chain leaves the axis alone."""
+        cuts = any(link["step"] in ("crop", "to_raman_shift", "calibrate") for link in self.chain)
+        return {self.of: None if cuts else known[self.of]}
+
+    @field_validator("chain")
+    @classmethod
+    def _names_its_steps(cls, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for link in chain:
+            if link.get("step") not in STEPS:
+                raise ValueError(f"each link of the chain names its step, one of {', '.join(STEPS)}; received {link}")
+            require_arguments(STEPS[link["step"]], {key: value for key, value in link.items() if key != "step"})
+        return chain
 
 
 class Decompose(Step):
     """Decompose the spectra of `of` into components, kept as `name`."""
 
     do: Literal["decompose"]
+    takes: ClassVar[Names] = ("of",)
+    gives: ClassVar[Names] = ("name",)
     of: str
     name: str = "components"
     components: int = Field(ge=1)
@@ -162,11 +197,22 @@ class Decompose(Step):
         project.pictures.append(figures.endmembers(result))
         project.pictures.append(figures.abundances(result))
 
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Count an abundance for each pixel, an endmember for each component, and their errors."""
+        main = main_variable(known[self.of])
+        signal = signal_dim(main)
+        pixels = {str(dim): size for dim, size in main.sizes.items() if dim != signal}
+        sizes = {"abundance": {**pixels, "component": self.components}}
+        sizes["endmember"] = {"component": self.components, signal: main.sizes[signal]}
+        return {self.name: planned(sizes | {f"{name}_stderr": sizes[name] for name in sizes})}
+
 
 class Register(Step):
     """Find the pose of `moving` on `fixed` from landmarks: a dataset with a variable for each, or pairs."""
 
     do: Literal["register"]
+    takes: ClassVar[Names] = ("moving", "fixed", "landmarks")
+    gives: ClassVar[Names] = ("moving", "fixed")
     moving: str
     fixed: str
     model: Literal["rigid", "similarity", "affine"]
@@ -193,9 +239,13 @@ class Register(Step):
         project.pictures.append(figures.alignment(moving, fixed, result))
         project.pictures.append(figures.residuals(result, points, fixed))
 
-    def _landmarks(self, project: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray | float | None]:
+    @model_validator(mode="after")
+    def _has_one_kind_of_landmarks(self) -> Register:
         if (self.landmarks is None) == (self.pairs is None):
-            raise RecipeError("register: give either landmarks (a dataset) or pairs")
+            raise ValueError("give either landmarks (a dataset) or pairs")
+        return self
+
+    def _landmarks(self, project: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray | float | None]:
         if self.pairs is not None:
             moving, fixed = ([pair[side] for pair in self.pairs] for side in (0, 1))
             return np.array(moving), np.array(fixed), self.sigma
@@ -213,6 +263,8 @@ class Fuse(Step):
     """Place the decomposition `of` on the grid of `onto`, as their poses say; left out, it keeps its own grid."""
 
     do: Literal["fuse"]
+    takes: ClassVar[Names] = ("of", "onto")
+    gives: ClassVar[Names] = ("fused",)
     of: str = "components"
     onto: str | None = None
     depth: float | None = Field(default=None, gt=0)
@@ -226,6 +278,16 @@ class Fuse(Step):
         project["fused"] = fusion.fuse(components, project[self.onto], depth=self.depth)
         covered = float(project["fused"]["coverage"].mean())
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
+
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Count the volume, and the components with their errors in each voxel."""
+        if self.onto is None:
+            return {"fused": known[self.of]}
+        volume = known[self.onto]
+        voxels = {str(dim): volume.sizes[dim] for dim in ("z", "y", "x") if dim in volume.sizes}
+        components = {**voxels, "component": known[self.of].sizes["component"]}
+        sizes = {"coverage": voxels, "abundance": components, "abundance_stderr": components}
+        return {"fused": planned(sizes).merge(volume.drop_vars("coverage", errors="ignore"), compat="override")}
 
 
 def _shares(result: xr.Dataset, method: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ import volumes
 from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
-from conspectus.recipes.steps import Step
+from conspectus.recipes.step import Forecast, Names, Step, planned
 from fusion import correlation
 from fusion.conventions import cell_methods, title, with_links
 from fusion.frames import affine_pose
@@ -24,6 +25,8 @@ class Orient(Step):
     """Find how the projections `views` sit on `tomogram`, and where `density` does; their files do not say it."""
 
     do: Literal["orient"]
+    takes: ClassVar[Names] = ("views", "tomogram", "density")
+    gives: ClassVar[Names] = ("views", "density")
     views: str
     tomogram: str
     density: str
@@ -36,7 +39,10 @@ class Orient(Step):
         shift = volumes.shift_between(density[only(density)], volume)
         onto, frame = affine_pose(tomogram)
         project[self.density] = fusion.set_pose(density, onto @ shift, frame)
-        project.orientations[self.views] = orientation._replace(poses=[onto @ pose for pose in orientation.poses])
+        project[self.views] = views.assign_attrs(
+            view_poses=np.ravel([(onto @ pose).matrix for pose in orientation.poses]),
+            untilted_view=orientation.untilted,
+        )
         self._report(project, orientation, shift)
 
     def _report(self, project: Project, orientation: volumes.Orientation, shift: fusion.Affine) -> None:
@@ -64,6 +70,8 @@ class Backproject(Step):
     """Place projections along their beams, weighted by `density`, counts conserved; adds `name` to ``fused``."""
 
     do: Literal["backproject"]
+    takes: ClassVar[Names] = ("views", "onto")
+    gives: ClassVar[Names] = ("fused",)
     views: str
     onto: str
     name: str
@@ -72,12 +80,10 @@ class Backproject(Step):
     def run(self, project: Project) -> None:
         """Average all placed views, or take the one that `view` names."""
         volume, series = project[self.onto], project[self.views]
-        orientation = project.orientations.get(self.views)
-        if orientation is None:
-            raise RecipeError(f'backproject: nothing says how {self.views} lies; put a step do = "orient" before')
-        chosen = self._chosen(orientation)
+        poses = self._poses(series)
+        chosen = self._chosen(series.attrs["untilted_view"], len(poses))
         density = only(volume)
-        results = (self._place(series, index, volume, density, orientation.poses[index]) for index in chosen)
+        results = (self._place(series, index, volume, density, poses[index]) for index in chosen)
         lost, placed = zip(*results, strict=True)
         mean = sum(placed[1:], start=placed[0]) / len(placed)
         mean.attrs = {**placed[0].attrs, "long_name": f"{self.views}, {len(placed)} views, placed along the beam"}
@@ -87,12 +93,23 @@ class Backproject(Step):
         kept = f"{float(mean.sum()):.2f} of {counts:.2f}"
         project.find(f"{self.name}: sum", kept, f"{100 * max(lost):.2f} % at most of a view fell beside {self.onto}")
 
-    def _chosen(self, orientation: volumes.Orientation) -> list[int]:
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Count one variable more on the grid of `onto`."""
+        volume = known[self.onto]
+        more = planned({self.name: dict(zip("zyx", volume[only(volume)].shape, strict=True))})
+        return {"fused": known.get("fused", volume).merge(more)}
+
+    def _poses(self, series: xr.Dataset) -> list[fusion.Affine]:
+        if "view_poses" not in series.attrs:
+            raise RecipeError(f'backproject: nothing says how {self.views} lies; put a step do = "orient" before')
+        return [fusion.Affine(matrix) for matrix in np.reshape(series.attrs["view_poses"], (-1, 4, 4))]
+
+    def _chosen(self, untilted: int, count: int) -> list[int]:
         if self.view is None:
-            return list(range(len(orientation.poses)))
-        index = orientation.untilted if self.view == "untilted" else self.view
-        if not 0 <= index < len(orientation.poses):
-            raise RecipeError(f"backproject: view = {index}, but there are views 0 to {len(orientation.poses) - 1}")
+            return list(range(count))
+        index = untilted if self.view == "untilted" else self.view
+        if not 0 <= index < count:
+            raise RecipeError(f"backproject: view = {index}, but there are views 0 to {count - 1}")
         return [index]
 
     @staticmethod
@@ -112,6 +129,8 @@ class Compare(Step):
     """Compare variables of ``fused`` with an independent tomogram: voxel by voxel, and around its long axis."""
 
     do: Literal["compare"]
+    takes: ClassVar[Names] = ("fused", "tomogram")
+    gives: ClassVar[Names] = ("fused",)
     variables: list[str] = Field(min_length=1)
     tomogram: str
     axis: Literal["z", "y", "x"]
@@ -135,6 +154,12 @@ class Compare(Step):
             project.find(f"correlation of {name} with {self.tomogram}", text, "all voxels, within the rod, in its core")
         self._profiles(project, rod)
         self._planes(project)
+
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Count the tomogram on the grid of the fused dataset."""
+        fused = known["fused"]
+        more = planned({self.moved: dict(zip("zyx", fused[only(fused)].shape, strict=True))})
+        return {"fused": fused.merge(more)}
 
     @property
     def moved(self) -> str:

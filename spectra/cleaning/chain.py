@@ -18,11 +18,12 @@ from spectra.cleaning.smoothing import smooth
 from spectra.cleaning.spikes import despike
 
 Steps: TypeAlias = Sequence[str | tuple[str, Mapping[str, Any]]]
-_STEPS: Final[Mapping[str, Callable[..., xr.Dataset]]] = {
+STEPS: Final[Mapping[str, Callable[..., xr.Dataset]]] = {
     "baseline": baseline, "calibrate": calibrate, "clip": clip, "crop": crop, "despike": despike,
     "fill_channels": fill_channels, "mask_channels": mask_channels, "normalise": normalise, "smooth": smooth,
     "to_raman_shift": to_raman_shift,
 }  # fmt: skip
+"""The cleaning steps by their name."""
 
 
 def clean(ds: xr.Dataset, steps: Steps) -> xr.Dataset:
@@ -61,12 +62,12 @@ def clean(ds: xr.Dataset, steps: Steps) -> xr.Dataset:
     if isinstance(steps, str) or not all(map(_is_step, steps)):
         raise DataError(f"steps are a list of names, or of (name, arguments); received {steps!r}")
     chain = [(step, {}) if isinstance(step, str) else (step[0], dict(step[1])) for step in steps]
-    unknown = [name for name, _ in chain if name not in _STEPS]
+    unknown = [name for name, _ in chain if name not in STEPS]
     if unknown:
-        raise DataError(f"no cleaning steps: {', '.join(map(repr, unknown))}; known are {', '.join(_STEPS)}")
+        raise DataError(f"no cleaning steps: {', '.join(map(repr, unknown))}; known are {', '.join(STEPS)}")
     for number, (name, options) in enumerate(chain, 1):
         try:
-            ds = _STEPS[name](ds, **options)
+            ds = STEPS[name](ds, **options)
         except TypeError as error:  # arguments that the function does not have
             raise DataError(f"step {number} ({name}) does not take {options}: {error}") from error
     return ds
@@ -84,7 +85,7 @@ def cleaning_steps(ds: xr.Dataset) -> list[tuple[str, dict[str, Any]]]:
     list of (str, dict)
     """
     recorded = [(step["name"].removeprefix("spectra."), step["parameters"]) for step in provenance.read(ds)["steps"]]
-    return [(name, dict(parameters)) for name, parameters in recorded if name in _STEPS]
+    return [(name, dict(parameters)) for name, parameters in recorded if name in STEPS]
 
 
 def _is_step(step: object) -> bool:

@@ -9,7 +9,7 @@ import fusion
 import spectra
 from conspectus.errors import RecipeError
 from conspectus.project import Project
-from conspectus.recipes import recipe
+from conspectus.recipes import apply, recipe
 
 GOOD = """
 title = "t"
@@ -88,6 +88,68 @@ def test_a_chain_of_cleaning_steps(tmp_path: Path) -> None:
     cleaned = spectra.cleaning_steps(project["map"])
     assert [name for name, _ in cleaned] == ["despike", "crop", "smooth"]
     assert float(project["map"]["energy"].max()) <= 3.0
-    broken = recipe.read(written(tmp_path, text.replace('{step = "despike"}', "{threshold = 3.0}")))
-    with pytest.raises(RecipeError, match="each link of the chain names its step"):
-        broken.step[0].run(project)
+
+
+APPLY = """
+title = "t"
+[[step]]
+do = "apply"
+function = "spectra.smooth"
+of = "map"
+options = { sigma = 0.1 }
+"""
+CLEAN = 'title = "t"\n[[step]]\ndo = "clean"\nof = "map"\nchain = [{step = "despike", threshold = 3.0}]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CLEAN.replace('step = "despike", ', ""), "each link of the chain names its step"),
+        (CLEAN.replace("despike", "despeckle"), "one of baseline, calibrate"),
+        (
+            CLEAN.replace("threshold", "treshold"),
+            "despike: got an unexpected keyword argument 'treshold'; it takes thr",
+        ),
+        (APPLY.replace("smooth", "smoot"), "step 1 (apply): function: did you mean 'spectra.smooth'?"),
+        (APPLY.replace("sigma", "sigmas"), "it takes window, order, sigma"),
+        (APPLY.replace("spectra.smooth", "os.system"), "function: known are fusion.backproject"),
+        ('title = "t"\n[[step]]\ndo = "register"\nmoving = "a"\nfixed = "b"\nmodel = "rigid"\n', "either landmarks"),
+        (
+            'title = "t"\n[[step]]\ndo = "open"\nname = "a"\nfile = "b"\nwing = "spectra"\ndims = ["y"]\n',
+            "voxel and dims are for images",
+        ),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_done(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe.read(written(tmp_path, text))
+    assert message in str(caught.value)
+
+
+def test_every_public_function_that_changes_a_dataset_is_a_step() -> None:
+    known = apply.functions()
+    for name in ("fusion.resample", "fusion.coarsen", "spectra.line_map", "spectra.quantify", "volumes.density"):
+        assert name in known
+    assert "fusion.save" not in known
+
+
+def test_a_transform_is_its_sixteen_numbers(tmp_path: Path) -> None:
+    matrix = fusion.Affine.translation(x=0.5).matrix.ravel().tolist()
+    text = APPLY.replace("spectra.smooth", "fusion.resample").replace(
+        "options = { sigma = 0.1 }", f'datasets = {{ grid = "map" }}\noptions = {{ transform = {matrix} }}'
+    )
+    axes = {dim: fusion.Axis("um", 1.0) for dim in "yx"}
+    values = {"image": (("y", "x"), np.arange(12.0).reshape(3, 4))}
+    project = Project(tmp_path)
+    project["map"] = ds = fusion.dataset(values, axes, name="map", cell_methods="mean")
+    recipe.read(written(tmp_path, text)).step[0].run(project)
+    expected = fusion.resample(ds, ds, transform=fusion.Affine.translation(x=0.5))
+    np.testing.assert_array_equal(project["map"]["image"], expected["image"])
+
+
+def test_editors_are_told_every_step_and_key() -> None:
+    schema = recipe.schema()
+    assert schema["$defs"]["Decompose"]["properties"]["components"]["minimum"] == 1
+    assert "spectra.smooth" in schema["$defs"]["Apply"]["properties"]["function"]["enum"]
+    assert set(schema["properties"]) == {"title", "about", "keep", "step", "picture"}
+    assert set(schema["properties"]["step"]["items"]["discriminator"]["mapping"]) == set(recipe._models())

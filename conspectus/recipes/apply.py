@@ -1,0 +1,107 @@
+"""The step that carries out any public function that takes a labelled dataset and returns one."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import Field, field_validator, model_validator
+
+import fusion
+import spectra
+import volumes
+from conspectus.project import Project
+from conspectus.recipes.step import Forecast, Names, Step, require_arguments
+
+_DATASET: Final = "xr.Dataset"
+
+
+class Apply(Step):
+    """Carry out a function on `of`, and keep the result as `name`, or under the same name.
+
+    `datasets` are arguments that are datasets, by the names of these; ``"components/endmember"`` is one variable.
+    `options` are all other arguments; a transform is its 16 numbers, row by row.
+    """
+
+    do: Literal["apply"]
+    function: str
+    of: str
+    name: str | None = None
+    datasets: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def reads(self) -> Names:
+        """Return the names of its inputs."""
+        return (self.of, *(name.partition("/")[0] for name in self.datasets.values()))
+
+    @property
+    def makes(self) -> Names:
+        """Return the names of its results."""
+        return (self.name or self.of,)
+
+    def run(self, project: Project) -> None:
+        """Call the function."""
+        function = functions()[self.function]
+        parameters = inspect.signature(function).parameters
+        options = {key: _argument(parameters.get(key), value) for key, value in self.options.items()}
+        others = {key: _dataset(project, name) for key, name in self.datasets.items()}
+        project[self.makes[0]] = function(project[self.of], **others, **options)
+
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Tell nothing: only the function knows."""
+        return {self.makes[0]: None}
+
+    @field_validator("function")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in functions():
+            close = difflib.get_close_matches(name, functions(), 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(f"{hint}known are {', '.join(functions())}")
+        return name
+
+    @model_validator(mode="after")
+    def _takes_its_arguments(self) -> Apply:
+        require_arguments(functions()[self.function], {**self.datasets, **self.options})
+        return self
+
+
+@cache
+def functions() -> Mapping[str, Callable[..., xr.Dataset]]:
+    """Return the public functions whose first argument and result are datasets, by their full names.
+
+    Examples
+    --------
+    >>> "spectra.smooth" in functions(), "fusion.resample" in functions(), "fusion.load" in functions()
+    (True, True, False)
+    """
+    named = {
+        f"{wing.__name__}.{name}": getattr(wing, name) for wing in (fusion, spectra, volumes) for name in wing.__all__
+    }
+    return {name: function for name, function in named.items() if _is_step(function)}
+
+
+def _is_step(function: Any) -> bool:
+    if not inspect.isfunction(function):
+        return False
+    signature = inspect.signature(function)
+    first = next(iter(signature.parameters.values()), None)
+    return first is not None and first.annotation == _DATASET == signature.return_annotation
+
+
+def _argument(parameter: inspect.Parameter | None, value: Any) -> Any:
+    """Return a value of a recipe as a function takes it."""
+    if parameter is not None and "Affine" in str(parameter.annotation):
+        return fusion.Affine.exact(np.reshape(value, (4, 4)))
+    return tuple(value) if isinstance(value, list) and parameter is None else value
+
+
+def _dataset(project: Project, name: str) -> xr.Dataset | xr.DataArray:
+    node, _, variable = name.partition("/")
+    return project[node][variable] if variable else project[node]
