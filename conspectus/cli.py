@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +22,13 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
 
+    _add_recipes(commands)
+    _add_files(commands)
+    _add_tables(commands)
+    return top
+
+
+def _add_recipes(commands: Commands) -> None:
     demo = commands.add_parser("demo", help="make a specimen with known truth, fuse it, and measure the errors")
     demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (%(default)s)")
 
@@ -40,13 +49,8 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("file", type=Path, metavar="specimen.nc")
     replay.add_argument("--sources", type=Path, metavar="FOLDER", help="where the files of its recipe are (here)")
 
-    history = commands.add_parser("history", help="draw how a saved file came about")
-    history.add_argument("file", type=Path, metavar="FILE.nc")
 
-    diff = commands.add_parser("diff", help="say where two saved results differ, and by how much")
-    diff.add_argument("first", type=Path, metavar="A.nc")
-    diff.add_argument("second", type=Path, metavar="B.nc")
-
+def _add_files(commands: Commands) -> None:
     info = commands.add_parser("info", help="say what is in a file")
     info.add_argument("file", type=Path, metavar="FILE")
     info.add_argument("--verify", action="store_true", help="compare a saved file with its checksums")
@@ -67,6 +71,15 @@ def parser() -> argparse.ArgumentParser:
     picture.add_argument("--turn", action="store_true", help="a film (.gif, .webp or animated .png) of one turn")
     picture.add_argument("-o", "--out", type=Path, required=True, metavar="PICTURE")
 
+    history = commands.add_parser("history", help="draw how a saved file came about")
+    history.add_argument("file", type=Path, metavar="FILE.nc")
+
+    diff = commands.add_parser("diff", help="say where two saved results differ, and by how much")
+    diff.add_argument("first", type=Path, metavar="A.nc")
+    diff.add_argument("second", type=Path, metavar="B.nc")
+
+
+def _add_tables(commands: Commands) -> None:
     techniques = commands.add_parser("techniques", help="compare techniques, or say how two of them go together")
     techniques.add_argument("names", nargs="*", metavar="NAME", help="two techniques; none lists them all")
     techniques.add_argument(
@@ -77,7 +90,6 @@ def parser() -> argparse.ArgumentParser:
     formats.add_argument(
         "--page", type=Path, metavar="FILE.md", help="open every measured file, and write what came from each"
     )
-    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
 from conspectus.recipes.step import Forecast, Names, Step, planned, require_arguments
-from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims
+from fusion.conventions import SPATIAL, signal_dim, spacing, spatial_dims, stderr_name
 from fusion.frames import affine_pose
 from fusion.specimens import measured
 from fusion.variables import main_variable
@@ -91,7 +91,7 @@ class Baseline(Step):
     gives: ClassVar[Names] = ("of",)
     of: str
     method: str = "asls"
-    options: dict[str, int | float] = {}
+    options: dict[str, int | float] = Field(default_factory=dict)
     clip: bool = False
 
     def run(self, project: Project) -> None:
@@ -204,7 +204,7 @@ class Decompose(Step):
         pixels = {str(dim): size for dim, size in main.sizes.items() if dim != signal}
         sizes = {"abundance": {**pixels, "component": self.components}}
         sizes["endmember"] = {"component": self.components, signal: main.sizes[signal]}
-        return {self.name: planned(sizes | {f"{name}_stderr": sizes[name] for name in sizes})}
+        return {self.name: planned(sizes | {stderr_name(name): sizes[name] for name in sizes})}
 
 
 class Register(Step):
@@ -286,7 +286,7 @@ class Fuse(Step):
         volume = known[self.onto]
         voxels = {str(dim): volume.sizes[dim] for dim in ("z", "y", "x") if dim in volume.sizes}
         components = {**voxels, "component": known[self.of].sizes["component"]}
-        sizes = {"coverage": voxels, "abundance": components, "abundance_stderr": components}
+        sizes = {"coverage": voxels, "abundance": components, stderr_name("abundance"): components}
         return {"fused": planned(sizes).merge(volume.drop_vars("coverage", errors="ignore"), compat="override")}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -76,7 +77,8 @@ def exact(value: Any) -> Any:
     if kind is int:
         return ["int", value]
     if kind is float:
-        return ["float", value.hex()]
+        # float.hex() forgets the sign and the payload of NaN
+        return ["float", value.hex()] if value == value else ["nan", struct.pack("<d", value).hex()]
     if kind in (list, tuple):
         return [kind.__name__, [["str", item] if type(item) is str else exact(item) for item in value]]
     if kind is np.ndarray and value.dtype.kind == "U":
@@ -95,6 +97,8 @@ def restored(tagged: Any) -> Any:
         return content
     if tag == "float":
         return float.fromhex(content)
+    if tag == "nan":
+        return struct.unpack("<d", bytes.fromhex(content))[0]
     if tag == "np.str_":
         return np.str_(content)
     if tag in ("list", "tuple"):
