@@ -129,8 +129,10 @@ def _canonical(value: Any) -> Any:
         value = [
             item.decode("utf-8", "surrogateescape") if isinstance(item, bytes) else str(item) for item in value.flat
         ]
-        return ["text", value]
+        return ["text", value] if value else ["empty"]
     form = native(value)
+    if not isinstance(form, str) and not len(form):
+        return ["empty"]  # no library tells an empty list of texts from one of numbers
     if isinstance(form, np.ndarray):
         return ["numbers", form.dtype.str, form.tobytes().hex()]
     return ["text", [form] if isinstance(form, str) else form]

@@ -68,6 +68,7 @@ def test_half_floats_are_widened_with_a_note(tmp_path: Path) -> None:
 
 
 ATTRIBUTES = {
+    "no texts": np.array([], "<U3"), "no numbers": np.array([], ">i2"),
     "a tuple with a negative NaN": (0, -float("nan")),
     "int": 3, "numpy int": np.int64(3), "one in a list": [7], "one text in a list": ["a"], "a tuple": (1, 2.5),
     "empty": "", "empty list": [], "big": 2**63, "negative zero": -0.0, "half": np.float16(0.5),
