@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class Journal:
 
 
 def _keep(project: Project, path: Path, step: Step, before: tuple[int, int]) -> None:
-    """Save what a step made; a dataset that is not in memory is made again."""
+    """Save what a step made; what is not in memory, or no file can hold, is made again."""
     made = {name: project[name] for name in step.makes}
     if any(map(_is_lazy, made.values())):
         return
@@ -98,7 +99,8 @@ def _keep(project: Project, path: Path, step: Step, before: tuple[int, int]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     tree = xr.DataTree.from_dict(made)
     tree.attrs = {"findings": json.dumps(findings), "pictures": json.dumps(drawn)}
-    fusion.save(tree, path)
+    with suppress(fusion.ConventionError):
+        fusion.save(tree, path)
 
 
 def _restored(project: Project, path: Path, step: Step) -> bool:
