@@ -1,8 +1,8 @@
-"""conspectus: the application. One function opens every file; a command line, recipes and reports over the others."""
+"""conspectus: the application. One function opens any file, one writes for any program; a command line and recipes."""
 
-from conspectus.opening import open
+from conspectus.opening import export, open
 
-__all__ = ["open"]
+__all__ = ["export", "open"]
 
 
 def __dir__() -> list[str]:

@@ -55,10 +55,14 @@ def _add_files(commands: Commands) -> None:
     info.add_argument("file", type=Path, metavar="FILE")
     info.add_argument("--verify", action="store_true", help="compare a saved file with its checksums")
 
-    export = commands.add_parser("export", help="write one dataset to a flat NetCDF file for other programs")
+    export = commands.add_parser("export", help="write one dataset for another program")
     export.add_argument("file", type=Path, metavar="PROJECT.nc")
     export.add_argument("--node", default="", help="the dataset, such as fused; left out where there is one")
-    export.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.nc")
+    export.add_argument("--variable", help="one variable of it, for formats that hold one image")
+    export.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="FILE",
+        help=".nc, .nxs, .csv, .vti, .vtkhdf, .ome.zarr, .tif or .hspy",
+    )  # fmt: skip
 
     view = commands.add_parser("view", help="show a saved dataset in the browser, without a server")
     view.add_argument("file", type=Path, metavar="FILE.nc")
@@ -152,7 +156,7 @@ def _picture(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from conspectus import items
 
-    items.export(options.file, options.node, options.out)
+    items.export_node(options.file, options.node, options.variable, options.out)
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -14,8 +14,12 @@ import spectra
 import volumes
 from fusion.errors import ConspectusError, FileReadError, UnknownFormatError
 from fusion.files import netcdf
+from fusion.files.aside import refuse_suffix
+from fusion.files.export import WRITERS as NETCDF_AND_TABLES
 from fusion.reading.contents import UNREADABLE, Content, unique
 from fusion.reading.paths import existing
+from spectra.bridge.export import SUFFIXES as SIGNALS
+from volumes.exports.export import WRITERS as IMAGES
 
 
 class Opener(NamedTuple):
@@ -83,13 +87,25 @@ def one(path: str | PathLike[str], name: str) -> xr.Dataset:
     raise FileReadError(source, f"it holds no item {name!r}", hint=f"name one of {names}")
 
 
-def export(path: Path, node: str, out: Path) -> Path:
-    """Write one dataset of a saved file to a flat file; `node` may be empty where there is only one dataset.
+def export(ds: xr.Dataset, path: str | PathLike[str]) -> Path:
+    """Write one dataset by the package that knows the ending of the name."""
+    target = Path(path)
+    known = {fusion: tuple(NETCDF_AND_TABLES), volumes: tuple(IMAGES), spectra: SIGNALS}
+    refuse_suffix(target, tuple(suffix for suffixes in known.values() for suffix in suffixes))
+    wing = next(wing for wing, suffixes in known.items() if target.name.endswith(suffixes))
+    written: Path = wing.export(ds, target)
+    return written
+
+
+def export_node(path: Path, node: str, variable: str | None, out: Path) -> Path:
+    """Write one dataset of a saved file, or one variable of it, for another program.
+
+    `node` may be empty where there is only one dataset.
 
     Raises
     ------
     FileReadError
-        If the file has no such node, or several and none is named.
+        If the file has no such node or variable, or several nodes and none is named.
     """
     saved = netcdf.saved(existing(path))
     name = next(iter(saved)) if len(saved) == 1 and not node else node.strip("/")
@@ -98,7 +114,13 @@ def export(path: Path, node: str, out: Path) -> Path:
         hint = f"name one of {names} with --node" if names else "leave --node out: it holds a single dataset"
         reason = f"there is no node {name!r}" if saved else "fusion.save did not write it"
         raise FileReadError(path, reason, hint=hint if saved else "open it and save it first")
-    return fusion.export(saved[name], out)
+    ds = saved[name]
+    if variable is None:
+        return export(ds, out)
+    if variable not in ds.data_vars:
+        known = ", ".join(map(str, ds.data_vars))
+        raise FileReadError(path, f"{name or 'it'} has no variable {variable!r}", hint=f"name one of {known}")
+    return export(ds[[variable]], out)
 
 
 def reason(error: ConspectusError) -> str:

@@ -1,4 +1,7 @@
-"""One function for every file. Nothing is imported before it is used, so that ``conspectus --help`` answers at once."""
+"""One function that opens any file, and one that writes for any program.
+
+Nothing is imported before it is used, so that ``conspectus --help`` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
@@ -52,3 +57,38 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.DataTree |
     from conspectus import items
 
     return items.tree(path) if name is None else items.one(path, name)
+
+
+def export(ds: xr.Dataset, path: str | PathLike[str]) -> Path:
+    """Write one dataset for another program, chosen by the ending of the name.
+
+    `fusion.export` writes ``.nc``, ``.nxs`` and ``.csv``, `volumes.export` ``.vti``, ``.vtkhdf``, ``.ome.zarr`` and
+    ``.tif``, `spectra.export` ``.hspy``; this function knows which of them a name needs.
+
+    Parameters
+    ----------
+    ds : Dataset
+        One modality; what a format can hold is said by these functions.
+    path : path-like
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConspectusError
+        If the ending is not known, the format cannot hold the dataset, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, fusion
+    >>> axes = {dim: fusion.Axis("nm", 5.0) for dim in "yx"}
+    >>> ds = fusion.dataset({"image": (("y", "x"), np.zeros((3, 4), np.uint8))}, axes, name="sem", cell_methods="mean")
+    >>> path = export(ds, f"{tempfile.mkdtemp()}/sem.tif")
+    >>> float(open(path, name="sem")["x"][1])
+    0.005
+    """
+    from conspectus import items
+
+    return items.export(ds, path)

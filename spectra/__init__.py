@@ -1,6 +1,7 @@
 """spectra: everything with a spectral axis. Files, HyperSpy, cleaning, decomposition, lines, composition."""
 
 from fusion.reading.contents import Content
+from spectra.bridge.export import export
 from spectra.bridge.signals import from_hyperspy, learning_results, to_hyperspy
 from spectra.cleaning.baselines import baseline
 from spectra.cleaning.calibration import calibrate, to_raman_shift
@@ -47,6 +48,7 @@ __all__ = [
     "decompose",
     "decompose_jointly",
     "despike",
+    "export",
     "faulty_channels",
     "fill_channels",
     "find_elements",

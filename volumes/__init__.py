@@ -7,6 +7,7 @@ from volumes.drawing.mesh import from_pyvista, to_pyvista
 from volumes.drawing.pictures import Picture, picture
 from volumes.drawing.render import render
 from volumes.drawing.turntable import turntable
+from volumes.exports.export import export
 from volumes.picking.landmarks import read_landmarks
 from volumes.picking.pick import Picker, pick, pick_page
 from volumes.points.density import density
@@ -38,6 +39,7 @@ __all__ = [
     "crop_data_bar",
     "density",
     "explore",
+    "export",
     "from_pyvista",
     "height_from_interference",
     "level",

@@ -1,9 +1,9 @@
-"""A flat NetCDF file for programs that know neither groups nor a fourth dim: ParaView, ncdump, cdo, Octave, MATLAB."""
+"""One dataset for other programs: flat NetCDF, a table, or NeXus."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,9 +12,11 @@ import xarray as xr
 
 from fusion.affine import Affine
 from fusion.conventions import check, linked, with_links
-from fusion.errors import ConventionError
 from fusion.files import attributes, layout, writer
+from fusion.files.aside import refuse_suffix, require_dataset
+from fusion.files.nexus import write_nexus
 from fusion.files.replacing import replacing
+from fusion.files.tables import write_csv
 from fusion.frames import POSE, get_pose
 from fusion.warp import as_text
 
@@ -22,17 +24,18 @@ _TAKEN_APART: Final = ("component", "channel")
 
 
 def export(ds: xr.Dataset, path: str | PathLike[str]) -> Path:
-    """Write one dataset to a flat NetCDF file for other programs; `fusion.save` writes files to work on with.
-
-    Each component and each channel becomes a variable of its own, ``abundance_Fe``; text is written as characters; the
-    pose is kept in the attributes ``pose_frame`` and ``pose_matrix`` of the file.
+    """Write one dataset to a file for other programs; `fusion.save` writes files to work on with.
 
     Parameters
     ----------
     ds : Dataset
         Passes `fusion.check`. Lazy values are written block by block.
     path : path-like
-        Ends in ``.nc``.
+        ``.nc``: flat NetCDF for ParaView, ncdump, cdo, Octave and MATLAB, which know neither groups nor a fourth dim:
+        each component and channel becomes a variable of its own, ``abundance_Fe``; text is written as characters; the
+        pose is kept in the attributes ``pose_frame`` and ``pose_matrix`` of the file. ``.nxs``: NeXus, each variable an
+        NXdata. ``.csv``: points and tables. `volumes.export` and `spectra.export` know other formats,
+        `conspectus.export` all of them.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def export(ds: xr.Dataset, path: str | PathLike[str]) -> Path:
     ConventionError
         If the dataset breaks the conventions, or is a tree.
     StoreError
-        If the file cannot be written; an older one is then as it was.
+        If the ending of the name is not known, or the file cannot be written; an older one is then as it was.
 
     Examples
     --------
@@ -55,13 +58,23 @@ def export(ds: xr.Dataset, path: str | PathLike[str]) -> Path:
     >>> list(xr.open_dataset(export(ds, f"{tempfile.mkdtemp()}/a.nc")).data_vars)
     ['share_Fe', 'share_Cu']
     """
-    if not isinstance(ds, xr.Dataset):
-        raise ConventionError([f"a Dataset is needed; received {type(ds).__name__}; export one node of a tree"])
     target = Path(path)
-    groups = layout.groups(_flat(check(ds)))
+    require_dataset(ds)
+    refuse_suffix(target, tuple(WRITERS), "; volumes.export and spectra.export know others")
+    WRITERS[target.suffix](check(ds), target)
+    return target
+
+
+def _write_netcdf(ds: xr.Dataset, target: Path) -> None:
+    groups = layout.groups(_flat(ds))
     with replacing(target) as file:
         writer.write(groups, file)
-    return target
+
+
+WRITERS: Final[Mapping[str, Callable[[xr.Dataset, Path], None]]] = {
+    ".nc": _write_netcdf, ".csv": write_csv, ".nxs": write_nexus,
+}  # fmt: skip
+"""What writes a file, by the ending of its name."""
 
 
 class _Piece(NamedTuple):

@@ -1,0 +1,1 @@
+"""Images and volumes as files of other programs: ParaView, viewers of OME-Zarr, ImageJ."""
