@@ -212,5 +212,6 @@ def _diff(options: argparse.Namespace) -> None:
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], None]]] = {
     "demo": _demo, "diff": _diff, "export": _export, "formats": _formats, "history": _history, "info": _info,
-    "picture": _picture, "replay": _replay, "run": _carry_out, "schema": _schema, "techniques": _techniques, "view": _view,
+    "picture": _picture, "replay": _replay, "run": _carry_out, "schema": _schema, "techniques": _techniques,
+    "view": _view,
 }  # fmt: skip

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import xarray as xr
+
 from fusion.errors import ConventionError, StoreError
 
 
@@ -59,8 +61,6 @@ def require_dataset(ds: object) -> None:
     ------
     ConventionError
     """
-    import xarray as xr
-
     if not isinstance(ds, xr.Dataset):
         raise ConventionError([f"a Dataset is needed; received {type(ds).__name__}; export one node of a tree"])
 
