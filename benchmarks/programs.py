@@ -25,9 +25,12 @@ import xarray as xr
 FILES = ("specimen.nc", "fused.nc")
 HEAD = """# What other programs see
 
-`specimen.nc` holds all datasets of a run as groups, `fused.nc` the fused one, flat. The results of `make demo`, every value
-read, by `python benchmarks/programs.py out/demo --page docs/programs.md --checker compliance-checker`; Octave is in the table
-where it is installed.
+`specimen.nc` holds all datasets of a run as groups, `fused.nc` the fused one, flat. The table is made from the results
+of `make demo`, every value read, by
+
+    python benchmarks/programs.py out/demo --page docs/programs.md --checker compliance-checker
+
+Octave is in it where it is installed.
 
 | program | file | what it sees |
 |---|---|---|

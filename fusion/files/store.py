@@ -203,14 +203,16 @@ def _read_and_close(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _notice_differences(source: Path, groups: dict[str, xr.Dataset], known: manifest.Manifest) -> None:
-    """Warn of a file whose variables are not those of its manifest, without reading values."""
+    """Warn of a file whose variables or attributes are not those of its manifest, without reading values."""
+    with hdf5.opened(source) as file:
+        changed = list(verification.changed_attributes(file, known))
     changes = [
         f"{path}: {change}"
         for path, group in known["groups"].items()
         for change in manifest.differences(groups.get(path, xr.Dataset()), group)
     ]
-    if changes:
-        message = f"{source}: changed by another program since it was saved: {'; '.join(changes)}"
+    if changes or changed:
+        message = f"{source}: changed by another program since it was saved: {'; '.join([*changed, *changes])}"
         warnings.warn(message, ChangedFileWarning, stacklevel=3)
 
 

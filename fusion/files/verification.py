@@ -116,6 +116,18 @@ def compared(file: h5py.File) -> list[list[str]] | None:
     return [[name for name, damaged in verdicts if damaged], [name for name, damaged in verdicts if not damaged]]
 
 
+def changed_attributes(file: h5py.File, known: manifest.Manifest) -> Iterator[str]:
+    """Yield whose attributes are not as they were saved; no values are read."""
+    for path, group in known["groups"].items():
+        if path not in file:
+            continue
+        if _attrs_sha256(file[path]) != group["attrs"]["sha256"]:
+            yield f"{path}.attrs"
+        for name, entry in group["variables"].items():
+            if name in file[path] and _attrs_sha256(file[path][name]) != entry["attrs"]["sha256"]:
+                yield f"{path.rstrip('/')}/{name}.attrs"
+
+
 def _group(file: Any, path: str, group: manifest.Group) -> Iterator[tuple[str, bool]]:
     """Yield what is not as it was saved, and whether it is damaged."""
     try:

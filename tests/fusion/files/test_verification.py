@@ -144,6 +144,16 @@ def test_a_damaged_block_of_a_large_lazy_file_is_an_error_where_it_is_computed(
     lazy.close()
 
 
+def test_a_changed_attribute_of_a_large_lazy_file_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusion.files.store._SMALL", 0)
+    path = fusion.save(tree(), tmp_path / "p.nc")
+    with h5py.File(path, "r+") as file:
+        file["map/x"].attrs["long_name"] = "another"
+        file["fused"].attrs["title"] = "another"
+    with pytest.warns(fusion.ChangedFileWarning, match=r"/fused\.attrs; /map/x\.attrs"):
+        fusion.load(path, chunks={}).close()
+
+
 def test_a_project_of_version_01_is_read(tmp_path: Path) -> None:
     path = write_version_01(tree(), tmp_path / "old.nc")
     for chunks in (None, {}):
