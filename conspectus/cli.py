@@ -175,15 +175,14 @@ def _carry_out(options: argparse.Namespace) -> None:
     from conspectus.cluster import workers
     from conspectus.recipes import plan, recipe, run
 
-    read = recipe.read(options.recipe)
     if options.dry_run:
-        plan.show(read)
-    else:
-        out = options.out or Path("out") / options.recipe.stem
-        with workers(options.cluster) as where:
-            if options.cluster:
-                print(f"Computed by {where}")
-            run.run(read, out, fresh=options.fresh)
+        plan.show(recipe.read(options.recipe))
+        return
+    out = options.out or Path("out") / options.recipe.stem
+    with workers(options.cluster) as where:
+        if options.cluster:
+            print(f"Computed by {where}")
+        run.run(recipe.read(options.recipe), out, fresh=options.fresh)
 
 
 def _schema(_: argparse.Namespace) -> None:
