@@ -97,7 +97,7 @@ def _is_step(function: Any) -> bool:
 
 def _argument(parameter: inspect.Parameter | None, value: Any) -> Any:
     """Return a value of a recipe as a function takes it."""
-    if parameter is not None and "Affine" in str(parameter.annotation):
+    if parameter is not None and parameter.name == "transform":
         return fusion.Affine.exact(np.reshape(value, (4, 4)))
     return tuple(value) if isinstance(value, list) and parameter is None else value
 
