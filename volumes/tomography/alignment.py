@@ -70,8 +70,9 @@ def align_tilts(
     -----
     Common lines: Y. Liu, P. A. Penczek, B. F. McEwen and J. Frank, Ultramicroscopy 58, 393 (1995). Projection matching:
     D. Gürsoy et al., Sci. Rep. 7, 11818 (2017); here a view is never matched with a volume that it took part in, and
-    errors come from groups of slices, which are reconstructed independently. Errors that all slices share, such as
-    wrong angles or a specimen that shrinks, are not in them.
+    errors come from groups of slices, which are reconstructed independently. They are a lower bound: what all slices
+    share is not in them, such as wrong angles, a specimen that shrinks, or drift that the volume follows. Simulated
+    (``benchmarks/alignment.py``), 1.96 of them held the shifts across the axis in 76 %, along it in 88 %.
     """
     series = tilt_series(views, variable, axis)
     if method not in get_args(Method):
