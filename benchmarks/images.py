@@ -52,6 +52,7 @@ def values(name: str) -> Array:
     tree = conspectus.open(measured.locate(file))
     image = (tree[item] if item else next(iter(tree.children.values()))).to_dataset()["image"]
     image = image.max("z") if "z" in image.dims else image
+    image = image[:-60] if name in ("SEM", "TSEM", "particles") else image  # the data bar is no part of the specimen
     return np.asarray((image.mean("channel") if "channel" in image.dims else image).values, dtype=float)
 
 
@@ -141,7 +142,7 @@ def hard_pairs() -> None:
     result = fusion.register_images(current.to_dataset(), alloy.to_dataset(), turn=180.0, uncertain="keep")
     print(f"SECM on SEM: {result.verdict}")
     chromatin, section = labelled(values("chromatin"), 0.1), labelled(values("EM"), 0.05)
-    result = fusion.register_images(chromatin, section, model="similarity", stretch=2.0, uncertain="keep")
+    result = fusion.register_images(chromatin, section, model="similarity", stretch=1.2, uncertain="keep")
     print(f"chromatin on EM: {result.verdict}")
 
 

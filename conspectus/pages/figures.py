@@ -179,7 +179,9 @@ def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tupl
 
 
 @_picture
-def alignment(moving: xr.Dataset, fixed: xr.Dataset, placed: fusion.Registration[Any]) -> tuple[str, str, Figure]:
+def alignment(
+    moving: xr.Dataset, fixed: xr.Dataset, placed: fusion.Registration[Any] | fusion.ImageRegistration
+) -> tuple[str, str, Figure]:
     """Draw two datasets before and after their registration."""
     caption = "In squares of the two in turns, and blended; where the two agree, edges go on and the blend is white."
     return "Before and after registration", caption, volumes.plot_alignment(moving, fixed, placed.transform)

@@ -21,6 +21,7 @@ Step = Annotated[
     | steps.Clean
     | steps.Decompose
     | steps.Register
+    | steps.Resample
     | steps.Fuse
     | apply.Apply
     | tomogram_steps.Orient

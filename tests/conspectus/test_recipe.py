@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import fusion
 import spectra
@@ -153,3 +154,37 @@ def test_editors_are_told_every_step_and_key() -> None:
     assert "spectra.smooth" in schema["$defs"]["Apply"]["properties"]["function"]["enum"]
     assert set(schema["properties"]) == {"title", "about", "keep", "step", "picture"}
     assert set(schema["properties"]["step"]["items"]["discriminator"]["mapping"]) == set(recipe._models())
+
+
+IMAGES = """
+title = "t"
+[[step]]
+do = "register"
+moving = "moving"
+fixed = "fixed"
+method = "images"
+model = "translation"
+[[step]]
+do = "resample"
+of = "moving"
+onto = "fixed"
+"""
+
+
+def test_images_are_registered_and_laid_upon_one_another(tmp_path: Path) -> None:
+    values = gaussian_filter(np.random.default_rng(0).normal(size=(80, 80)), 2.0)
+    axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0)}
+    project = Project(folder=tmp_path)
+    for name, part in (("fixed", values[:70, :70]), ("moving", -values[5:75, 8:78])):
+        project[name] = fusion.dataset({"image": (("y", "x"), part)}, axes, name=name, cell_methods="mean")
+    for step in recipe.read(written(tmp_path, IMAGES)).step:
+        step.run(project)
+    fused = project["fused"].where(project["fused"]["coverage"] > 0)
+    np.testing.assert_allclose(fused["moving_image"], -fused["image"].where(fused["coverage"] > 0), atol=0.02)
+    assert ("moving on fixed", "sure") in [finding[:2] for finding in project.findings]
+
+
+def test_keys_of_landmarks_are_refused_for_images(tmp_path: Path) -> None:
+    text = IMAGES.replace('method = "images"', 'method = "images"\nsigma = 1.0')
+    with pytest.raises(RecipeError, match="sigma is no key of method = 'images'"):
+        recipe.read(written(tmp_path, text))
