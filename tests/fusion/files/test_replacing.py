@@ -55,8 +55,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, damage: Callable[[h5py.File], None]) 
     """Do something to the file between writing and reading back."""
     write = writer.write
 
-    def careless(groups: Any, file: Any, about: Any) -> None:
-        write(groups, file, about)
+    def careless(groups: Any, file: Any, *others: Any) -> None:
+        write(groups, file, *others)
         with h5py.File(file, "r+") as hdf5:
             damage(hdf5)
 

@@ -23,6 +23,7 @@ from tests.makers.maps import counts_in_space
 UNITS = {
     "energy": ("eV", "keV"), "energy_loss": ("eV",), "raman_shift": ("cm-1",), "wavelength": ("nm", "um", "Å"),
     "potential": ("V", "mV"), "time": ("s", "ns", "ps"), "channel": ("1",), "mass_to_charge": ("1",),
+    "spatial_frequency": ("1/um",),
 }  # fmt: skip
 finite = st.floats(-1e3, 1e3).map(lambda value: round(value, 4))
 steps = st.floats(1e-3, 50.0)

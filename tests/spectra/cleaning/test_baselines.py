@@ -21,7 +21,7 @@ def test_baseline_leaves_the_peak(method, options):
     assert float(abs(flat["intensity"] - peak).max()) < 4.0
     assert flat["intensity"].attrs == ds["intensity"].attrs
     step = provenance.read(flat)["steps"][-1]
-    assert step == {"name": "spectra.baseline", "parameters": {"method": method, **options}}
+    assert (step["name"], step["parameters"]) == ("spectra.baseline", {"method": method, **options})
     xr.testing.assert_identical(ds, raman()[0])
 
 

@@ -124,7 +124,7 @@ def test_stacks_without_a_size_are_in_pixels(measured, name):
         ("raman/chondro.nc", "spectra.open"),
         ("edx/P45_the_default_job.bcf", "unknown format .*; open it with spectra.open"),
         ("correlative_eds_haadf_velox/fei_emd_si.emd", "open it with spectra.open"),
-        ("correlative_cl_sem/odemis_spectrum_fitting.h5", "arrays of several shapes"),
+        ("correlative_cl_sem/odemis_spectrum_fitting.h5", r"in the way of Delmic's files; open it with spectra\.open"),
     ],
 )
 def test_refused(measured, name, reason):
