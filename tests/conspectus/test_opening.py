@@ -12,7 +12,9 @@ import xarray as xr
 import conspectus
 import fusion
 import spectra
+import volumes
 from fusion import Axis, FileReadError, get_pose
+from tests.makers import localisations
 
 Find = Callable[[str], Path]
 
@@ -32,6 +34,13 @@ def test_every_item_of_a_file_is_a_node_in_the_frame_of_that_file(name: str, mea
     assert len({get_pose(ds)[1] for ds in datasets.values()}) == 1
     for key, ds in datasets.items():
         xr.testing.assert_identical(fusion.check(ds).drop_attrs(), spectra.open(measured(name), name=key).drop_attrs())
+
+
+def test_the_columns_of_localisations_are_one_node(tmp_path: Path) -> None:
+    path = localisations.thunderstorm(tmp_path, "1,1,10.0,20.0,120.0,500.0,10.0,3.0,1.1,8.0")
+    tree = conspectus.open(path)
+    assert list(tree.children) == ["dna"]
+    xr.testing.assert_identical(tree["dna"].to_dataset().drop_attrs(), volumes.open(path).drop_attrs())
 
 
 def test_an_image_needs_no_knowledge_of_the_packages(tmp_path: Path) -> None:
