@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from conspectus.errors import RecipeError
-from conspectus.recipes import apply, phantom_steps, steps, tomogram_steps
+from conspectus.recipes import apply, phantom_steps, registration_steps, steps, tomogram_steps
 
 Step = Annotated[
     steps.Open
@@ -20,7 +20,7 @@ Step = Annotated[
     | steps.Crop
     | steps.Clean
     | steps.Decompose
-    | steps.Register
+    | registration_steps.Register
     | steps.Resample
     | steps.Fuse
     | apply.Apply
