@@ -18,7 +18,6 @@ from fusion.files.aside import refuse_suffix
 from fusion.files.export import WRITERS as NETCDF_AND_TABLES
 from fusion.reading.contents import UNREADABLE, Content, unique
 from fusion.reading.paths import existing
-from fusion.reading.stored_array import POINT
 from spectra.bridge.export import SUFFIXES as SIGNALS
 from volumes.exports.export import WRITERS as IMAGES
 
@@ -60,9 +59,6 @@ def tree(path: str | PathLike[str]) -> xr.DataTree:
     if saved:
         return xr.DataTree.from_dict(saved)
     wing, contents = opener(source)
-    if contents and all(content.dims == POINT for content in contents):
-        # the columns of a table of localisations are one dataset
-        return xr.DataTree.from_dict({source.stem: wing.open(source)})
     nodes, left_out = {}, []
     for node, content in zip(_node_names(contents), contents, strict=True):
         try:

@@ -37,10 +37,9 @@ def open(path: str | PathLike[str], *, name: str | None = None) -> xr.DataTree |
     Returns
     -------
     DataTree or Dataset
-        A node for each item, called as in the file, with ``_`` for ``/``, and one for a table of localisations; each
-        with its own pose, all of one file in one frame. An item that cannot be opened is left out, and
-        ``tree.attrs["left_out"]`` has one line for each of them: its name and the reason. With `name`, the dataset of
-        that item.
+        A node for each item, called as in the file, with ``_`` for ``/``; each with its own pose, all of one file in
+        one frame. An item that cannot be opened is left out, and ``tree.attrs["left_out"]`` has one line for each of
+        them: its name and the reason. With `name`, the dataset of that item.
 
     Raises
     ------

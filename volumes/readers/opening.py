@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import xarray as xr
 
 from fusion import provenance, units
@@ -42,7 +43,8 @@ def contents(path: PathArg) -> list[Content]:
     Returns
     -------
     list of Content
-        Name, technique, dims, shape, dtype and units of each array.
+        Name, technique, dims, shape, dtype and units of each array; of a table of localisations one row, called as
+        the file.
 
     Raises
     ------
@@ -81,8 +83,8 @@ def open(
         a text map of currents; localisations of ThunderSTORM, SMAP and Picasso. The content decides on the format,
         not the name.
     name : str, optional
-        Which array to read, as `contents` lists them; left out, all are read if they have one shape. Of a project of
-        `fusion.save` also the name of a dataset.
+        Which array to read, as `contents` lists them, or one column of a table of localisations; left out, all are
+        read if they have one shape. Of a project of `fusion.save` also the name of a dataset.
     voxel : str, float or mapping, optional
         Distance between pixel centres where the file does not give it, or where it is wrong there: ``"3.36 nm"`` for
         all spatial axes or ``{"z": "45 nm", "y": "4.6 nm", "x": "4.6 nm"}``. A mapping may also hold the step of
@@ -155,7 +157,18 @@ def _prepare() -> None:
 
 
 def _described(path: Path) -> list[Content]:
-    return [_content(path, array) for array in _arrays(path)]
+    arrays = _arrays(path)
+    contents = [_content(path, array) for array in arrays]
+    if not _is_table(arrays):
+        return contents
+    columns = [content for content in contents if content.dims == POINT]
+    dtype = str(np.result_type(*(column.dtype for column in columns)))
+    return [columns[0]._replace(name=path.stem, dtype=dtype), *(one for one in contents if one.dims != POINT)]
+
+
+def _is_table(arrays: Sequence[StoredArray | Unreadable]) -> bool:
+    """Whether the arrays are the columns of one table of points."""
+    return isinstance(arrays[0], StoredArray) and arrays[0].dims == POINT
 
 
 def _content(path: Path, array: StoredArray | Unreadable) -> Content:
@@ -171,12 +184,13 @@ def _opened(path: Path, options: Mapping[str, Any]) -> xr.Dataset:
     if saved is not None:
         _refuse_options(path, options)
         return saved
-    arrays, left_out = _chosen(path, _arrays(path), options.get("name"))
+    stored, name = _arrays(path), options.get("name")
+    arrays, left_out = _chosen(path, stored, None if _is_table(stored) and name == path.stem else name)
     requested = bool(options.keys() - {"name"})
     arrays = _distinguished(_as_requested(path, arrays, options))
     with damage_reported(path, requested=requested):
         variable = "labels" if options.get("labels") else "image"
-        ds = assembled(arrays, title=options.get("name") or path.stem, frame=path.stem, variable=variable)
+        ds = assembled(arrays, title=name or path.stem, frame=path.stem, variable=variable)
     return from_file(ds.assign_attrs({**left_out, **_technique(ds, options)}), "volumes.open", options, path)
 
 
@@ -191,7 +205,7 @@ def _technique(ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, str]:
 
 def _as_requested(path: Path, arrays: list[StoredArray], options: Mapping[str, Any]) -> list[StoredArray]:
     """Return arrays with the names and sizes of the axes, and the labels, that the user gave to `open`."""
-    if arrays[0].dims == POINT:
+    if _is_table(arrays):
         arrays = localisations.sized(path, arrays, options)
         _require_one_shape(path, arrays)
         return arrays

@@ -51,9 +51,14 @@ class TestThunderStorm:
     def test_few_rows(self, tmp_path, rows):
         ds = volumes.open(thunderstorm(tmp_path, *ROWS[:rows]))
         assert ds.sizes == {"point": rows}
-        assert volumes.contents(tmp_path / "dna.csv")[1] == volumes.Content(
-            "frame_number", "SMLM", ("point",), (rows,), "float64", ("1",)
-        )
+        assert volumes.contents(tmp_path / "dna.csv") == [
+            volumes.Content("dna", "SMLM", ("point",), (rows,), "float64", ("1",))
+        ]
+
+    def test_the_name_that_is_listed_opens_the_table(self, tmp_path):
+        path = thunderstorm(tmp_path, *ROWS)
+        (item,) = volumes.contents(path)
+        assert volumes.open(path, name=item.name).drop_attrs().identical(volumes.open(path).drop_attrs())
 
     def test_bytes_of_other_programs(self, tmp_path):
         path = tmp_path / "dna.csv"

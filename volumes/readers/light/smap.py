@@ -16,6 +16,7 @@ from volumes.readers.light.localisations import X_ERROR, Y_ERROR, Z_ERROR, Colum
 
 Array = npt.NDArray[np.float64]
 Named = tuple[str, str]
+_TABLE: Final = "saveloc/loc"
 _SMAP: Final[Mapping[str, Named]] = {
     "xnm": ("x", "nm"), "ynm": ("y", "nm"), "znm": ("z", "nm"),
     "xnmerr": (X_ERROR, "nm"), "ynmerr": (Y_ERROR, "nm"), "locprecznm": (Z_ERROR, "nm"),
@@ -29,12 +30,14 @@ _SMAP: Final[Mapping[str, Named]] = {
 def is_smap(path: Path) -> bool:
     """Whether a MATLAB 7.3 file was written by SMAP (Ries, Nat. Methods 17, 870, 2020)."""
     with hdf5.opened(path, arrays=()) as file:
-        return "saveloc/loc/xnm" in file
+        return f"{_TABLE}/xnm" in file
 
 
 def arrays(path: Path) -> list[StoredArray]:
     """List the columns of SMAP's localisations; where x and y have no errors of their own, ``locprecnm`` is both."""
-    sizes = _read(path, lambda file: {key: _size(item) for key, item in file["saveloc/loc"].items()})
+    with hdf5.opened(path, arrays=()) as file:
+        hdf5.refuse_foreign(file, [f"{_TABLE}/{key}" for key in file[_TABLE]])
+        sizes = {key: _size(item) for key, item in file[_TABLE].items()}
     filled = {key for key, size in sizes.items() if size == sizes["xnm"]}
     names = {new: (key, unit) for key, (new, unit) in _SMAP.items() if key in filled}
     if "locprecnm" in filled:
@@ -49,13 +52,10 @@ def _size(item: Any) -> int:
 
 
 def _smap(path: Path, key: str) -> Callable[[], Array]:
-    def values(file: Any) -> Array:
-        item = file["saveloc/loc"][key]
-        return np.asarray(item[()], np.float64).ravel()[: _size(item)]
+    def load() -> Array:
+        name = f"{_TABLE}/{key}"
+        with hdf5.opened(path, arrays=[name]) as file:
+            item = file[name]
+            return np.asarray(item[()], np.float64).ravel()[: _size(item)]
 
-    return lambda: _read(path, values)
-
-
-def _read(path: Path, what: Callable[[Any], Any]) -> Any:
-    with hdf5.opened(path) as file:
-        return what(file)
+    return load
