@@ -39,8 +39,9 @@ class Picture(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     variable: str | None = None
-    style: Literal["volume", "slices", "both", "faces"] = "volume"
+    style: Literal["volume", "slices", "both", "faces", "relief"] = "volume"
     components: list[str | int] | None = None
+    fade: bool = False
     opacity: float = Field(default=0.5, gt=0, le=1)
 
 

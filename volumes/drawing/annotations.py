@@ -60,23 +60,28 @@ def _steps(span: float) -> list[float]:
     return [factor * power * scale for scale in (1.0, 10.0) for factor in (1.0, 2.0, 5.0)]
 
 
-def add_box(plotter: pv.Plotter, bounds: Array, unit: str, color: str) -> None:
+def add_box(plotter: pv.Plotter, bounds: Array, unit: str, color: str, stretch: float = 1.0) -> None:
     """Draw the box of (3, 2) bounds in x, y, z, with ticks and names on edges of its outline.
 
-    The camera must stand already: distances to the box, sizes and numbers of ticks are those of the screen.
+    The camera must stand already: distances to the box, sizes and numbers of ticks are those of the screen. `stretch`
+    is the factor by which z is drawn; the ticks say what z is.
     """
     import pyvista as pv
 
     spans = bounds[:, 1] - bounds[:, 0]
-    factor, name = display.axis_unit(unit, float(spans.max()))
+    scales = [display.axis_unit(unit, float(spans.max()))] * 3
+    if stretch != 1.0:
+        factor, name = display.axis_unit(unit, float(spans[2] / abs(stretch)))
+        scales[2] = factor / stretch, name
     point = 2.0 * plotter.camera.parallel_scale / _HEIGHT
     away = np.asarray(plotter.camera.direction)
     if (spans > 0).all():
         plotter.add_mesh(pv.Box(bounds.ravel()).outline(), color=color, opacity=0.6, line_width=1.5)
     for axis in np.flatnonzero(spans > 0):
         start, outward, side = _edge(bounds, int(axis), upwards=plotter.camera.up[1] > 0)
+        factor, name = scales[axis]
         long = spans[axis] * np.sqrt(1.0 - away[axis] ** 2) / point
-        at = ticks(bounds[axis] * factor, most=int(np.clip(long / _TICK_ROOM, 2, 5)))
+        at = ticks(np.sort(bounds[axis] * factor), most=int(np.clip(long / _TICK_ROOM, 2, 5)))
         points = np.repeat(start[None], at.size, axis=0)
         points[:, axis] = at / factor
         middle = np.where(np.arange(3) == axis, bounds.mean(axis=1), start)
@@ -97,10 +102,11 @@ def _edge(bounds: Array, axis: int, *, upwards: bool) -> tuple[Array, Array, Sid
 
     Of the four edges it is the one on the outline as the camera of `volumes.render` sees it.
     """
-    low, high = bounds[:, 0], bounds[:, 1]
-    lowest, outwards = (low[1], -1.0) if upwards else (high[1], 1.0)
+    # seen with y upwards, a scene is turned by half a turn about x, and so are its edges
+    turned = np.array([1.0, -1.0, -1.0] if upwards else [1.0, 1.0, 1.0])
+    low, high = np.sort(bounds * turned[:, None]).T
     flat_edges: dict[int, Edge] = {
-        0: ((low[0], lowest, high[2]), (0.0, outwards, 0.0), "center"),
+        0: ((low[0], high[1], high[2]), (0.0, 1.0, 0.0), "center"),
         1: ((low[0], low[1], low[2]), (-1.0, 0.0, 0.0), "right"),
     }
     deep_edges: dict[int, Edge] = {
@@ -109,7 +115,7 @@ def _edge(bounds: Array, axis: int, *, upwards: bool) -> tuple[Array, Array, Sid
         2: ((low[0], high[1], low[2]), (-1.0, 0.0, 0.0), "right"),
     }
     start, outward, side = (flat_edges if low[2] == high[2] else deep_edges)[axis]
-    return np.array(start), np.array(outward), side
+    return turned * start, turned * outward, side
 
 
 def _add_texts(plotter: pv.Plotter, points: Any, texts: list[str], color: str, size: int, side: Side) -> None:

@@ -17,7 +17,7 @@ from volumes.drawing.annotations import round_length, ticks
 from volumes.drawing.lines import DPI, is_line, plot_lines
 from volumes.drawing.mixing import covered, focus, mixed, window
 from volumes.drawing.options import BACKGROUND, INK, LINE, THINNED, Chosen, Options, chosen, drawable
-from volumes.drawing.overlay import Points, with_overlay
+from volumes.drawing.overlay import POINT_COLOR, Points, with_overlay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,13 +58,12 @@ class Scene(NamedTuple):
     @property
     def lines(self) -> list[legend.Line]:
         """The lines of the legend."""
-        thinned = legend.of_thinned(self.ds.attrs.get(THINNED), self.theme.ink)
+        over = [legend.of_points(self.points)] if self.points is not None else []
+        over += legend.of_thinned(self.ds.attrs.get(THINNED), self.theme.ink)
         if self.chosen.grey is not None:
-            return legend.of_grey(self.chosen.grey, self.theme.ink) + thinned
+            return legend.of_grey(self.chosen.grey, self.theme.ink) + over
         lines = legend.of_layers([*self.chosen.behind, *self.chosen.layers], self.theme.ink)
-        if self.points is not None:
-            lines.append((f"{self.points.name}  {len(self.points.at)} points", display.color(0)))
-        return lines + legend.of_left_out(self.chosen.left_out, self.theme.ink) + thinned
+        return lines + legend.of_left_out(self.chosen.left_out, self.theme.ink) + over
 
 
 def plot(ds: xr.Dataset | xr.DataTree, *, ax: Axes | None = None, light: bool | None = None, **options: Any) -> Figure:
@@ -197,7 +196,7 @@ def _draw(panel: Axes, scene: Scene, pair: Plane) -> None:
     if scene.options.contours:
         _add_contours(panel, scene, pair)
     if scene.points is not None:
-        _add_points(panel, scene, pair)
+        _add_points(panel, scene.points, scene, pair)
 
 
 def _add_contours(panel: Axes, scene: Scene, pair: Plane) -> None:
@@ -209,13 +208,28 @@ def _add_contours(panel: Axes, scene: Scene, pair: Plane) -> None:
             panel.contour(column, row, values.values, levels=levels, colors=[layer.color], linewidths=1.2)
 
 
-def _add_points(panel: Axes, scene: Scene, pair: Plane) -> None:
-    assert scene.points is not None
-    at, options = scene.points.at, scene.options
-    row, column = (at[:, "zyx".index(dim)] for dim in pair)
+def _add_points(panel: Axes, points: Points, scene: Scene, pair: Plane) -> None:
+    from matplotlib.patches import Circle
+
+    row, column = (points.at[:, "zyx".index(dim)] for dim in pair)
+    alpha = scene.options.alpha
     limits = panel.get_xlim(), panel.get_ylim()
-    panel.scatter(column, row, s=6.0, color=display.color(0), alpha=options.alpha, linewidths=0)
+    if points.radius is None:
+        panel.scatter(column, row, s=6.0, color=POINT_COLOR, alpha=alpha, linewidths=0)
+    else:
+        for x, y, reach in zip(column, row, _cut_radii(points, points.radius, scene, pair), strict=True):
+            panel.add_patch(Circle((x, y), reach, fill=False, edgecolor=POINT_COLOR, alpha=alpha))
     panel.set(xlim=limits[0], ylim=limits[1])
+
+
+def _cut_radii(points: Points, radius: npt.NDArray[np.float64], scene: Scene, pair: Plane) -> npt.NDArray[np.float64]:
+    """Return the radii of the circles in which a plane through a volume cuts the particles; 0 where it misses one."""
+    across = [dim for dim in spatial_dims(scene.ds) if dim not in pair]
+    if not across:
+        return radius
+    level = float(scene.ds[across[0]][scene.middle[across[0]]])
+    away = points.at[:, "zyx".index(across[0])] - level
+    return np.sqrt(np.maximum(radius**2 - away**2, 0.0))
 
 
 def _cut(array: xr.DataArray, scene: Scene, pair: Plane) -> xr.DataArray:

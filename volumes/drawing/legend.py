@@ -12,6 +12,7 @@ import xarray as xr
 from fusion.display import spelled
 from volumes.drawing.layers import PERCENTILES, Layer
 from volumes.drawing.mixing import window
+from volumes.drawing.overlay import POINT_COLOR, Points
 
 Line = tuple[str, str]
 _MOST_LINES: Final = 10
@@ -34,6 +35,11 @@ def of_grey(array: xr.DataArray, ink: str) -> list[Line]:
     values = np.asarray(array.values, dtype=float)
     layer = Layer(name_of(array), array, ink, *window(values, *PERCENTILES), str(array.attrs.get("units", "1")))
     return [(_text(layer), ink)]
+
+
+def of_points(points: Points) -> Line:
+    """Return the line of the points that lie over a picture."""
+    return f"{points.name}  {len(points.at)} points", POINT_COLOR
 
 
 def name_of(array: xr.DataArray) -> str:

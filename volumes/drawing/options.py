@@ -15,7 +15,7 @@ from volumes.drawing import layers
 from volumes.drawing.layers import Layer
 from volumes.drawing.mesh import refuse_points, unlinked
 
-Style = Literal["volume", "slices", "both", "faces"]
+Style = Literal["volume", "slices", "both", "faces", "relief"]
 BACKGROUND: Final = "#0e1116"
 INK: Final = "#e8eaed"
 LINE: Final = 0.042
@@ -43,6 +43,8 @@ class Options:
     overlay: xr.Dataset | None = None
     alpha: float = 0.7
     contours: bool = False
+    fade: bool = False
+    exaggeration: float | None = None
     in_frame: bool = False
     cmap: str = "gray"
     opacity: float = 0.5
@@ -63,6 +65,8 @@ class Options:
         for name in ("opacity", "alpha"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise DataError(f"{name} lies between 0 and 1; received {getattr(self, name)!r}")
+        if self.exaggeration is not None and not 0.0 < self.exaggeration < np.inf:
+            raise DataError(f"exaggeration is a positive factor of the heights; received {self.exaggeration!r}")
         sizes = [size for size in self.window_size if isinstance(size, (int, np.integer)) and size in _WINDOW]
         if len(sizes) != 2 or len(self.window_size) != 2:
             limits = f"{_WINDOW.start} to {_WINDOW.stop - 1}"
@@ -109,8 +113,17 @@ def chosen(ds: xr.Dataset, options: Options) -> Chosen:
     Raises
     ------
     DataError
-        If a name is unknown, or there is nothing to draw.
+        If a name is unknown, there is nothing to draw, or colours without a standard error are to fade.
     """
+    drawn = _chosen(ds, options)
+    if not options.fade:
+        return drawn
+    if drawn.grey is not None:
+        raise DataError("colours fade, and this is one array in grey; name it in components= to draw it in colour")
+    return drawn._replace(layers=[layers.faded(layer, ds) for layer in drawn.layers])
+
+
+def _chosen(ds: xr.Dataset, options: Options) -> Chosen:
     variable, components, colors = options.variable, options.components, options.colors
     if variable is not None and variable not in ds.data_vars:
         raise DataError(f"no variable {variable!r} to draw; the dataset has {list(ds.data_vars)}")

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.conventions import CELL_METHODS, SPATIAL, cell_methods, check, kind, spatial_dims, title
+from fusion.conventions import (
+    CELL_METHODS,
+    SPATIAL,
+    cell_methods,
+    check,
+    error_of,
+    kind,
+    linked,
+    spatial_dims,
+    stderr_name,
+    title,
+    with_links,
+)
+from fusion.display import PALETTE
 from fusion.errors import DataError
 from fusion.frames import POSE, between
 from fusion.resampling.resample import COVERAGE, resample
@@ -17,14 +30,18 @@ from volumes.drawing import layers
 from volumes.drawing.mesh import unlinked
 from volumes.drawing.options import Options
 
-_BANDS = ({"component"}, {"channel"}, set[str]())
+POINT_COLOR: Final = PALETTE[-1]
+RADIUS: Final = "radius"
+_BANDS: Final = ({"component"}, {"channel"}, set[str]())
 
 
 class Points(NamedTuple):
-    """Positions (n, 3) in the order z, y, x, in the coordinates of the picture, and what they are called."""
+    """What points are called, and their positions (n, 3) in the order z, y, x, in the coordinates of the picture."""
 
     name: str
     at: npt.NDArray[np.float64]
+    radius: npt.NDArray[np.float64] | None = None
+    """Of each point, in the unit of its coordinates, if the points are particles."""
 
 
 def with_overlay(ds: xr.Dataset, options: Options) -> tuple[xr.Dataset, Options, Points | None]:
@@ -42,21 +59,18 @@ def with_overlay(ds: xr.Dataset, options: Options) -> tuple[xr.Dataset, Options,
         return ds, options, None
     if "point" in over.dims:
         return ds, options, _points(check(over), ds)
-    maps = _drawable(over)
-    moved = resample(maps, ds, method="nearest")
-    names = {name: f"{name} (overlay)" if name in ds.data_vars else str(name) for name in maps.data_vars}
-    bare = moved.rename(names).drop_vars(COVERAGE)
-    bare = bare.drop_vars([name for name in bare.coords if name in (*SPATIAL, POSE)])
+    moved = _renamed(resample(_drawable(over), ds, method="nearest").drop_vars(COVERAGE), ds)
+    bare = moved.drop_vars([name for name in moved.coords if name in (*SPATIAL, POSE)])
     if clash := {"component", "channel"} & set(bare.dims) & set(ds.dims):
         raise DataError(
             f"both datasets have a {clash.pop()}; draw one variable of the upper one, e.g. overlay=ds[['a']]"
         )
-    components = options.components or [name for array in bare.data_vars.values() for name in _names(array)]
+    components = options.components or [name for key in layers.drawn_names(bare) for name in _names(bare[key])]
     return ds.assign(bare), replace(options, variable=_base(ds, options), components=components), None
 
 
 def _drawable(over: xr.Dataset) -> xr.Dataset:
-    """Return the variables that can be drawn, counts as the intensity of a pixel, which may be seen twice."""
+    """Return what can be drawn, with its errors, counts as the intensity of a pixel, which may be seen twice."""
     over = check(unlinked(over))
     dims = spatial_dims(over)
     kept = {str(key): v for key, v in over.data_vars.items() if v.dtype.kind in "iuf" and kind(v) != "label"}
@@ -65,8 +79,18 @@ def _drawable(over: xr.Dataset) -> xr.Dataset:
     banded = [name for name in fitting if kept[name].dims != dims]
     if not fitting:
         raise DataError(f"{title(over)}: no map to draw over an image; it has {list(over.data_vars)}")
-    maps = over[banded or fitting]
+    names = banded or fitting
+    maps = over[[*names, *(error for name in names if (error := error_of(over[name])) in kept)]]
     return unlinked(maps.assign({name: as_intensity(array) for name, array in maps.data_vars.items()}))
+
+
+def _renamed(moved: xr.Dataset, below: xr.Dataset) -> xr.Dataset:
+    """Return what lies over a dataset with names of its own, and with its errors named by them."""
+    names = {str(key): f"{key}_overlay" for key in moved.data_vars if key in below.data_vars}
+    names |= {stderr_name(key): stderr_name(name) for key, name in names.items() if stderr_name(key) in moved}
+    renamed = moved.rename(names)
+    links = {key: [names.get(link, link) for link in linked(array)] for key, array in renamed.data_vars.items()}
+    return unlinked(renamed.assign({key: with_links(renamed[key], link) for key, link in links.items()}))
 
 
 def as_intensity(array: xr.DataArray) -> xr.DataArray:
@@ -92,4 +116,6 @@ def _base(ds: xr.Dataset, options: Options) -> str:
 def _points(points: xr.Dataset, ds: xr.Dataset) -> Points:
     columns = [points[dim].values if dim in points.coords else np.zeros(points.sizes["point"]) for dim in SPATIAL]
     at = between(points, ds)(np.stack(columns, axis=-1))
-    return Points(title(points), at[np.isfinite(at).all(axis=-1)])
+    known = np.isfinite(at).all(axis=-1)
+    radius = points[RADIUS].values[known].astype(np.float64) if RADIUS in points else None
+    return Points(title(points), at[known], radius)

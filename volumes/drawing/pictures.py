@@ -56,7 +56,8 @@ def picture(ds: xr.Dataset | xr.DataTree, path: PathArg, **options: Any) -> Pict
     suffix = target.suffix.lower()
     if suffix not in (".png", *_VECTOR) or not target.parent.is_dir():
         raise StoreError(f"{target}: a picture is a .png, .pdf or .svg file in a folder that exists")
-    reason = _flat_because(ds, suffix, bool(options.get("in_frame")))
+    deep = bool(options.get("in_frame")) or options.get("style") == "relief"
+    reason = _flat_because(ds, suffix, deep)
     if reason is None and isinstance(ds, xr.Dataset):
         plotter = render(ds, **{**options, "off_screen": True})
         try:
@@ -68,11 +69,11 @@ def picture(ds: xr.Dataset | xr.DataTree, path: PathArg, **options: Any) -> Pict
     return Picture(target, False, reason or "")
 
 
-def _flat_because(ds: xr.Dataset | xr.DataTree, suffix: str, in_frame: bool) -> str | None:
+def _flat_because(ds: xr.Dataset | xr.DataTree, suffix: str, deep: bool) -> str | None:
     """Return what keeps a picture flat, "" if it has no depth to lose; None if it is rendered."""
     if isinstance(ds, xr.DataTree):
         return ""
-    image = isinstance(ds, xr.Dataset) and len(spatial_dims(ds)) < 3 and not in_frame
+    image = isinstance(ds, xr.Dataset) and len(spatial_dims(ds)) < 3 and not deep
     if image or suffix in _VECTOR:
         return ""
     return None if opengl.available() else f"drawn flat: {opengl.ADVICE}"

@@ -17,11 +17,13 @@ from fusion.errors import DataError
 from fusion.frames import get_pose, set_pose
 from volumes.drawing import layers, legend, opengl
 from volumes.drawing.annotations import add_box, add_color_bar, add_scale_bar
+from volumes.drawing.glyphs import add_points
 from volumes.drawing.jupyter import plotter_class
 from volumes.drawing.mesh import to_pyvista
 from volumes.drawing.mixing import covered, focus, mixed, window
 from volumes.drawing.options import BACKGROUND, INK, LINE, THINNED, Chosen, Options, Style, chosen, drawable
-from volumes.drawing.overlay import with_overlay
+from volumes.drawing.overlay import Points, with_overlay
+from volumes.drawing.relief import Relief, draped, relief_of
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -37,6 +39,8 @@ def render(
     overlay: xr.Dataset | None = None,
     alpha: float = 0.7,
     contours: bool = False,
+    fade: bool = False,
+    exaggeration: float | None = None,
     in_frame: bool = False,
     cmap: str = "gray",
     opacity: float = 0.5,
@@ -56,9 +60,10 @@ def render(
         What to draw: an array on the spatial dims in grey, labels in one colour each (without what is called
         ``background`` or ``outside``), or an array with a ``component`` or ``channel`` dim in colours, a photograph
         in its own. Left out, the components are drawn if there are any, else the channels, else the first array.
-    style : {"volume", "slices", "both", "faces"}
+    style : {"volume", "slices", "both", "faces", "relief"}
         A cloud; three planes through the middle (of what the coloured arrays cover, if there are any); both; or the
-        outer faces, opaque. A 2-D dataset is always a plane.
+        outer faces, opaque. A 2-D dataset is a plane, or with ``"relief"`` a surface of the heights in its variable
+        ``height``, over which the array, the components or the overlay are draped.
     components : sequence of str or int, optional
         Names (or positions) of components, or of variables, to draw in colour, six at most. With a grey image or a
         colour photograph as `variable`, they are drawn over it.
@@ -66,11 +71,17 @@ def render(
         One colour for each component. Left out, component k has its own colour, the same in all pictures.
     overlay : Dataset, optional
         A map, an image or points to draw over this one, through their poses: each pixel in the colour of the nearest
-        one of the overlay. Points are drawn in flat pictures only.
+        one of the overlay; points as spheres of their variable ``radius``, or as small ones of one size.
     alpha : float, optional
         Opacity of components over an image: where they have a value, the image shows with ``1 - alpha``.
     contours : bool, optional
         Components as contours at a quarter, half and three quarters of their range; in flat pictures only.
+    fade : bool, optional
+        Draw colours with the share v² / (v² + s²) of their strength, v the value and s its standard error. In a fused
+        volume, whose errors contain that of the position, this shows where the place of a component is not known.
+    exaggeration : float, optional
+        Factor by which a relief is drawn higher than it is. Left out, a round one that lets the heights reach a
+        quarter of the longer side. The legend says it, and the ticks are those of the heights.
     in_frame : bool, optional
         Show an image where its pose puts it, turned and tilted, with the coordinates of its frame. Volumes always are.
     cmap : str, optional
@@ -97,27 +108,31 @@ def render(
     """
     options = Options(
         variable=variable, style=style, components=components, colors=colors, overlay=overlay, alpha=alpha,
-        contours=contours, in_frame=in_frame, cmap=cmap, opacity=opacity, off_screen=off_screen, scale_bar=scale_bar,
-        axes=axes, window_size=window_size,
+        contours=contours, fade=fade, exaggeration=exaggeration, in_frame=in_frame, cmap=cmap, opacity=opacity,
+        off_screen=off_screen, scale_bar=scale_bar, axes=axes, window_size=window_size,
     )  # fmt: skip
+    if contours:
+        raise DataError("contours are drawn flat; use volumes.plot")
     ds, options, points = with_overlay(drawable(ds), options)
-    if contours or points is not None:
-        raise DataError("contours and points are drawn flat; use volumes.plot, or volumes.density for an image of them")
-    drawn = chosen(ds, options)
+    drawn, relief = chosen(ds, options), relief_of(ds, options)
+    if relief is not None and points is not None:
+        raise DataError("points are drawn over an image or in a volume, not on a relief; leave out style='relief'")
     opengl.require()
     import pyvista as pv
 
     hidden = _no_display() if off_screen is None else off_screen
     plotter: pv.Plotter = plotter_class()(off_screen=hidden, window_size=list(window_size))
     plotter.background_color = pv.Color(BACKGROUND)
-    upwards = y_upwards(ds)
+    upwards = y_upwards(ds) and len(spatial_dims(ds)) < 3 and not in_frame
     ds = ds if in_frame else _in_own_axes(ds)
     if drawn.grey is not None:
-        _draw_grey(plotter, ds, drawn.grey, options)
+        _draw_grey(plotter, ds, drawn.grey, options, relief)
     else:
-        _draw_layers(plotter, ds, drawn.all_layers(options.alpha), options)
-    lines = _legend_lines(drawn, options, ds.attrs.get(THINNED))
-    _finish(plotter, ds, len(lines), options, upwards and not in_frame)
+        _draw_layers(plotter, ds, drawn.all_layers(options.alpha), options, relief)
+    if points is not None:
+        add_points(plotter, points, ds, alpha)
+    lines = _legend_lines(drawn, options, points, relief, ds.attrs.get(THINNED))
+    _finish(plotter, ds, len(lines), options, upwards, relief)
     _add_legend(plotter, lines)
     return plotter
 
@@ -127,12 +142,16 @@ def _in_own_axes(ds: xr.Dataset) -> xr.Dataset:
     return ds if len(spatial_dims(ds)) > 2 else set_pose(ds, Affine.identity(), get_pose(ds)[1])
 
 
-def _legend_lines(drawn: Chosen, options: Options, thinned: object) -> list[legend.Line]:
+def _legend_lines(
+    drawn: Chosen, options: Options, points: Points | None, relief: Relief | None, thinned: object
+) -> list[legend.Line]:
     if drawn.grey is not None:
         lines = legend.of_grey(drawn.grey, INK)
     else:
         lines = legend.of_layers([*drawn.behind, *drawn.layers], INK) + legend.of_left_out(drawn.left_out, INK)
-    lines = [*lines, *legend.of_thinned(thinned, INK)]
+    lines += [legend.of_points(points)] if points is not None else []
+    lines += [(f"heights × {abs(relief.stretch):g}", INK)] if relief is not None else []
+    lines += legend.of_thinned(thinned, INK)
     return legend.wrapped(lines, 0.92 * options.window_size[0], _letters(options.window_size[1]))
 
 
@@ -141,7 +160,9 @@ def _letters(height: float) -> float:
     return max(9.0, 25.0 * height / 900)
 
 
-def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, options: Options) -> None:
+def _draw_grey(
+    plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, options: Options, relief: Relief | None
+) -> None:
     values = array.astype(np.float32)
     low, high = window(values.values, *layers.PERCENTILES)
     shown = ds.drop_vars(list(ds.data_vars)).assign(shown=values.assign_attrs(array.attrs))
@@ -149,25 +170,34 @@ def _draw_grey(plotter: pv.Plotter, ds: xr.Dataset, array: xr.DataArray, options
     add_color_bar(plotter, " " if unit == "1" else unit, options.cmap, (low, high), INK)
     shade: dict[str, Any] = {"scalars": "shown", "cmap": options.cmap, "clim": (low, high), "show_scalar_bar": False}
     for plane in _planes(shown, options.style, {}):
-        plotter.add_mesh(to_pyvista(plane), lighting=False, nan_opacity=0.0, **shade)
+        plotter.add_mesh(**_surface(plane, relief), nan_opacity=0.0, **shade)
     if _is_cloud(shown, options.style):
         filled = shown.assign(shown=shown["shown"].fillna(low))
         grid = to_pyvista(filled)
         plotter.add_volume(grid, opacity=_ramp(options.opacity), opacity_unit_distance=_depth(grid), **shade)
 
 
-def _draw_layers(plotter: pv.Plotter, ds: xr.Dataset, drawn: list[layers.Layer], options: Options) -> None:
+def _draw_layers(
+    plotter: pv.Plotter, ds: xr.Dataset, drawn: list[layers.Layer], options: Options, relief: Relief | None
+) -> None:
     rgba = mixed(drawn)
     solid, cloud = rgba.copy(), rgba
     solid[..., 3] = 255 * covered(drawn)
     cloud[..., 3] = _ramp(options.opacity).astype(np.uint8)[cloud[..., 3]]
     for plane in _planes(_with_rgba(ds, solid), options.style, focus(drawn)):
-        plotter.add_mesh(to_pyvista(plane), scalars="shown", rgba=True, lighting=False)
+        plotter.add_mesh(**_surface(plane, relief), scalars="shown", rgba=True)
     if _is_cloud(ds, options.style):
         grid = to_pyvista(_with_rgba(ds, cloud))
         actor: Any = plotter.add_volume(grid, scalars="shown")
         # VTK takes the depth for the opacity of RGBA from its fourth component, which PyVista leaves at 1 um
         actor.prop.SetScalarOpacityUnitDistance(3, _depth(grid))
+
+
+def _surface(plane: xr.Dataset, relief: Relief | None) -> dict[str, Any]:
+    """Return the mesh of a plane in its own colours, or draped over a relief, whose shape only light shows."""
+    if relief is None:
+        return {"mesh": to_pyvista(plane), "lighting": False}
+    return {"mesh": draped(plane, relief), "smooth_shading": True, "ambient": 0.25, "specular": 0.0}
 
 
 def _with_rgba(ds: xr.Dataset, rgba: Any) -> xr.Dataset:
@@ -201,27 +231,29 @@ def _planes(ds: xr.Dataset, style: Style, focus: Mapping[str, int]) -> list[xr.D
     return [ds.isel({dim: focus.get(dim, ds.sizes[dim] // 2)}) for dim in dims] if style != "volume" else []
 
 
-def _finish(plotter: pv.Plotter, ds: xr.Dataset, lines: int, options: Options, upwards: bool) -> None:
+def _finish(
+    plotter: pv.Plotter, ds: xr.Dataset, lines: int, options: Options, upwards: bool, relief: Relief | None
+) -> None:
     unit = str(ds[spatial_dims(ds)[-1]].attrs["units"])
     bounds = np.reshape(plotter.bounds, (3, 2))
     _aim(plotter, bounds, lines, upwards)
     if options.axes:
-        add_box(plotter, bounds, unit, INK)
+        add_box(plotter, bounds, unit, INK, 1.0 if relief is None else relief.stretch)
         plotter.renderer.ResetCameraClippingRange()
     if options.scale_bar:
         add_scale_bar(plotter, unit, INK)
 
 
 def _aim(plotter: pv.Plotter, bounds: Any, lines: int, upwards: bool) -> None:
-    """Aim the camera with x to the right, y of an image up or down, the first slice of a volume on top.
+    """Aim the camera with x to the right, y of an image up or down, the first slice of a volume or a hill on top.
 
     Around the scene stays room for labels, colour bar, scale bar and the lines of the legend.
     """
     flat = bounds[2, 0] == bounds[2, 1]
-    turned = 1.0 if flat and upwards else -1.0
-    towards = np.array([0.0, 0.0, turned] if flat else [0.45, 0.8, -0.55])
+    turned = np.array([1.0, -1.0, -1.0] if upwards else [1.0, 1.0, 1.0])
+    towards = turned * ([0.0, 0.0, -1.0] if flat else [0.45, 0.8, -0.55])
     towards /= np.linalg.norm(towards)
-    up = np.array([0.0, turned, 0.0] if flat else [0.0, 0.0, -1.0])
+    up = turned * ([0.0, -1.0, 0.0] if flat else [0.0, 0.0, -1.0])
     right = np.cross(up, towards) / np.linalg.norm(np.cross(up, towards))
     above = np.cross(towards, right)
     half = (bounds[:, 1] - bounds[:, 0]) / 2

@@ -1,5 +1,6 @@
 """Images face-on: which way is up, what lies over what, and that nothing is replaced or cut off in silence."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -108,8 +109,7 @@ class TestOver:
                                 "x": fusion.Axis("um", values=[0.5, 1.5])}, name="spots", frame="stage")  # fmt: skip
         (drawn,) = volumes.plot(base, overlay=points).axes[0].collections
         np.testing.assert_allclose(drawn.get_offsets(), [[0.5, 1.0], [1.5, 2.0]])
-        with pytest.raises(DataError, match="drawn flat"):
-            volumes.render(base, overlay=points)
+        assert any("spots  2 points" in text.get_text() for text in volumes.plot(base, overlay=points).texts)
 
     def test_contours_leave_the_image_as_it_is(self):
         values = np.zeros((4, 6, 1))
@@ -124,6 +124,43 @@ class TestOver:
     def test_frames_that_have_nothing_in_common_are_refused(self):
         with pytest.raises(fusion.FrameError, match="share no frame"):
             volumes.plot(image(frame="stage"), overlay=components(np.ones((4, 6, 1)), ["a"], frame="other"))
+
+    def test_particles_are_the_circles_in_which_the_plane_cuts_them(self):
+        axes = {dim: fusion.Axis("um", 1.0) for dim in "zyx"}
+        volume = fusion.dataset({"image": (("z", "y", "x"), np.ones((5, 4, 6)))}, axes, name="v", cell_methods="mean",
+                                frame="stage")  # fmt: skip
+        at = {"z": [2.0, 2.6, 4.0], "y": [1.0, 1.5, 3.0], "x": [1.0, 3.0, 2.0]}
+        where = {dim: fusion.Axis("um", values=values) for dim, values in at.items()}
+        radius = {"radius": ("point", [0.5, 1.0, 1.0], {"units": "um"})}
+        over = fusion.dataset(radius, where, name="balls", frame="stage")
+        circles = volumes.plot(volume, overlay=over).axes[0].patches
+        np.testing.assert_allclose([circle.radius for circle in circles], [0.5, 0.8, 0.0])
+        np.testing.assert_allclose([circle.center for circle in circles], [[1.0, 1.0], [3.0, 1.5], [2.0, 3.0]])
+
+
+class TestFade:
+    def test_a_colour_fades_by_its_standard_error(self):
+        values, errors = np.full((4, 6, 1), 2.0), np.full((4, 6, 1), 2.0)
+        errors[0], errors[1], errors[2] = 0.0, np.inf, np.nan
+        over = components(values, ["iron"])
+        amount = over["abundance"]
+        error = amount.copy(data=errors)
+        over = over.assign(
+            abundance=amount.assign_attrs(ancillary_variables="abundance_stderr"), abundance_stderr=error
+        )
+        expected = np.broadcast_to([[2.0], [0.0], [np.nan], [1.0]], (4, 6))
+        (layer,) = chosen(over, Options(fade=True)).layers
+        np.testing.assert_array_equal(layer.values, expected)
+        below = image(np.ones((4, 6)), name="abundance", frame="stage")
+        ds, options = _with(below, over)
+        (layer,) = chosen(ds, replace(options, fade=True)).layers
+        np.testing.assert_array_equal(layer.values, expected)
+
+    def test_without_an_error_nothing_fades(self):
+        with pytest.raises(DataError, match="it has none; leave out fade="):
+            chosen(components(np.ones((4, 6, 1)), ["a"]), Options(fade=True))
+        with pytest.raises(DataError, match="components="):
+            chosen(image(), Options(fade=True))
 
 
 def _with(ds, over):
