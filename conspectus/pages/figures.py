@@ -179,17 +179,17 @@ def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tupl
 
 
 @_picture
-def alignment(
-    moving: xr.Dataset, fixed: xr.Dataset, placed: fusion.Registration[Any] | fusion.ImageRegistration
-) -> tuple[str, str, Figure]:
+def alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: fusion.Affine) -> tuple[str, str, Figure]:
     """Draw two datasets before and after their registration."""
     caption = "In squares of the two in turns, and blended; where the two agree, edges go on and the blend is white."
-    return "Before and after registration", caption, volumes.plot_alignment(moving, fixed, placed.transform)
+    return "Before and after registration", caption, volumes.plot_alignment(moving, fixed, transform)
 
 
 @_picture
-def residuals(placed: fusion.Registration[Any], points: npt.ArrayLike, fixed: xr.Dataset) -> tuple[str, str, Figure]:
-    """Draw the residuals of landmarks with the error of the transform."""
+def residuals(
+    placed: fusion.Registration[Any], points: npt.ArrayLike, fixed: xr.Dataset | None = None
+) -> tuple[str, str, Figure]:
+    """Draw the residuals of landmarks or points with the error of the transform."""
     caption = "From where each landmark is mapped to where it was found; ellipses are the error of the transform alone."
     return "Residuals of the landmarks", caption, volumes.plot_residuals(placed, points, fixed)
 

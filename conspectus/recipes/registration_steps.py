@@ -1,8 +1,8 @@
-"""The step that finds where one dataset lies on another, from landmarks or from images."""
+"""The step that finds where one dataset lies on another: by landmarks, points, images or the stage."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -15,13 +15,33 @@ from conspectus.project import Project
 from conspectus.recipes.step import Names, Step
 from fusion.conventions import SPATIAL
 from fusion.frames import affine_pose
+from fusion.registration.pairs import positions
+
+_KEYS: Final = {
+    "landmarks": {"model", "landmarks", "pairs", "sigma"},
+    "points": {"model", "sigma"},
+    "images": {"model", "sigma", "variable_moving", "variable_fixed", "turn", "stretch", "uncertain"},
+    "stage": {"sigma"},
+}
+"""The keys that belong to each method."""
+_MODELS: Final = {
+    "landmarks": ("rigid", "similarity", "affine"),
+    "points": ("rigid", "similarity"),
+    "images": ("translation", "rigid", "similarity", "affine"),
+    "stage": (None,),
+}
 
 
 class Register(Step):
-    """Find the pose of `moving` on `fixed`: from landmarks (a dataset with a variable for each, or pairs) or images.
+    """Find the pose of `moving` on `fixed`.
 
-    With ``method = "images"`` the search is about the poses of the two where they share a frame, else over all angles;
-    an answer that is not sure ends the run unless ``uncertain = "keep"``.
+    ``method = "landmarks"`` takes a dataset with a variable for each, or pairs; "points" brings two tables of points
+    together whose order is not known; "images" compares edges, about the poses of the two where they share a frame,
+    else over all angles, and ends the run where the answer is not sure unless ``uncertain = "keep"``; "stage" believes
+    the positions that both files state, and that the stage was one.
+
+    `sigma` is a standard deviation in um along each axis: of fixed minus moving of a landmark or point, or of the
+    distance between two positions of the stage.
     """
 
     do: Literal["register"]
@@ -29,11 +49,11 @@ class Register(Step):
     gives: ClassVar[Names] = ("moving", "fixed")
     moving: str
     fixed: str
-    model: Literal["translation", "rigid", "similarity", "affine"]
-    method: Literal["landmarks", "images"] = "landmarks"
+    model: Literal["translation", "rigid", "similarity", "affine"] | None = None
+    method: Literal["landmarks", "points", "images", "stage"] = "landmarks"
     landmarks: str | None = None
     pairs: list[tuple[list[float], list[float]]] | None = None
-    sigma: float | None = None
+    sigma: float | None = Field(default=None, gt=0)
     variable_moving: str | None = None
     variable_fixed: str | None = None
     turn: float | None = Field(default=None, ge=0, le=180)
@@ -43,16 +63,55 @@ class Register(Step):
     def run(self, project: Project) -> None:
         """Place the moving dataset in the frame of the fixed one."""
         moving, fixed = project[self.moving], project[self.fixed]
-        transform = self._by_images(project) if self.method == "images" else self._by_landmarks(project)
+        ways = {"landmarks": self._by_landmarks, "points": self._by_points,
+                "images": self._by_images, "stage": self._by_stage}  # fmt: skip
+        transform = ways[self.method](project)
+        if transform.is_uncertain:
+            expected = np.sqrt(np.trace(transform.covariance_at(_corners(moving)), axis1=1, axis2=2).mean())
+            project.find(
+                "expected registration error", f"{1e3 * expected:.1f} nm", f"rms over the corners of {self.moving}"
+            )
         onto, frame = affine_pose(fixed)
         # the fixed dataset is what the frame is known by: the moving one lies relative to it
         reference = fusion.Affine.exact(onto.matrix)
         project[self.fixed] = fusion.set_pose(fixed, reference, frame)
         project[self.moving] = fusion.set_pose(moving, reference @ transform, frame)
 
+    def _by_landmarks(self, project: Project) -> fusion.Affine:
+        assert self.model is not None
+        assert self.model != "translation"
+        moving, fixed = project[self.moving], project[self.fixed]
+        points, targets, sigma = self._landmarks(project)
+        result = fusion.register_landmarks(points, targets, model=self.model, sigma=sigma)
+        note = f"{len(points)} pairs, {self.model}"
+        project.find("landmark residual, rms", f"{1e3 * result.rms:.1f} nm", note)
+        if result.transform.covariance is not None:
+            project.pictures.append(figures.expected_error(result, moving, points))
+        project.pictures.append(figures.alignment(moving, fixed, result.transform))
+        project.pictures.append(figures.residuals(result, points, fixed))
+        return result.transform
+
+    def _by_points(self, project: Project) -> fusion.Affine:
+        assert self.model in ("rigid", "similarity")
+        assert self.sigma is not None
+        moving, fixed = project[self.moving], project[self.fixed]
+        result = fusion.register_points(moving, fixed, sigma=self.sigma, model=self.model)
+        rows = result.pairs["point"].size
+        note = (
+            f"of {moving.sizes['point']} and {fixed.sizes['point']}, {self.model}; the next best way has {result.rival}"
+        )
+        project.find("points paired", str(rows), note)
+        project.find("point residual, rms", f"{1e3 * result.rms:.1f} nm")
+        paired = positions(moving, "moving")[result.pairs.sel(side="moving").values]
+        project.pictures.append(figures.residuals(result, paired))
+        return result.transform
+
     def _by_images(self, project: Project) -> fusion.Affine:
+        assert self.model is not None
         moving, fixed = project[self.moving], project[self.fixed]
         start = _by_pose(moving, fixed)
+        if start is not None and self.sigma is not None:
+            start = start.with_repeatability(shift=self.sigma)
         result = fusion.register_images(
             moving, fixed, model=self.model, start=start, turn=self.turn, stretch=self.stretch,
             variable_moving=self.variable_moving, variable_fixed=self.variable_fixed, uncertain=self.uncertain,
@@ -62,40 +121,43 @@ class Register(Step):
         if start is not None:
             off = float(np.linalg.norm(result.transform(middle) - start(middle)))
             project.find("distance from the poses", f"{1e3 * off:.1f} nm", "between the answers of images and stage")
-        if result.transform.covariance is not None:
-            expected = float(np.sqrt((result.tre(_corners(moving)).values ** 2).mean()))
-            project.find("expected registration error", f"{1e3 * expected:.1f} nm", "rms over the corners of the image")
-        project.pictures.append(figures.alignment(moving, fixed, result))
+        project.pictures.append(figures.alignment(moving, fixed, result.transform))
         return result.transform
 
-    def _by_landmarks(self, project: Project) -> fusion.Affine:
-        assert self.model != "translation"
+    def _by_stage(self, project: Project) -> fusion.Affine:
         moving, fixed = project[self.moving], project[self.fixed]
-        points, targets, sigma = self._landmarks(project)
-        result = fusion.register_landmarks(points, targets, model=self.model, sigma=sigma)
-        note = f"{len(points)} pairs, {self.model}"
-        project.find("landmark residual, rms", f"{1e3 * result.rms:.1f} nm", note)
-        if result.transform.covariance is not None:
-            expected = float(np.sqrt((result.tre(_corners(moving)).values ** 2).mean()))
-            project.find("expected registration error", f"{1e3 * expected:.1f} nm", "rms over the corners of the map")
-            project.pictures.append(figures.expected_error(result, moving, points))
-        project.pictures.append(figures.alignment(moving, fixed, result))
-        project.pictures.append(figures.residuals(result, points, fixed))
-        return result.transform
+        (pose, frame), (onto, other) = affine_pose(moving), affine_pose(fixed)
+        for name, place in ((self.moving, frame), (self.fixed, other)):
+            if not place.on_stage:
+                raise RecipeError(f"register: the file of {name} states no position of a stage; use another method")
+        transform = onto.inverse() @ pose
+        note = "one stage" if frame == other else f"taken for one: {frame!r} and {other!r}"
+        if self.sigma is None:
+            note += "; the error is not known, give sigma"
+        else:
+            transform = transform.with_repeatability(shift=self.sigma, about=_corners(moving).mean(axis=0))
+        project.find(f"{self.moving} on {self.fixed}", "by the stage", note)
+        project.pictures.append(figures.alignment(moving, fixed, transform))
+        return transform
 
     @model_validator(mode="after")
     def _has_the_keys_of_one_method(self) -> Register:
-        of_landmarks = {"landmarks", "pairs", "sigma"}
-        of_images = {"variable_moving", "variable_fixed", "turn", "stretch", "uncertain"}
-        others = of_landmarks if self.method == "images" else of_images
         # a saved recipe states every key; one at its default says nothing
-        wrong = [key for key in others if getattr(self, key) != type(self).model_fields[key].default]
+        fields = type(self).model_fields
+        wrong = [
+            key for key in sorted(set().union(*_KEYS.values()) - _KEYS[self.method])
+            if getattr(self, key) != fields[key].default
+        ]  # fmt: skip
         if wrong:
-            raise ValueError(f"{', '.join(sorted(wrong))} is no key of method = {self.method!r}")
-        if self.method == "landmarks" and self.model == "translation":
-            raise ValueError("landmarks fit rigid, similarity or affine; translation is for images")
+            raise ValueError(f"{', '.join(wrong)} is no key of method = {self.method!r}")
+        if self.model not in _MODELS[self.method]:
+            raise ValueError(
+                f"{self.method} take model = {', '.join(map(repr, _MODELS[self.method]))}; received {self.model!r}"
+            )
         if self.method == "landmarks" and (self.landmarks is None) == (self.pairs is None):
             raise ValueError("give either landmarks (a dataset) or pairs")
+        if self.method == "points" and self.sigma is None:
+            raise ValueError("points without order need sigma, the standard deviation of fixed minus moving in um")
         return self
 
     def _landmarks(self, project: Project) -> tuple[np.ndarray, np.ndarray, np.ndarray | float | None]:
@@ -113,7 +175,7 @@ class Register(Step):
 
 
 def _corners(ds: xr.Dataset) -> np.ndarray:
-    ends = [np.atleast_1d(ds[dim].values)[[0, -1]] if dim in ds.coords else np.zeros(2) for dim in SPATIAL]
+    ends = [(float(ds[dim].min()), float(ds[dim].max())) if dim in ds.coords else (0.0, 0.0) for dim in SPATIAL]
     return np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -52,7 +52,7 @@ class PointRegistration(Registration[Affine]):
         How many pairs the next best transform makes that shares no more than half of these.
     """
 
-    pairs: xr.DataArray | None = None
+    pairs: xr.DataArray = field(default_factory=lambda: xr.DataArray(np.empty((0, 2), int), dims=("point", "side")))
     false_alarms: float = np.nan
     rival: int = 0
 
@@ -73,7 +73,8 @@ def register_points(
     Parameters
     ----------
     moving, fixed : array_like (n, 3) or (n, 2), or Dataset with coordinates z, y, x along ``point``
-        Particles or localisations in um, z, y, x; two columns (y, x) for points within a plane.
+        Particles or localisations in um, z, y, x; two columns (y, x) for points within a plane,
+        as are those of one z.
     sigma : float
         Standard deviation in um of fixed minus moving of one point along one axis.
     model : {"rigid", "similarity"}
@@ -105,14 +106,21 @@ def register_points(
     """
     if model not in get_args(PointModel):
         raise RegistrationError(f"unknown model {model!r}; points without order take {', '.join(get_args(PointModel))}")
-    source, target = positions(moving, "moving"), positions(fixed, "fixed")
+    source, target = _within_plane(positions(moving, "moving"), positions(fixed, "fixed"))
     match = matched(source, target, sigma, model)
     rows, columns = match.pairs.T
     found = register_landmarks(source[rows], target[columns], model=model, sigma=sigma, outliers="keep")
     names = {"side": ["moving", "fixed"]}
     pairs = xr.DataArray(match.pairs, dims=("point", "side"), coords=names, name="pairs")
-    known = {field.name: getattr(found, field.name) for field in fields(Registration)}
+    known = {each.name: getattr(found, each.name) for each in fields(Registration)}
     return PointRegistration(**known, pairs=pairs, false_alarms=match.false_alarms, rival=match.rival)
+
+
+def _within_plane(source: Array, target: Array) -> tuple[Array, Array]:
+    """Return the points without their z if it is the same of all: they say nothing of a tilt."""
+    if source.shape[1] == 2 or target.shape[1] == 2 or np.ptp(np.concatenate([source, target])[:, 0]) > 0:
+        return source, target
+    return source[:, 1:], target[:, 1:]
 
 
 def matched(source: Array, target: Array, sigma: float, model: PointModel) -> Match:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.ndimage import gaussian_filter
 
 import fusion
@@ -185,6 +186,59 @@ def test_images_are_registered_and_laid_upon_one_another(tmp_path: Path) -> None
 
 
 def test_keys_of_landmarks_are_refused_for_images(tmp_path: Path) -> None:
-    text = IMAGES.replace('method = "images"', 'method = "images"\nsigma = 1.0')
-    with pytest.raises(RecipeError, match="sigma is no key of method = 'images'"):
+    text = IMAGES.replace('method = "images"', 'method = "images"\nlandmarks = "marks"')
+    with pytest.raises(RecipeError, match="landmarks is no key of method = 'images'"):
         recipe.read(written(tmp_path, text))
+
+
+REGISTER = 'title = "t"\n[[step]]\ndo = "register"\nmoving = "moving"\nfixed = "fixed"\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('method = "points"\nmodel = "affine"\nsigma = 0.1', "points take model = 'rigid', 'similarity'"),
+        ('method = "points"\nmodel = "rigid"', "points without order need sigma"),
+        ('method = "stage"\nmodel = "rigid"', "model is no key of method = 'stage'"),
+        ("pairs = [[[0, 0], [0, 0]]]", "landmarks take model = 'rigid'"),
+    ],
+)
+def test_a_method_of_registration_has_keys_of_its_own(tmp_path: Path, keys: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe.read(written(tmp_path, REGISTER + keys))
+
+
+def test_points_of_unknown_order_are_registered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = fusion.Affine.translation(y=3.0) @ fusion.Affine.rotation(40.0)
+    points = np.pad(rng.uniform(0.0, 50.0, (40, 2)), ((0, 0), (1, 0)))
+    project = Project(folder=tmp_path)
+    for name, rows in (("moving", points), ("fixed", truth(points)[::-1][:30])):
+        table = xr.Dataset(coords={d: ("point", c, {"units": "um"}) for d, c in zip("zyx", rows.T, strict=True)})
+        project[name] = fusion.set_pose(table, fusion.Affine.identity(), name)
+    recipe.read(written(tmp_path, REGISTER + 'method = "points"\nmodel = "rigid"\nsigma = 0.01')).step[0].run(project)
+    np.testing.assert_allclose(fusion.between(project["moving"], project["fixed"])(points), truth(points), atol=1e-9)
+    assert ("points paired", "30") in [finding[:2] for finding in project.findings]
+
+
+def on_stage(name: str, x: float, stage: str) -> xr.Dataset:
+    axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0)}
+    ds = fusion.dataset({"image": (("y", "x"), np.arange(64.0).reshape(8, 8))}, axes, name=name, cell_methods="mean")
+    return fusion.set_pose(ds, fusion.Affine.translation(x=x), fusion.Frame(stage, on_stage=stage != "bench"))
+
+
+def test_a_shared_stage_registers_with_its_repeatability(tmp_path: Path) -> None:
+    project = Project(folder=tmp_path)
+    project["moving"], project["fixed"] = on_stage("a", 3.0, "stage of a"), on_stage("b", 1.0, "stage of b")
+    recipe.read(written(tmp_path, REGISTER + 'method = "stage"\nsigma = 0.5')).step[0].run(project)
+    found = fusion.between(project["moving"], project["fixed"])
+    np.testing.assert_allclose(found([0.0, 0.0, 0.0]), [0.0, 0.0, 2.0])
+    np.testing.assert_allclose(found.covariance_at([0.0, 5.0, 7.0]), 0.25 * np.eye(3), atol=1e-12)
+    assert any("taken for one" in finding.note for finding in project.findings)
+
+
+def test_a_bench_is_no_stage(tmp_path: Path) -> None:
+    project = Project(folder=tmp_path)
+    project["moving"], project["fixed"] = on_stage("a", 3.0, "stage"), on_stage("b", 1.0, "bench")
+    with pytest.raises(RecipeError, match="fixed states no position of a stage"):
+        recipe.read(written(tmp_path, REGISTER + 'method = "stage"')).step[0].run(project)
