@@ -36,7 +36,7 @@ def round_length(longest: float) -> float:
 
 
 def ticks(limits: npt.ArrayLike, most: int = 5) -> Array:
-    """Return round positions between two limits, `most` of them at the most and at least two.
+    """Return round positions between two limits, at least two, and `most` of them at the most where that leaves two.
 
     Examples
     --------
@@ -44,9 +44,8 @@ def ticks(limits: npt.ArrayLike, most: int = 5) -> Array:
     [0.0, 20.0, 40.0]
     """
     low, high = np.asarray(limits, dtype=float)
-    rows = (_multiples(low, high, step) for step in _steps(high - low))
-    positions = next(row for row in rows if row.size <= most)
-    return positions if positions.size > 1 else np.array([low, high])
+    rows = [row for step in _steps(high - low) if (row := _multiples(low, high, step)).size > 1]
+    return next((row for row in rows if row.size <= most), rows[-1])
 
 
 def _multiples(low: float, high: float, step: float) -> Array:
