@@ -42,7 +42,7 @@ void main() {
   vec3 a = (-span * 0.5 - from) / along, b = (span * 0.5 - from) / along, low = min(a, b), high = max(a, b);
   float near = max(max(low.x, low.y), low.z), far = min(min(high.x, high.y), high.z);
   if (near >= far) { color = vec4(back, 1); return; }
-  float h = 1.0 / steps;
+  float h = min(1.0 / steps, (far - near) / 4.0); // a ray through an edge of the box has four steps as well
   float noise = fract(sin(dot(gl_FragCoord.xy, vec2(12.9898, 78.233))) * 43758.5453);
   vec3 sum = vec3(0);
   float open = 1.0, topBase = 0.0, top[8];
