@@ -26,7 +26,7 @@ SIGNAL: Final[Mapping[str, str]] = {
     "channel": "1",
     "component": "1",
 }
-LABELS: Final = ("point", "axis")
+LABELS: Final = ("point", "axis", "other_component")
 LONG_NAMES: Final[Mapping[str, str]] = {
     "energy": "X-ray energy",
     "energy_loss": "energy loss",

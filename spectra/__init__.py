@@ -16,6 +16,7 @@ from spectra.decomposition.cluster import cluster
 from spectra.decomposition.decompose import decompose
 from spectra.decomposition.joint import decompose_jointly
 from spectra.decomposition.naming import name_components
+from spectra.decomposition.phases import phase_spectra
 from spectra.decomposition.rank import count_components
 from spectra.decomposition.stability import stability
 from spectra.decomposition.unmix import unmix
@@ -61,6 +62,7 @@ __all__ = [
     "name_components",
     "normalise",
     "open",
+    "phase_spectra",
     "plot",
     "quantify",
     "region",

@@ -40,7 +40,7 @@ def plot(
     Parameters
     ----------
     result : Dataset
-        As `decompose` or `unmix` returns it, with one or two spatial dims.
+        As `decompose` or `unmix` returns it, with one or two spatial dims; or `phase_spectra`, which has no maps.
     names : sequence of str, optional
         What the components are called. Left out, the names that `name_components` gave; or the elements that
         `find_elements` finds in each endmember, those with most counts first and with a question mark where another
@@ -75,7 +75,7 @@ def plot(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['O Kα', 'Fe Kα', 'iron']
     """
-    require_variables(result, "decompose", "abundance", "endmember")
+    require_variables(result, "decompose", "endmember")
     count = result.sizes["component"]
     titles = _titles(result) if names is None else list(names)
     if len(titles) != count:
@@ -135,7 +135,7 @@ class _Sheet(NamedTuple):
         """Return an empty sheet with room above the first row for names of that height."""
         from matplotlib.figure import Figure
 
-        head, wide = 0.45 + names, _map_width(maps[0])
+        head, wide = 0.45 + names, _map_width(maps[0]) if maps else 0.0
         size = 0.3 + _SPECTRUM + len(maps) * (wide + _GAP) + 0.65, head + count * (_ROW + 0.15) + 0.4
         return cls(Figure(figsize=size), head, wide)
 
@@ -165,7 +165,7 @@ def _draw_maps(sheet: _Sheet, result: xr.Dataset, maps: Sequence[xr.DataArray], 
 def _maps(result: xr.Dataset) -> list[xr.DataArray]:
     """Return what is drawn beside the spectra: abundances, and their errors where they are known."""
     maps = [result[name] for name in ("abundance", stderr_name("abundance")) if name in result]
-    if len(spatial_dims(maps[0])) not in (1, 2):
+    if maps and len(spatial_dims(maps[0])) not in (1, 2):
         raise DataError(f"abundances along {spatial_dims(maps[0])}; take a plane of a volume first, result.isel(z=0)")
     return maps
 
