@@ -5,8 +5,8 @@
 Five compositions whose lines overlap. In each draw every line of a shell but the strongest has a weight that is off by
 a normal deviate of its `weight_stderr`, the counts are those of Poisson, and a continuum falls as Kramers' law says.
 The intervals are amount +- 1.96 standard errors. Beside them stands what those of counting alone would hold. At 20 000
-counts the intervals of steel hold 97 % on average, those with L and M shells over other lines 81 to 93 %: weights that
-are off by so much more than the noise move the amounts further than the linear propagation says.
+counts and 150 draws the intervals hold 94.0 % of MoS2, 92.5 % of steel, 96.0 % of barium titanate, 92.4 % of galena and
+95.1 % of ceria on zirconia.
 """
 
 import argparse

@@ -17,39 +17,37 @@ from fusion.model import like, require_data
 from fusion.variables import real_variable
 from spectra.factorisation.sparse import Matrix, entries, pixel_matrix
 from spectra.factorisation.uncertainty import abundance_error
+from spectra.lines.doubts import Doubts, adjusted
+from spectra.lines.response import SOFTEST_KEV
 from spectra.lines.settings import require_beam_energy, require_resolution
+from spectra.lines.sharing import Continuum, continuum_shapes
 from spectra.lines.xrays import (
     FAMILIES,
     XrayLine,
     atomic_weight,
     channel_edges,
-    continuum,
     family,
     is_counts,
     profile,
-    width,
 )
 
 Array = npt.NDArray[np.float64]
-_SOFTEST_KEV: Final = 0.15
 _SAME: Final = 0.995
 """Cosine of two shapes from which a fit cannot share counts between them."""
-_ROUNDS: Final = 4
-_REACH: Final = 4.0
-_CONTINUUM_ERROR: Final = 0.2
-"""Relative standard error of the continuum below a line, measured by `benchmarks/line_weights.py`."""
-"""Half window of the continuum in FWHM: below groups of lines; the polynomial corrects the rest."""
+_FEWEST_CHANNELS: Final = 10
+_LEAST: Final = 1e-9
+"""What a shape is divided by where it vanishes."""
 
 
-class _Design(NamedTuple):
-    """The shapes that are fitted, lines first, then background; (shape, channel)."""
+class _Lines(NamedTuple):
+    """The shells that are fitted."""
 
     names: list[str]
+    """Of the strongest line of each."""
     shapes: Array
-    doubts: list[Array]
-    """Of each shape of lines, its lines times the standard errors of their weights, (line, channel)."""
-    bumps: Array
-    """By which the continuum may be off, (bump, channel)."""
+    """(shell, channel)."""
+    doubts: Doubts
+    """One parameter for the weight of each line that is not the strongest of its shell."""
 
 
 def fit_lines(
@@ -87,7 +85,8 @@ def fit_lines(
     Dataset
         For each shell a variable named by its strongest line, ``Fe_Ka(z, y, x)``: the counts of that line alone, like
         those of `line_map`; and ``Fe_Ka_stderr``. ``model(energy)`` and ``background(energy)`` are the fit to the
-        total spectrum, and the attribute ``reduced_chi_square`` says how well it fits.
+        total spectrum, NaN below 0.15 keV and above the beam, where nothing is fitted; the attribute
+        ``reduced_chi_square`` says how well it fits.
 
     Raises
     ------
@@ -99,15 +98,16 @@ def fit_lines(
     -----
     Model of a pixel: d = Σ a_k s_k. A shape s_k is the sum of the lines of a shell, Gaussians with the widths of
     Fiori and Newbury (`spectra.lines.xrays.width`) and the weights that eXspy tabulates, integrated over each channel;
-    those of the background are the continuum of the total spectrum by SNIP times Bernstein polynomials of energy. The
-    weights of the fit are 1 / m, with m the fit to the total spectrum, iterated from the data: they are those of
-    Poisson counts whose spectrum is everywhere that of the mean. All pixels share them, so that the fit is one matrix
-    product; pixels with a negative amount are solved again under the bound. Errors are those of `abundance_error`, and
-    those of the weights of lines within a shell, which are known to 5 % (K), 15 % (L), 25 % (M) and 30 % (below 1 keV,
-    `spectra.lines.xrays.weight_error`), and of the shape of the continuum below lines, 20 %. These two are the same in
-    all pixels and do not shrink in a sum over them. Where L or M shells overlap other lines and counting is far more
-    precise than their weights, 95 % intervals hold 78 to 90 % (`benchmarks/line_weights.py`). At the bound errors are
-    those of the fit without it. Incomplete charge collection, escape and sum peaks are not modelled.
+    those of the background are the continuum of the total spectrum times Bernstein polynomials of energy. Weights of
+    lines within a shell are known to 5 % (K), 15 % (L), 25 % (M) and 30 % (below 1 keV, `weight_error`), and the
+    continuum to 3 % over the width of a line; the total spectrum, which has the counts to do so, corrects them within
+    these errors (`spectra.lines.doubts`). The weights of the fit of a pixel are 1 / m, with m the fit to the total
+    spectrum: they are those of Poisson counts whose spectrum is everywhere that of the mean. All pixels share them, so
+    that the fit is one matrix product; pixels with a negative amount are solved again under the bound. Errors are those
+    of `abundance_error`, and what the total spectrum leaves of the errors of weights and continuum, which is the same
+    in all pixels and does not shrink in a sum over them. `benchmarks/line_weights.py` measures how often the intervals
+    hold. At the bound errors are those of the fit without it. Incomplete charge collection, escape and sum peaks are
+    not modelled.
 
     References
     ----------
@@ -130,24 +130,24 @@ def fit_lines(
     fwhm, beam = require_resolution(ds, resolution), require_beam_energy(ds, beam_energy)
     wanted = list(dict.fromkeys([elements] if isinstance(elements, str) else elements))
     energy = array["energy"].values
-    total = np.asarray(matrix.sum(axis=0))
-    design = _design(wanted, energy, total, fwhm, beam, background)
-    live = energy >= _SOFTEST_KEV
-    sums, weight = _fit_total(design.shapes[:, live], total[live])
-    amounts = _fit_pixels(design.shapes[:, live], matrix[:, live], weight, nonnegative)
+    live = (energy >= SOFTEST_KEV) & (energy <= beam)
+    edges, total = _edges(energy[live]), np.asarray(matrix.sum(axis=0))[live]
+    lines, under = _lines(wanted, edges, fwhm, beam), continuum_shapes(edges, fwhm)
+    whole = adjusted(np.concatenate([lines.shapes, under.shapes]), total, _in_total(lines, under))
+    count = len(lines.names)
+    expected, doubts = _in_pixels(lines, under, whole.amounts[count:], _bernstein(energy[live], background))
+    deviates = np.concatenate([np.zeros(len(under.shapes)), whole.parameters])
+    shapes, weight = doubts.applied(expected, deviates), np.maximum(whole.model, 1.0)
+    amounts = _fit_pixels(shapes, matrix[:, live], weight, nonnegative)
+    # The law of total variance: that of counting with the shapes held, and that of the amounts which follow from the
+    # shapes that the total spectrum leaves possible. It is right for a single pixel, too, which is the total itself.
     positive = np.maximum(amounts, 0.0)
-    counting = abundance_error(positive, design.shapes[:, live], weight)
-    weights = _weight_error(positive, design.shapes[:, live], [doubt[:, live] for doubt in design.doubts], weight)
-    under = _continuum_error(positive, design.shapes[:, live], len(design.names), design.bumps[:, live], weight)
-    errors = np.sqrt(counting**2 + weights**2 + under**2)
-    model = sums @ design.shapes
-    lines = len(design.names)
-    spectra = {
-        "model": model,
-        "background": sums[lines:] @ design.shapes[lines:],
-    }
-    result = _labelled(ds, array, design.names, amounts[:, :lines], errors[:, :lines], spectra)
-    excess = ((total - model)[live] ** 2 / np.maximum(model[live], 1.0)).sum() / max(1, live.sum() - sums.size)
+    counting = abundance_error(positive, shapes, weight)
+    off = doubts.error(positive, expected, deviates, whole.covariance[count:, count:], weight)
+    spectra = {"model": whole.model, "background": whole.model - whole.amounts[:count] @ shapes[:count]}
+    spectra = {name: _on_axis(values, live) for name, values in spectra.items()}
+    result = _labelled(ds, array, lines.names, amounts[:, :count], np.hypot(counting, off)[:, :count], spectra)
+    excess = ((total - whole.model) ** 2 / weight).sum() / max(1, total.size - (whole.amounts > 0).sum())
     parameters = {
         "elements": wanted, "resolution": fwhm, "beam_energy": beam, "background": background,
         "nonnegative": nonnegative,
@@ -171,41 +171,65 @@ def _counts(ds: xr.Dataset) -> tuple[xr.DataArray, Matrix]:
     return array, matrix
 
 
-def _design(elements: list[str], energy: Array, total: Array, resolution: float, beam: float, degree: int) -> _Design:
-    if not isinstance(degree, int) or degree < 0:
-        raise DataError(f"background is the degree of a polynomial, 0 or more; received {degree!r}")
-    shells = [lines for element in elements for lines in _shells(element, energy, beam)]
+def _edges(energy: Array) -> Array:
+    if energy.size < _FEWEST_CHANNELS:
+        raise DataError(f"{energy.size} channels show no continuum; at least {_FEWEST_CHANNELS} are needed")
+    return channel_edges(energy)
+
+
+def _lines(elements: list[str], edges: Array, resolution: float, beam: float) -> _Lines:
+    shells = [lines for element in elements for lines in _shells(element, edges, beam)]
     if not shells:
         raise DataError("name at least one element")
-    edges = channel_edges(energy)
     profiles = [np.array([profile(line, edges, resolution) for line in shell]) for shell in shells]
-    lines = [_weights(shell) @ each for shell, each in zip(shells, profiles, strict=True)]
-    errors = [np.array([[line.weight_stderr] for line in shell]) for shell in shells]
+    shapes = np.array([_weights(shell) @ each for shell, each in zip(shells, profiles, strict=True)])
     names = [shell[0].name for shell in shells]
-    _require_apart(names, np.array(lines))
-    under = np.maximum(continuum(energy, total, resolution, reach=_REACH), 1e-3)
-    under /= under.sum()
-    doubts = [error * each for error, each in zip(errors, profiles, strict=True)]
-    shapes = np.array([*lines, *(under * one for one in _bernstein(energy, degree))])
-    return _Design(names, shapes, doubts, _bumps(energy, resolution))
+    _require_apart(names, shapes)
+    errors = np.array([line.weight_stderr for shell in shells for line in shell])
+    concerns = np.repeat(np.eye(len(shells)), [len(shell) for shell in shells], axis=0)
+    relative = errors[:, None] * np.concatenate(profiles) / np.maximum(concerns @ shapes, _LEAST)
+    return _Lines(names, shapes, Doubts(relative[errors > 0], concerns[errors > 0]))
+
+
+def _in_total(lines: _Lines, under: Continuum) -> Doubts:
+    """Return the doubts about the shapes of the total spectrum: lines first, then continuum."""
+    from scipy.linalg import block_diag
+
+    concerns = block_diag(lines.doubts.concerns, np.ones((len(under.bumps), len(under.shapes))))
+    return Doubts(np.concatenate([lines.doubts.relative, under.bumps]), concerns)
+
+
+def _in_pixels(lines: _Lines, under: Continuum, amounts: Array, polynomials: Array) -> tuple[Array, Doubts]:
+    """Return the shapes of a pixel, lines first, then the continuum by each polynomial; and their doubts."""
+    from scipy.linalg import block_diag
+
+    # A few counts cannot fit the splines of the continuum c = Σ b_j u_j again. A pixel has c times a polynomial, and
+    # doubts about c in place of amounts: one for each b_j, by which c changes by u_j / c relative to itself. These
+    # come first, as their covariance does in that of the fit to the total.
+    continuum = np.maximum(amounts @ under.shapes, _LEAST)
+    shapes = np.concatenate([lines.shapes, polynomials * continuum / continuum.sum()])
+    relative = np.concatenate([under.shapes / continuum, lines.doubts.relative, under.bumps])
+    smooth, bumps = (np.ones((len(each), len(polynomials))) for each in under)
+    concerns = block_diag(np.zeros((len(smooth), 0)), lines.doubts.concerns, bumps)
+    concerns[: len(smooth), len(lines.names) :] = 1.0
+    return shapes, Doubts(relative, concerns)
 
 
 def _weights(shell: tuple[XrayLine, ...]) -> Array:
     return np.array([line.weight for line in shell])
 
 
-def _shells(element: str, energy: Array, beam: float) -> list[tuple[XrayLine, ...]]:
+def _shells(element: str, edges: Array, beam: float) -> list[tuple[XrayLine, ...]]:
     """Return the shells of an element that the beam excites and the axis holds."""
     atomic_weight(element)
-    low = max(_SOFTEST_KEV, energy[0])
     shells = [
         tuple(line for line in lines if line.energy < beam)
         for shell in FAMILIES
-        if (lines := family(element, shell)) and low <= lines[0].energy <= energy[-1] and lines[0].energy < beam
+        if (lines := family(element, shell)) and edges[0] <= lines[0].energy <= min(edges[-1], beam)
     ]
     if not shells:
         raise DataError(
-            f"{element} has no strong line between {low:.3g} and {min(energy[-1], beam):.4g} keV; leave it out"
+            f"{element} has no strong line between {edges[0]:.3g} and {min(edges[-1], beam):.4g} keV; leave it out"
         )
     return shells
 
@@ -219,30 +243,16 @@ def _require_apart(names: list[str], shapes: Array) -> None:
         raise DataError(f"{pairs} have the same shape at this resolution and cannot be separated; leave one out")
 
 
-def _bernstein(energy: Array, degree: int) -> list[Array]:
-    """Return the polynomials that are positive on the axis and sum to 1."""
+def _bernstein(energy: Array, degree: int) -> Array:
+    """Return the polynomials that are positive on the axis and sum to 1, (degree + 1, channel)."""
+    if not isinstance(degree, int) or degree < 0:
+        raise DataError(f"background is the degree of a polynomial, 0 or more; received {degree!r}")
     # Bernstein polynomials C(n, k) t^k (1 − t)^(n − k): non-negative amounts of them make a non-negative background,
     # which amounts of powers of energy would not, and they are far better conditioned.
     from scipy.special import comb
 
     share = (energy - energy[0]) / (energy[-1] - energy[0])
-    return [comb(degree, k) * share**k * (1.0 - share) ** (degree - k) for k in range(degree + 1)]
-
-
-def _fit_total(shapes: Array, total: Array) -> tuple[Array, Array]:
-    """Return the amounts in the total spectrum, and the fit to it, which weighs the pixels."""
-    # Minimises Σ (d − m)² / m over non-negative amounts, m = a · s in counts, with m of the round before in the
-    # denominator: at the fixed point the derivative is that of the Poisson likelihood. Weights 1 / d of the data would
-    # favour channels that are low by chance and lose about one count in each. One count at least keeps empty channels
-    # finite.
-    from scipy.optimize import nnls
-
-    weight = np.maximum(total, 1.0)
-    for _ in range(_ROUNDS):
-        root = np.sqrt(weight)
-        amounts, _ = nnls((shapes / root).T, total / root)
-        weight = np.maximum(amounts @ shapes, 1.0)
-    return amounts, weight
+    return np.array([comb(degree, k) * share**k * (1.0 - share) ** (degree - k) for k in range(degree + 1)])
 
 
 def _fit_pixels(shapes: Array, matrix: Matrix, weight: Array, nonnegative: bool) -> Array:
@@ -267,39 +277,11 @@ def _fit_pixels(shapes: Array, matrix: Matrix, weight: Array, nonnegative: bool)
     return np.asarray(amounts)
 
 
-def _weight_error(amounts: Array, shapes: Array, doubts: list[Array], weight: Array) -> Array:
-    """Return the standard error of the amounts from the weights of lines within their shells, (pixel, shape)."""
-    # The estimator is linear, a = A d with A = (S W Sᵀ)⁻¹ S W: a weight that is off by its standard error u adds
-    # a_f u g to the counts d, g the line and a_f the amount of its shell, and a_f A u g to the amounts. Weights are
-    # independent. Unlike that of counting this error is the same in all pixels, relative to a_f: a sum over pixels
-    # does not make it smaller.
-    weighted = shapes / weight
-    estimator = np.linalg.pinv(weighted @ shapes.T, hermitian=True) @ weighted
-    squares = np.array([((estimator @ doubt.T) ** 2).sum(axis=1) for doubt in doubts])
-    return np.asarray(np.sqrt(amounts[:, : len(doubts)] ** 2 @ squares))
-
-
-def _bumps(energy: Array, resolution: float) -> Array:
-    """Return hats as far apart as the window of SNIP is wide, (bump, channel)."""
-    positions = [float(energy[0])]
-    while positions[-1] < energy[-1]:
-        positions.append(positions[-1] + _REACH * float(width(max(positions[-1], _SOFTEST_KEV), resolution)))
-    return np.array([np.interp(energy, positions, row) for row in np.eye(len(positions))])
-
-
-def _continuum_error(amounts: Array, shapes: Array, lines: int, bumps: Array, weight: Array) -> Array:
-    """Return the standard error of the amounts from the shape of the continuum below the lines, (pixel, shape)."""
-    # SNIP knows the continuum between lines and draws it as it likes below them: it is off by a share of itself there,
-    # in each bump as wide as its window. A bump g adds b_k A g u_k to the amounts, u_k a shape of the background and
-    # b_k its amount; the variance is the sum over bumps, a quadratic form in b for each shape, which needs no array of
-    # pixels times bumps.
-    weighted = shapes / weight
-    estimator = np.linalg.pinv(weighted @ shapes.T, hermitian=True) @ weighted
-    response = _CONTINUUM_ERROR * np.einsum("sc,jc,kc->sjk", estimator, bumps, shapes[lines:], optimize=True)
-    form = np.einsum("sjk,sjl->skl", response, response)
-    below = amounts[:, lines:]
-    variance = np.einsum("pk,skl,pl->ps", below, form, below, optimize=True)
-    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+def _on_axis(values: Array, live: npt.NDArray[np.bool_]) -> Array:
+    """Return a spectrum on the axis of the map, NaN where nothing is fitted."""
+    placed = np.full(live.size, np.nan)
+    placed[live] = values
+    return placed
 
 
 def _labelled(

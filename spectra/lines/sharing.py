@@ -44,10 +44,12 @@ class Spectrum(NamedTuple):
 
 
 class Continuum(NamedTuple):
-    """Smooth shapes that make up the continuum, and narrower bumps; (shape, bin), (bump, bin)."""
+    """What makes up the continuum."""
 
     shapes: Array
+    """Smooth, (shape, bin)."""
     bumps: Array
+    """Relative to their sum, as large as one standard error, (bump, bin)."""
 
 
 class Precision(NamedTuple):
@@ -138,7 +140,7 @@ def continuum_shapes(edges: Array, resolution: float) -> Continuum:
     bumps = _spaced(edges, resolution, _BUMPS)
     return Continuum(
         _splines(centres, _spaced(edges, resolution, _KNOTS)) * widths / widths.mean(),
-        np.array([np.interp(centres, bumps, row) for row in np.eye(bumps.size)]),
+        _BUMP * np.array([np.interp(centres, bumps, row) for row in np.eye(bumps.size)]),
     )
 
 
@@ -172,11 +174,11 @@ def share(
     lines = np.array([shell.shape for shell in shells]).reshape(len(shells), spectrum.counts.size)
     shapes = np.concatenate([mixing @ lines, under.shapes])
     model = start
-    amounts = _solve(shapes, spectrum.counts, Precision.of(_variance(model, spectrum), shapes[:0]))[0]
+    amounts = solve(shapes, spectrum.counts, Precision.of(_variance(model, spectrum), shapes[:0]))[0]
     for _ in range(rounds):
         doubts = _doubts(spectrum, shells, under, amounts, mixing)
         precision = Precision.of(_variance(model, spectrum), doubts)
-        amounts, hessian = _solve(shapes, spectrum.counts, precision)
+        amounts, hessian = solve(shapes, spectrum.counts, precision)
         model = amounts @ shapes
     residual, free = spectrum.counts - model, np.flatnonzero(amounts > 0)
     covariance = np.zeros_like(hessian)
@@ -192,7 +194,7 @@ def _variance(model: Array, spectrum: Spectrum) -> Array:
 def _doubts(spectrum: Spectrum, shells: Sequence[Shell], under: Continuum, amounts: Array, mixing: Array) -> Array:
     """Return by what the model may be off, one standard error in each row, in counts."""
     counts = amounts[: len(shells)] @ mixing
-    bumps = _BUMP * under.bumps * (amounts[len(shells) :] @ under.shapes)
+    bumps = under.bumps * (amounts[len(shells) :] @ under.shapes)
     if not counts.any():
         return bumps
     lines = sum(count * shell.shape for count, shell in zip(counts, shells, strict=True))
@@ -225,7 +227,7 @@ def is_telling(shell: Shell, beam: float) -> bool:
     return ABSORBED_KEV < shell.lines[0].energy < min(TRANSPARENT_KEV, beam / _WELL_EXCITED)
 
 
-def _solve(shapes: Array, counts: Array, precision: Precision) -> tuple[Array, Array]:
+def solve(shapes: Array, counts: Array, precision: Precision) -> tuple[Array, Array]:
     """Return the non-negative amounts and the curvature S V⁻¹ Sᵀ."""
     from scipy.linalg import solve_triangular
     from scipy.optimize import nnls

@@ -1,4 +1,4 @@
-"""X-ray lines as a detector sees them: energies, relative weights, widths, and the continuum below them."""
+"""X-ray lines as a detector sees them: energies, relative weights and widths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ FANO: Final = 2.5
 """Slope of the squared width over energy, eV (Fiori and Newbury)."""
 SIGMA: Final = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """Full width at half maximum of a Gaussian over its standard deviation."""
-_FEWEST_CHANNELS: Final = 10
 FAMILIES: Final = ("K", "L", "M")
 
 
@@ -108,6 +107,7 @@ def family(element: str, shell: str) -> tuple[XrayLine, ...]:
     return tuple(sorted(lines, key=lambda line: -line.weight))
 
 
+@cache
 def atomic_weight(element: str) -> float:
     """Return the atomic weight of an element in g/mol.
 
@@ -200,43 +200,3 @@ def channel_edges(energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         raise DataError(f"{energy.size} channel has no width; at least 2 are needed")
     half = np.diff(energy) / 2.0
     return np.concatenate([energy[:1] - half[:1], energy[:-1] + half, energy[-1:] + half[-1:]])
-
-
-def continuum(
-    energy: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], resolution: float, *, reach: float = 1.5
-) -> npt.NDArray[np.float64]:
-    """Return the continuum under the lines of a spectrum, by SNIP with a window that no line fills.
-
-    Parameters
-    ----------
-    energy : array, (channel,)
-        In keV.
-    counts : array, (channel,)
-    resolution : float
-        FWHM at Mn Kα, in eV.
-    reach : float
-        Half the width of the window, in that FWHM: 1.5 follows the continuum between lines closely, more goes below
-        groups of lines that touch.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than 10 channels.
-
-    References
-    ----------
-    C. G. Ryan et al., Nucl. Instrum. Methods B 34, 396 (1988).
-    """
-    from pybaselines import Baseline
-
-    if energy.size < _FEWEST_CHANNELS:
-        raise DataError(f"{energy.size} channels show no continuum; at least {_FEWEST_CHANNELS} are needed")
-    # SNIP replaces each channel by the mean of its two neighbours at a distance where that is lower, from the widest
-    # window to the narrowest: what is narrower than the window goes, what is broader stays. The square root (of
-    # Anscombe, x + 3/8) gives all channels the same noise, so that the clipping does not sink into it where counts are
-    # few; the logarithms of the original would. The continuum that remains is low by a fraction of that noise.
-    step = (energy[-1] - energy[0]) / (energy.size - 1)
-    half = min(max(2, round(reach * resolution / 1e3 / step)), (energy.size - 1) // 2)
-    fitter = Baseline(energy, check_finite=False)
-    root = fitter.snip(np.sqrt(counts + 0.375), max_half_window=half, decreasing=True, smooth_half_window=half // 4)[0]
-    return np.asarray(np.clip(root**2 - 0.375, 0.0, None))
