@@ -49,6 +49,8 @@ DEFERRED = {
     "fusion/resampling/warped.py": {"fusion.resampling._warp_kernels"},
     "fusion/registration/points.py": {"fusion.registration._points_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
+    "volumes/segmentation/features.py": {"volumes.segmentation._kernels"},  # numba
+    "volumes/segmentation/forest.py": {"volumes.segmentation._kernels"},
     "volumes/tomography/projector.py": {"volumes.tomography._kernels"},
     "volumes/tomography/solvers.py": {"volumes.tomography._kernels"},
     "conspectus/cli.py": {"conspectus", "fusion.errors"},  # --help must not wait for the rest

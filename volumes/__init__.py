@@ -14,6 +14,13 @@ from volumes.points.density import density
 from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
 from volumes.sections.sections import profile, slice
+from volumes.segmentation.calibration import calibrate_probability
+from volumes.segmentation.classifier import Classifier, load_classifier, train_classifier
+from volumes.segmentation.features import features
+from volumes.segmentation.fractions import phase_fraction
+from volumes.segmentation.partial_volume import partial_volume
+from volumes.segmentation.points import random_points, suggest
+from volumes.segmentation.segment import segment
 from volumes.surfaces.interference import height_from_interference
 from volumes.surfaces.levelling import level
 from volumes.tomography.alignment import align_tilts, apply_alignment
@@ -27,6 +34,7 @@ from volumes.viewer.page import Page, page, show
 from volumes.widgets.explore import Explorer, explore
 
 __all__ = [
+    "Classifier",
     "Content",
     "Explorer",
     "Orientation",
@@ -35,19 +43,24 @@ __all__ = [
     "Picture",
     "align_tilts",
     "apply_alignment",
+    "calibrate_probability",
     "contents",
     "crop_data_bar",
     "density",
     "explore",
     "export",
+    "features",
     "from_pyvista",
     "height_from_interference",
     "level",
     "load_alignment",
+    "load_classifier",
     "open",
     "orient",
     "overview",
     "page",
+    "partial_volume",
+    "phase_fraction",
     "pick",
     "pick_page",
     "picture",
@@ -56,15 +69,19 @@ __all__ = [
     "plot_expected_error",
     "plot_residuals",
     "profile",
+    "random_points",
     "read_landmarks",
     "reconstruct",
     "render",
     "resolution",
     "save_alignment",
+    "segment",
     "shift_between",
     "show",
     "slice",
+    "suggest",
     "to_pyvista",
+    "train_classifier",
     "turntable",
 ]
 
