@@ -41,7 +41,10 @@ class Picture(BaseModel):
     variable: str | None = None
     style: Literal["volume", "slices", "both", "faces", "relief"] = "volume"
     components: list[str | int] | None = None
+    colors: list[str] | None = None
+    alpha: float = Field(default=0.7, ge=0, le=1)
     fade: bool = False
+    cmap: str = "gray"
     opacity: float = Field(default=0.5, gt=0, le=1)
 
 
