@@ -143,7 +143,8 @@ def with_error(ds: xr.Dataset, name: str, error: xr.DataArray | None, *, long_na
     if error is None:
         return ds.drop_vars(other, errors="ignore").assign({name: with_links(bare, links)})
     attrs = {**bare.attrs, "long_name": long_name or f"standard error of {array.attrs.get('long_name', name)}"}
-    added = error.drop_attrs(deep=False).assign_attrs(attrs)
+    added = error.copy(deep=False)
+    added.attrs = attrs
     return ds.assign({name: with_links(bare, [*links, other]), other: added})
 
 

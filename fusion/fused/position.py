@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from fusion.resampling.cells import Geometry, Span
 from fusion.resampling.shares import sampling
 
 Array = npt.NDArray[Any]
+REACH: Final = 1.96
+"""Standard deviations of the position, and standard errors of the value, that hold 95 %."""
 
 
 @dataclass(frozen=True)
@@ -75,25 +77,38 @@ class Position:
         values = _frozen(full[..., :k].astype(np.float64))
         noise = _frozen(full[..., k:].astype(np.float64) if len(self.offsets) == 1 else np.empty((0, 0, 0, 0)))
         source = values, noise, tuple(map(_frozen, self.geometry.source.middles))
-        nodes, weights = _rule([n > 1 for n in self.geometry.source.shape])
-        pose = _frozen(self.geometry.matrix), _frozen(self.covariance), _frozen(self._bounds())
-        rule = _frozen(nodes), _frozen(weights), _frozen(self.offsets)
-        grid = tuple(map(_frozen, self.geometry.target.middles))
-        out = np.empty((*self.shape, k))
+        uncertain = [n > 1 for n in self.geometry.source.shape]
+        nodes, weights = _rule(uncertain)
+        near = ((nodes**2).sum(axis=1) <= REACH**2).astype(float)
+        rule = *map(_frozen, (nodes, weights, near)), _frozen(self.offsets @ self.geometry.matrix[:, :3].T)
+        out = np.full((*self.shape, k), np.nan)
 
-        def work(*rows: int) -> None:
-            vectors = np.ones(4), np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3)), np.empty((7, k))
-            kernels.position_variance(source, pose, grid, rule, out, rows, (*vectors, np.empty(3, np.int64)))
+        def work(z0: int, z1: int, y0: int, y1: int) -> None:
+            slab = slice(z0, z1), slice(y0, y1), slice(0, self.shape[2])
+            if not self.geometry.meets(slab):
+                return
+            voxels, seen, meets = self._near(slab)
+            variances = np.empty((int(meets.sum()), k))
+            scratch = np.empty(3), np.empty(3), np.empty(3), np.empty((7, k)), np.empty(3, np.int64)
+            roots = _roots(self.covariance, voxels, uncertain)
+            kernels.position_variance(source, seen, roots, rule, REACH, variances, scratch)
+            out[slab][meets] = variances
 
         in_slabs(work, out.shape, threads)
         return out, np.ones(self.shape, np.uint8)
 
-    def _bounds(self) -> Array:
-        """Return where the middles of voxels that meet the source lie, along each of its axes."""
+    def _near(self, slab: Span) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+        """Return the voxels (4, n) of a slab that meet the source, where they lie in it (n, 3), and which they are."""
+        cells = self.geometry.target.part(slab)
         halves = np.array([np.diff(axis).max() / 2 for axis in self.geometry.target.edges])
         reach = np.abs(self.geometry.matrix[:, :3]) @ halves
-        ends = np.array([axis[[0, -1]] for axis in self.geometry.source.edges])
-        return np.asarray(ends + reach[:, None] * np.array([-1.0, 1.0]))
+        voxels, _ = cells.along((0, 1, 2))
+        seen = replace(self.geometry, target=cells).seen()
+        meets = np.ones(seen.shape[1], bool)
+        for at, axis, beyond in zip(seen, self.geometry.source.edges, reach, strict=True):
+            meets &= (at >= axis[0] - beyond) & (at <= axis[-1] + beyond)
+        homogeneous = np.concatenate([voxels[:, meets], np.ones((1, int(meets.sum())))])
+        return homogeneous, np.ascontiguousarray(seen[:, meets].T), meets.reshape(cells.shape)
 
 
 def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
@@ -111,13 +126,36 @@ def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
 
 
 def _rule(uncertain: list[bool]) -> tuple[Array, Array]:
-    """Return nodes (q, 3) and weights of a Gauss-Hermite rule for a standard normal: 5 nodes an axis, 3 for volumes."""
+    """Return nodes (q, 3) and weights of a Gauss-Hermite rule for a standard normal, 5 nodes an axis, 3 for volumes.
+
+    Before them stands the middle, with weight 0.
+    """
     # Gauss-Hermite for weight exp(-t²/2), scaled to a sum of 1: n nodes are exact for polynomials of degree 2 n - 1 in
     # the displacement. Squares of differences of linear interpolants are piecewise of degree 2; 5 nodes see a kink.
     nodes, weights = np.polynomial.hermite_e.hermegauss(3 if all(uncertain) else 5)
     axes = [list(zip(nodes, weights / weights.sum(), strict=True)) if one else [(0.0, 1.0)] for one in uncertain]
-    points = list(product(*axes))
+    points = [((0.0, 0.0),) * 3, *product(*axes)]
     return np.array([[n for n, _ in point] for point in points]), np.array([np.prod([w for _, w in p]) for p in points])
+
+
+# Where a voxel v = (z, y, x, 1) lies in the source is M v, with errors of the twelve entries of M: covariance of rows i
+# and j is Σ_ab v_a v_b C[i a, j b]. An axis of a single pixel is left out: a step along it changes no value. Term by
+# term and not by a matrix product, whose rounding could depend on how many voxels there are.
+def _roots(covariance: Array, voxels: Array, uncertain: list[bool]) -> Array:
+    """Return Cholesky factors (n, 3, 3), in um, of the covariances of where voxels (4, n) lie in the source."""
+    of = covariance.reshape(3, 4, 3, 4)
+    roots = np.zeros((voxels.shape[1], 3, 3))
+    for i, j in ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)):
+        if not (uncertain[i] and uncertain[j]):
+            continue
+        rest = sum((of[i, a, j, b] * voxels[a] * voxels[b] for a, b in product(range(4), repeat=2)), np.zeros(1))
+        for c in range(j):
+            rest = rest - roots[:, i, c] * roots[:, j, c]
+        if i == j:
+            roots[:, i, i] = np.sqrt(np.maximum(rest, 0.0))
+        else:
+            np.divide(rest, roots[:, j, j], out=roots[:, i, j], where=roots[:, j, j] > 0)
+    return roots
 
 
 def _frozen(array: Array) -> Array:

@@ -3,16 +3,15 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from fusion._kernels import kernel, part
 
 Array = NDArray[Any]
 Number = Any
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@part
 def _bilinear(image: Array, row: Number, column: Number) -> Number:
     """Return the value between four pixels that all lie in the image."""
     i, j = min(int(row), image.shape[0] - 2), min(int(column), image.shape[1] - 2)
@@ -22,12 +21,12 @@ def _bilinear(image: Array, row: Number, column: Number) -> Number:
     return upper * (1.0 - down) + lower * down
 
 
-@_jit
+@part
 def _is_inside(image: Array, row: Number, column: Number) -> Number:
     return 0.0 <= row <= image.shape[0] - 1.0 and 0.0 <= column <= image.shape[1] - 1.0
 
 
-@_jit
+@kernel
 def edge_sums(moving: Array, back: Array, points: Array, fixed: Array) -> Number:
     """Return sum f* m (complex) and sum |f|² |m|² over points (n, 2); `back` (2, 3) leads to indices of `moving`."""
     agreement, energy = 0.0 + 0.0j, 0.0
@@ -41,7 +40,7 @@ def edge_sums(moving: Array, back: Array, points: Array, fixed: Array) -> Number
     return agreement, energy
 
 
-@_jit
+@kernel
 def joint_histogram(moving: Array, weight: Array, back: Array, points: Array, bins: Array, table: Array) -> None:
     """Add up the weights of pairs of values in a table (bin of fixed, bin of moving), each between two of moving."""
     last = table.shape[1] - 2

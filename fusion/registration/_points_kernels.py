@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from fusion._kernels import kernel
 
 Array = Any
-_jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_jit
+@kernel
 def congruent(base: Array, fixed: Array, tolerance: float, scales: Array, out: Array) -> int:
     """Write rows of fixed points that lie to one another as the base does; return how many there are, room or not.
 
@@ -47,7 +47,7 @@ def congruent(base: Array, fixed: Array, tolerance: float, scales: Array, out: A
     return count
 
 
-@_jit
+@kernel
 def scores(matrices: Array, moving: Array, fixed: Array, reach: float, out: Array) -> None:
     """Write for each transform (d, d + 1) how many moving points have a fixed one within reach.
 

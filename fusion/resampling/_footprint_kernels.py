@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fusion._kernels import kernel, part
 from fusion.resampling._vector_kernels import blend
 
 Array = NDArray[Any]
@@ -18,13 +18,11 @@ LANES = 8
 """Shares that are interpolated at a time; a row of the table is a multiple of these."""
 _VECTOR = (0.0,) * LANES
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
-
 
 # The shares of a pixel in the cells around it depend on where its middle lies within a cell, and on nothing else. They
 # are interpolated trilinearly between eight nodes of the table, all of one fraction; the weights of the nodes add up to
 # 1, and so do the shares at each node, so that those of every pixel do, however coarse the table is.
-@_jit
+@part
 def _interpolate(table: Array, nodes: int, node: Array, fraction: Array, shares: Array) -> None:
     """Write the shares of a pixel in the cells of its box, LANES at a time."""
     n, plane = np.uint64(shares.size), np.uint64(shares.size * (nodes + 1))
@@ -40,7 +38,7 @@ def _interpolate(table: Array, nodes: int, node: Array, fraction: Array, shares:
         to += np.uint64(LANES)
 
 
-@_jit
+@part
 def _locate(matrix: Array, index: Array, nodes: int, first: Array, node: Array, fraction: Array) -> None:
     """Write the cell that holds the middle of a pixel, the node of the table below it and the fraction beyond that."""
     for a in range(3):
@@ -53,7 +51,7 @@ def _locate(matrix: Array, index: Array, nodes: int, first: Array, node: Array, 
 
 # Both directions go through the pixels in their order, so that a sum has its terms in one order whatever part of the
 # grid is written. `power` 2 squares the shares, as for variances.
-@_jit
+@kernel
 def spread(pixels: Array, cells: Array, seen: Array, boxes: Any, tabled: Any, power: int, back: bool) -> None:
     """Add the pixels to the cells by their shares, or (`back`) the cells to the pixels.
 
@@ -79,7 +77,7 @@ def spread(pixels: Array, cells: Array, seen: Array, boxes: Any, tabled: Any, po
                 _add(pixels, cells, seen, (z, y, x), first, box, shares, power, back)
 
 
-@_jit
+@part
 def _add(
     pixels: Array,
     cells: Array,

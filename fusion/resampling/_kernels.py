@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fusion._kernels import kernel, part
+from fusion.resampling._axis_kernels import count_up_to
 from fusion.resampling._vector_kernels import blend, prefetch
 
 Array = NDArray[Any]
@@ -78,7 +80,7 @@ def linear(
     # Interpolation needs a neighbour on either side, so it ends at the outermost centres, or `rim` pixels beyond.
     ends = [(-rim - TOLERANCE, n - 1 + rim + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
     volume, points, results = _flat(source, grid, out, inside)
-    mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))
+    mapping = _frozen(matrix), _frozen(bounds(ends)), tuple(map(_frozen, axes))
     lanes = (source.dtype.type(0),) * min(source.shape[3], _LANES)
 
     def work(*slab: int) -> None:
@@ -111,7 +113,7 @@ def nearest(
     bits = np.dtype(f"u{min(source.dtype.itemsize, 8)}")
     background = np.full(source.shape[3], fill, source.dtype).view(bits)
     volume, points, results = _flat(source.view(bits), grid, out.view(bits), inside)
-    mapping = _frozen(matrix), _frozen(np.array(ends)), tuple(map(_frozen, axes))
+    mapping = _frozen(matrix), _frozen(bounds(ends)), tuple(map(_frozen, axes))
 
     def work(*slab: int) -> None:
         _nearest_slab(volume, mapping, points, results, slab, background)
@@ -188,6 +190,12 @@ def _flat(source: Array, grid: Grid, out: Array, inside: Array) -> tuple[Any, An
     return volume, tuple(map(_frozen, grid)), (out.reshape(-1), inside.reshape(-1).view(np.uint8))
 
 
+def bounds(ends: Sequence[tuple[float, float]]) -> Array:
+    """Return low and high of each source axis, and the numbers next to them outside."""
+    low, high = np.array(ends).T
+    return np.stack([low, high, np.nextafter(low, -np.inf), np.nextafter(high, np.inf)], axis=1)
+
+
 def _frozen(array: Array | None) -> Array | None:
     """Return a read-only view, so that numba compiles one variant for writable and read-only input."""
     if array is None:
@@ -197,28 +205,24 @@ def _frozen(array: Array | None) -> Array | None:
     return view
 
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
-
-
-@_jit
+@part
 def _index(position: Number, axis: Array | None) -> Number:
     """Return the continuous index of a position; beyond the ends the outermost cell goes on."""
     if axis is None:
         return position
     if axis.size == 1:
         return position - axis[0]
-    cell: Number = min(max(np.searchsorted(axis, position, side="right") - 1, 0), axis.size - 2)
+    cell: Number = min(max(count_up_to(axis, position) - 1, 0), axis.size - 2)
     return cell + (position - axis[cell]) / (axis[cell + 1] - axis[cell])
 
 
-@_jit
-def _first(line: Number, x: Array, axis: Array | None, bound: Number, sign: int, strict: bool) -> int:
-    """Return the first i whose index, times `sign`, is at or (`strict`) beyond the bound."""
+@part
+def _first(line: Number, x: Array, axis: Array | None, bound: Number, sign: Number) -> int:
+    """Return the first i whose index, times `sign`, is at the bound or beyond."""
     start, stop = 0, x.size
     while start < stop:
         middle = (start + stop) // 2
-        index = sign * _index(line[0] + line[1] * x[middle], axis)
-        if index > bound or (not strict and index == bound):
+        if sign * _index(line[0] + line[1] * x[middle], axis) >= bound:
             stop = middle
         else:
             start = middle + 1
@@ -228,48 +232,49 @@ def _first(line: Number, x: Array, axis: Array | None, bound: Number, sign: int,
 # A mapped index is linear in x (or monotone, on an uneven axis), so "inside" holds on one run of each row. Its ends are
 # found by bisection on the index itself and not by dividing by the slope: the test that decides is then, to the last
 # bit, the one that defines "inside", also where the slope is 1e-17 because an angle of 90 degrees was rounded.
-@_jit
+@part
 def _clip(run: Number, line: Number, x: Array, axis: Array | None, ends: Array) -> Number:
-    """Narrow a run along x to where one source axis is inside its bounds."""
-    low, high = ends[0], ends[1]
+    """Narrow a run along x to where one source axis is within its bounds, the first two of `ends`."""
     left, right = _index(line[0] + line[1] * x[0], axis), _index(line[0] + line[1] * x[x.size - 1], axis)
-    if low <= left <= high and low <= right <= high:
+    if ends[0] <= left <= ends[1] and ends[0] <= right <= ends[1]:
         return run
-    if right >= left:
-        start, stop = _first(line, x, axis, low, 1, False), _first(line, x, axis, high, 1, True)
-    else:
-        start, stop = _first(line, x, axis, -high, -1, False), _first(line, x, axis, -low, -1, True)
-    start = max(run[0], start)
-    return start, max(start, min(run[1], stop))
+    rising = right >= left
+    sign = 1.0 if rising else -1.0
+    enter, leave = (ends[0], ends[3]) if rising else (-ends[1], -ends[2])
+    start = max(run[0], _first(line, x, axis, enter, sign))
+    return start, max(start, min(run[1], _first(line, x, axis, leave, sign)))
 
 
-@_jit
-def _line(matrix: Array, a: int, z: Number, y: Number) -> tuple[Number, Number]:
-    """Return offset and slope, along x, of a mapped coordinate in an output row."""
-    return matrix[a, 0] * z + matrix[a, 1] * y + matrix[a, 3], matrix[a, 2]
+@part
+def _lines(matrix: Array, z: Number, y: Number) -> Number:
+    """Return offset and slope, along x, of the three mapped coordinates of an output row."""
+    a = matrix[0, 0] * z + matrix[0, 1] * y + matrix[0, 3]
+    b = matrix[1, 0] * z + matrix[1, 1] * y + matrix[1, 3]
+    c = matrix[2, 0] * z + matrix[2, 1] * y + matrix[2, 3]
+    return (a, matrix[0, 2]), (b, matrix[1, 2]), (c, matrix[2, 2])
 
 
-@_jit
+@part
 def _fill(array: Array, start: Number, stop: Number, value: Number) -> None:
     for i in range(np.uint64(start), np.uint64(stop)):
         array[i] = value
 
 
-@_jit
+@part
 def _enter(mapping: Number, lines: Number, x: Array, inside: Array, row: Number) -> tuple[Number, Number]:
     """Return the run of x that is inside, and write the mask of the row."""
     _, ends, axes = mapping
-    run = _clip((0, x.size), lines[0], x, axes[0], ends[0])
+    run = _clip((np.int64(0), x.size), lines[0], x, axes[0], ends[0])
     run = _clip(run, lines[1], x, axes[1], ends[1])
     start, stop = _clip(run, lines[2], x, axes[2], ends[2])
-    _fill(inside, row, row + x.size, 0)
-    _fill(inside, row + start, row + stop, 1)
+    _fill(inside, row, row + x.size, np.uint8(0))
+    _fill(inside, row + start, row + stop, np.uint8(1))
     return np.uint64(start), np.uint64(stop)
 
 
 # Index = cell + fraction along one axis. Clamping to [0, n - 1] makes a point that rounding put outside read the
 # outermost pixel; the last cell starts at n - 2, so that the upper neighbour exists.
-@_jit
+@part
 def _split(
     line: Number, x: Array, run: Number, axis: Array | None, n: Number, step: Number, offsets: Array, f: Array
 ) -> None:
@@ -286,7 +291,7 @@ def _split(
 # opposite box: products of three one-dimensional hat functions. Errors of different pixels are taken
 # as independent, so that the variance of the value is the same sum with the weights squared; this, and the square root
 # that `resample` takes, is how a standard error is propagated by interpolation.
-@_jit
+@part
 def _weights(z: Number, y: Number, x: Number, squared: bool) -> Number:
     one = type(z)(1)
     uz, uy, ux = one - z, one - y, one - x
@@ -296,14 +301,14 @@ def _weights(z: Number, y: Number, x: Number, squared: bool) -> Number:
     return a * ux, a * x, b * ux, b * x, c * ux, c * x, d * ux, d * x
 
 
-@_jit
+@part
 def _corners(at: Number, steps: Number) -> Number:
     z, y, x, _ = steps
     a, b, c = at + y, at + z, at + y + z
     return at, at + x, a, a + x, b, b + x, c, c + x
 
 
-@_jit
+@part
 def _interpolate(source: Array, plan: Number, out: Array, row: Number, run: Number, lanes: Number) -> None:
     """Write a run of a row: full vectors of channels, then the channels left over one by one."""
     offsets, f, steps, squared = plan
@@ -332,7 +337,7 @@ def _sum(values: Array, start: Number, stop: Number) -> Number:
 # 0 · NaN is NaN: a bad pixel would spoil neighbours in which it has no weight. Testing each corner costs a third of
 # the speed, so the fast sum runs first and only values that came out not finite are computed again, leaving out the
 # corners without weight.
-@_jit
+@part
 def _mend(source: Array, plan: Number, out: Array, row: Number, run: Number) -> None:
     """Repeat with care the values that became NaN or infinite, some of them through a corner of no weight."""
     offsets, f, steps, squared = plan
@@ -346,7 +351,7 @@ def _mend(source: Array, plan: Number, out: Array, row: Number, run: Number) -> 
                 out[(row + p) * k + c] = _careful(source, offsets[p] + c, steps, fractions, squared)
 
 
-@_jit
+@part
 def _careful(source: Array, at: Number, steps: Number, fractions: Number, squared: bool) -> Number:
     """Interpolate one channel without touching the corners that have no weight."""
     total = source.dtype.type(0)
@@ -363,7 +368,7 @@ def _careful(source: Array, at: Number, steps: Number, fractions: Number, square
     return total
 
 
-@_jit
+@kernel
 def _linear_slab(
     volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, squared: bool, lanes: Number
 ) -> None:
@@ -375,11 +380,11 @@ def _linear_slab(
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):
             row = np.uint64((j * y.size + i) * x.size)
-            lines = _line(matrix, 0, z[j], y[i]), _line(matrix, 1, z[j], y[i]), _line(matrix, 2, z[j], y[i])
+            lines = _lines(matrix, z[j], y[i])
             _linear_row(volume, mapping, lines, x, results, row, plan, lanes)
 
 
-@_jit
+@part
 def _linear_row(
     volume: Number, mapping: Number, lines: Number, x: Array, results: Number, row: Number, plan: Number, lanes: Number
 ) -> None:
@@ -398,22 +403,22 @@ def _linear_row(
     _mend(source, plan, out, row, run)
 
 
-@_jit
+@part
 def _round(line: Number, x: Number, axis: Array | None, n: Number) -> Number:
     return np.uint64(np.int64(min(max(np.floor(_index(line[0] + line[1] * x, axis) + 0.5), 0.0), n - 1.0)))
 
 
-@_jit
+@kernel
 def _nearest_slab(volume: Number, mapping: Number, grid: Number, results: Number, slab: Number, fill: Array) -> None:
     (matrix, _, _), (z, y, x) = mapping, grid
     for j in range(slab[0], slab[1]):
         for i in range(slab[2], slab[3]):
             row = np.uint64((j * y.size + i) * x.size)
-            lines = _line(matrix, 0, z[j], y[i]), _line(matrix, 1, z[j], y[i]), _line(matrix, 2, z[j], y[i])
+            lines = _lines(matrix, z[j], y[i])
             _nearest_row(volume, mapping, lines, x, results, row, fill)
 
 
-@_jit
+@part
 def _nearest_row(
     volume: Number, mapping: Number, lines: Number, x: Array, results: Number, row: Number, fill: Array
 ) -> None:

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from numba import njit
+import numpy as np
 from numpy.typing import NDArray
+
+from fusion._kernels import kernel, part
 
 Array = NDArray[Any]
 Number = Any
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
-def _sum_rows(source: Array, rows: Any, i: int, width: int, power: int, begin: int, end: int, out: Array) -> None:
+@part
+def _sum_rows(source: Array, rows: Any, i: int, width: int, power: int, begin: Number, end: int, out: Array) -> None:
     """Write from `begin` to `end` the weighted sum of the rows of `width` numbers that row `i` of a matrix names."""
     pointers, columns, weights = rows
     for p in range(begin, end):
@@ -26,7 +26,7 @@ def _sum_rows(source: Array, rows: Any, i: int, width: int, power: int, begin: i
 # A voxel between aligned grids is a sum over z of sums over y of sums over x, each over the two or three pixels that it
 # meets along one axis: seven products instead of the eight or twenty-seven of all pixels that it meets, and the inner
 # loops run over neighbours in memory. A plane and a row that stay in the cache are all the scratch there is.
-@_jit
+@kernel
 def apply(source: Array, shape: Any, axes: Any, out: Array, slab: Any, power: int, scratch: Any) -> None:
     """Write voxels of planes slab[0] to slab[1] and rows slab[2] to slab[3].
 
@@ -41,7 +41,7 @@ def apply(source: Array, shape: Any, axes: Any, out: Array, slab: Any, power: in
     for z in range(slab[0], slab[1]):
         _sum_rows(source, rows_z, z, sy * sx * k, power, first * sx * k, last * sx * k, plane)
         for y in range(slab[2], slab[3]):
-            _sum_rows(plane, rows_y, y, sx * k, power, 0, sx * k, line)
+            _sum_rows(plane, rows_y, y, sx * k, power, np.int64(0), sx * k, line)
             row = (z * my + y) * mx * k
             for x in range(mx):
                 for c in range(k):

@@ -10,9 +10,9 @@ grid it is computed. Scratch arrays come from the caller: Numba takes long to co
 
 from typing import Any
 
-from numba import njit
 from numpy.typing import NDArray
 
+from fusion._kernels import kernel, part
 from fusion.resampling._axis_kernels import count_up_to
 
 Array = NDArray[Any]
@@ -23,10 +23,8 @@ NOISE = 1e-12
 RIM = 1e-9
 """Share of a pixel, or of the extent of the source, by which a sample may miss a centre or an edge by rounding."""
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
+@kernel
 def fill_1d(edges: Array, low: Array, high: Array, spans: Array, rows: Any) -> None:
     """Write the length of each source cell within each target cell from `low` to `high`, in the unit of the source."""
     pointers, values, columns = rows
@@ -43,7 +41,7 @@ def fill_1d(edges: Array, low: Array, high: Array, spans: Array, rows: Any) -> N
 # sum of cross products over the clipped edges is the area, and no polygon needs to be closed. The overlap with a
 # rectangle is a difference of four quadrants. Neighbouring rectangles share quadrants, so that the overlaps of all
 # cells of a grid add up to the area of the polygon by cancellation, to rounding, whatever the pose.
-@_jit
+@part
 def _quadrant(corners: Array, b: Number, a: Number) -> Number:
     total = 0.0
     for e in range(4):
@@ -66,7 +64,7 @@ def _quadrant(corners: Array, b: Number, a: Number) -> Number:
     return abs(total) / 2
 
 
-@_jit
+@kernel
 def fill_2d(sy: Array, sx: Array, cells: Any, matrix: Array, spans: Array, rows: Any, scratch: Any) -> None:
     """Write the area of each source cell within each target cell, in the unit of the source.
 
@@ -91,7 +89,7 @@ def fill_2d(sy: Array, sx: Array, cells: Any, matrix: Array, spans: Array, rows:
                 at += 1
 
 
-@_jit
+@part
 def _above(source: Array, n: int, axis: int, bound: Number, out: Array, f: int) -> int:
     """Clip face `f` to where one coordinate is at least a bound (Sutherland and Hodgman); return its size."""
     kept = 0
@@ -111,7 +109,7 @@ def _above(source: Array, n: int, axis: int, bound: Number, out: Array, f: int) 
     return kept
 
 
-@_jit
+@part
 def _pyramid(faces: Array, f: int, n: int, z: Number, y: Number, x: Number) -> Number:
     """Return six times the signed volume between face `f` and an apex."""
     total = 0.0
@@ -127,7 +125,7 @@ def _pyramid(faces: Array, f: int, n: int, z: Number, y: Number, x: Number) -> N
 # areas, it is the sum of the pyramids from the corner of the octant to the clipped faces; caps need not be built,
 # because they lie in planes through the apex (Gauss' theorem; Powell and Abel, J. Comput. Phys. 297, 340 (2015) clip
 # the polyhedron itself). The faces are clipped by z once for each plane, by y once for each line, by x for each corner.
-@_jit
+@part
 def _octants(axes: Any, begin: Any, count: Any, middle: Any, scratch: Any) -> None:
     faces, by_z, by_y, by_x, sizes, volumes = scratch
     for k in range(count[0] + 1):
@@ -147,7 +145,7 @@ def _octants(axes: Any, begin: Any, count: Any, middle: Any, scratch: Any) -> No
                 volumes[k, j, i] = abs(total) / 6
 
 
-@_jit
+@part
 def _faces(matrix: Array, halves: Array, t: int, faces: Array) -> None:
     """Write the six faces of a mapped cell about its middle, all seen from outside or all from inside."""
     for axis in range(3):
@@ -166,7 +164,7 @@ def _faces(matrix: Array, halves: Array, t: int, faces: Array) -> None:
                     )
 
 
-@_jit
+@kernel
 def fill_3d(axes: Any, cells: Any, matrix: Array, spans: Array, rows: Any, scratch: Any) -> None:
     """Write the volume of each source cell within each target cell, in the unit of the source.
 
@@ -195,7 +193,7 @@ def fill_3d(axes: Any, cells: Any, matrix: Array, spans: Array, rows: Any, scrat
                     at += 1
 
 
-@_jit
+@part
 def _determinant(m: Array) -> Number:
     minors = m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1], m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0]
     return m[0, 0] * minors[0] - m[0, 1] * minors[1] + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
@@ -205,7 +203,7 @@ def _determinant(m: Array) -> Number:
 # each target axis. The weights of a sample add up to 1, and the samples lie symmetrically, so that constants and linear
 # fields are exact; a row adds up to the share of its samples that lie in the source. One sample is plain interpolation
 # at the middle of the cell; many come to the integral with the square of their distance.
-@_jit
+@kernel
 def fill_means(axes: Any, cells: Any, matrix: Array, samples: Any, spans: Array, rows: Any, hats: Any) -> None:
     """Write the weight of each source cell in the mean over each target cell.
 
@@ -243,7 +241,7 @@ def fill_means(axes: Any, cells: Any, matrix: Array, samples: Any, spans: Array,
                     values[start + at] += weight * share
 
 
-@_jit
+@part
 def _hat(centres: Array, edges: Array, position: Number, a: int, cell: Array, fraction: Array) -> Any:
     """Write the pixel below a position and the fraction towards the next one; return whether a cell holds the position.
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fusion._kernels import kernel, part
+from fusion.resampling._axis_kernels import count_up_to
 from fusion.resampling._kernels import (
     _AHEAD,
     _LANES,
@@ -24,12 +25,12 @@ from fusion.resampling._kernels import (
     _linear_row,
     _nearest_row,
     _sizes,
+    bounds,
     in_slabs,
 )
 
 Number = Any
 Lattice = tuple[Grid, NDArray[np.float64]]
-_jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 def linear(
@@ -60,7 +61,7 @@ def linear(
     volume, points, results = _flat(source, grid, out, inside)
     knots, positions = _read(lattice)
     pieces = _pieces(knots[2], grid[2])
-    mapping = None, _frozen(np.array(ends)), tuple(map(_frozen, axes))
+    mapping = None, _frozen(bounds(ends)), tuple(map(_frozen, axes))
     lanes = (source.dtype.type(0),) * min(source.shape[3], _LANES)
 
     def work(*slab: int) -> None:
@@ -89,7 +90,7 @@ def nearest(
     volume, points, results = _flat(source.view(bits), grid, out.view(bits), inside)
     knots, positions = _read(lattice)
     pieces = _pieces(knots[2], grid[2])
-    mapping = None, _frozen(np.array(ends)), tuple(map(_frozen, axes))
+    mapping = None, _frozen(bounds(ends)), tuple(map(_frozen, axes))
 
     def work(*slab: int) -> None:
         _nearest_slab(volume, mapping, (knots, positions, pieces), points, results, slab, background)
@@ -111,20 +112,20 @@ def _pieces(knots: NDArray[np.float64], x: NDArray[np.float64]) -> Any:
     return _frozen(np.concatenate([[0], np.searchsorted(x, knots[1:-1]), [x.size]]).astype(np.int64))
 
 
-@_jit
+@part
 def _cell(knots: Array, at: Number) -> Number:
     """Return the node below a coordinate, the one above, and the fraction of the way between."""
     # beyond the outermost nodes the last cell goes on; a grid of one plane has one node, and no cell
     if knots.size == 1:
         return 0, 0, 0.0
-    cell: Number = min(max(np.searchsorted(knots, at, side="right") - 1, 0), knots.size - 2)
+    cell: Number = min(max(count_up_to(knots, at) - 1, 0), knots.size - 2)
     return cell, cell + 1, (at - knots[cell]) / (knots[cell + 1] - knots[cell])
 
 
 # Trilinear between nodes: the position at z, y on the line between two nodes along x is bilinear in z and y at either
 # node, and linear along x. Its error is that of the second derivative, h² |w''| / 8 pixels for nodes h apart, which
 # `warped` measures when it halves the lattice.
-@_jit
+@part
 def _node(positions: Array, along_z: Number, along_y: Number, node: Number, a: int) -> Number:
     """Return source coordinate `a` at a node along x, on the row between nodes along z and y."""
     (z0, z1, fz), (y0, y1, fy) = along_z, along_y
@@ -133,7 +134,7 @@ def _node(positions: Array, along_z: Number, along_y: Number, node: Number, a: i
     return low * (1.0 - fz) + high * fz
 
 
-@_jit
+@part
 def _line(positions: Array, knots: Array, along_z: Number, along_y: Number, piece: int, a: int) -> Number:
     """Return offset and slope along x of a source coordinate between two nodes."""
     start = _node(positions, along_z, along_y, piece, a)
@@ -144,7 +145,7 @@ def _line(positions: Array, knots: Array, along_z: Number, along_y: Number, piec
     return start - slope * knots[piece], slope
 
 
-@_jit
+@kernel
 def _linear_slab(
     volume: Number, mapping: Number, lattice: Number, grid: Number, results: Number, slab: Number, squared: bool,
     lanes: Number,
@@ -170,7 +171,7 @@ def _linear_slab(
                     _linear_row(volume, mapping, lines, x[start:stop], results, row, plan, lanes)
 
 
-@_jit
+@kernel
 def _nearest_slab(
     volume: Number, mapping: Number, lattice: Number, grid: Number, results: Number, slab: Number, fill: Array
 ) -> None:

@@ -57,7 +57,15 @@ class Boxes:
 
     def read(self, full: Array, span: Span, window: Span) -> tuple[Array, Array]:
         """Return values and coverage of a box of the grid from a window of the source, on one thread."""
+        if not self.geometry.meets(span):
+            return self._nothing(full, span)
         return self._read(full, span, window, threads=1)
+
+    def _nothing(self, full: Array, span: Span) -> tuple[Array, Array]:
+        """Return a box of the grid that the source does not touch."""
+        shape = tuple(s.stop - s.start for s in span)
+        missing = self.outside if self.rule == "label" else np.nan
+        return np.full((*shape, full.shape[3]), missing, self.dtypes(full.dtype)[0]), np.zeros(shape)
 
     def _read(self, full: Array, span: Span, window: Span, threads: int | None) -> tuple[Array, Array]:
         part = self.geometry.part(span, window)

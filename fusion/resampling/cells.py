@@ -130,28 +130,44 @@ class Geometry:
 
     def window(self, span: Span) -> Span:
         """Return the box of the source that a box of the target can see, with its neighbours."""
-        ends = [self.target.edges[a][[s.start, s.stop]] for a, s in enumerate(span)]
-        corners = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
-        # An affine image of a box is spanned by its eight corners, so their extremes bound it; three pixels more on
-        # each side are for the neighbours that interpolation reads.
-        seen = self.matrix[:, :3] @ corners + self.matrix[:, 3:]
+        # three pixels more on each side are for the neighbours that interpolation reads
         spans = []
+        bounds = self._bounds(span)
         for row, size in enumerate(self.source.shape):
             if row == 0 and self.flat:
                 spans.append(slice(0, 1))
                 continue
-            low, high = np.searchsorted(self.source.edges[row], [seen[row].min(), seen[row].max()])
+            low, high = np.searchsorted(self.source.edges[row], bounds[row])
             start = int(np.clip(low - 3, 0, max(size - 3, 0)))
             spans.append(slice(start, int(np.clip(high + 3, min(start + 3, size), size))))
         return spans[0], spans[1], spans[2]
 
+    def meets(self, span: Span) -> bool:
+        """Return whether a box of the target may touch the source: whether its bounding box there does."""
+        ends = zip(self._bounds(span), self.source.edges, strict=True)
+        return self.flat or all(low <= axis[-1] and high >= axis[0] for (low, high), axis in ends)
+
+    # An affine image of a box is spanned by its eight corners, so their extremes bound it.
+    def _bounds(self, span: Span) -> list[tuple[float, float]]:
+        """Return the ends, along each axis of the source, of a box of the target."""
+        ends = [self.target.edges[a][[s.start, s.stop]] for a, s in enumerate(span)]
+        corners = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
+        seen = self.matrix[:, :3] @ corners + self.matrix[:, 3:]
+        return [(float(row.min()), float(row.max())) for row in seen]
+
+    def seen(self) -> Vector:
+        """Return where the middles of the cells of the target lie in the source (3, n)."""
+        middles, _ = self.target.along((0, 1, 2))
+        return np.stack(
+            [row[0] * middles[0] + row[1] * middles[1] + row[2] * middles[2] + row[3] for row in self.matrix]
+        )
+
     def inner(self) -> npt.NDArray[np.bool_]:
         """Return which cells (z, y, x) of the target lie within the source with all their corners."""
         # A box about the mapped cell lies in a box exactly where its eight corners do.
-        middles, halves = self.target.along((0, 1, 2))
-        inside = np.ones(middles.shape[1], bool)
-        for row, axis in zip(self.matrix, self.source.edges, strict=True):
-            seen = row[0] * middles[0] + row[1] * middles[1] + row[2] * middles[2] + row[3]
+        _, halves = self.target.along((0, 1, 2))
+        inside = np.ones(halves.shape[1], bool)
+        for row, seen, axis in zip(self.matrix, self.seen(), self.source.edges, strict=True):
             reach = abs(row[0]) * halves[0] + abs(row[1]) * halves[1] + abs(row[2]) * halves[2]
             inside &= (seen - reach >= axis[0]) & (seen + reach <= axis[-1])
         return inside.reshape(self.target.shape)

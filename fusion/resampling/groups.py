@@ -127,12 +127,16 @@ def _seen(matrix: Array, points: Array) -> Array:
 
 
 def _spans(axes: Any, low: Array, high: Array, margin: int) -> Array:
-    """Return first cell and the one after the last (d, 2, n) that intervals touch along each axis."""
-    from fusion.resampling._axis_kernels import spans
+    """Return first cell and the one after the last (d, 2, n) that intervals touch along each axis.
 
+    An axis is the edges of its cells, or their centres: then a margin of one adds the neighbours that interpolation
+    reads.
+    """
     touched = np.empty((len(axes), 2, low.shape[1]), np.int64)
     for a, axis in enumerate(axes):
-        spans(_frozen(axis), low[a], high[a], margin, axis.size - (margin == 0), touched[a, 0], touched[a, 1])
+        size = axis.size - (margin == 0)
+        touched[a, 0] = np.clip(np.searchsorted(axis, low[a], side="right") - 1 - margin, 0, size)
+        touched[a, 1] = np.clip(np.searchsorted(axis, high[a], side="left") + margin, touched[a, 0], size)
     return touched
 
 

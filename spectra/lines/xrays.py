@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
 from functools import cache
-from typing import Final, NamedTuple
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +17,6 @@ import xarray as xr
 from fusion.conventions import kind, spatial_dims
 from fusion.errors import DataError
 from spectra.attributes import lookup
-from spectra.quiet import register_exspy
 
 FANO: Final = 2.5
 """Slope of the squared width over energy, eV (Fiori and Newbury)."""
@@ -53,16 +57,26 @@ def xray_lines() -> dict[str, XrayLine]:
     >>> xray_lines()["Fe_Ka"].energy
     6.4039
     """
-    register_exspy()
-    from exspy.material import elements
-
     lines = {}
-    for element, properties in elements.as_dictionary().items():
+    for element, properties in _elements().items():
         for line, values in (lookup(properties, "Atomic_properties", "Xray_lines") or {}).items():
             name = f"{element}_{line}"
             energy, weight = float(values["energy (keV)"]), float(values["weight"])
             lines[name] = XrayLine(name, energy, weight, weight_error(line[0], energy, weight))
     return lines
+
+
+# `exspy.material.elements` is this table; importing it brings all components and signals of HyperSpy, which takes
+# seconds. The file is a literal and is read as one.
+@cache
+def _elements() -> Mapping[str, Any]:
+    """Return what eXspy knows of each element."""
+    package = Path(str(cast(ModuleSpec, find_spec("exspy")).origin)).parent
+    statements = ast.parse((package / "_misc" / "elements.py").read_text(encoding="utf-8")).body
+    table = next(
+        node.value for node in statements if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "elements"
+    )
+    return cast(Mapping[str, Any], ast.literal_eval(table))
 
 
 def weight_error(shell: str, energy: float, weight: float) -> float:
@@ -116,10 +130,7 @@ def atomic_weight(element: str) -> float:
     DataError
         If there is no such element.
     """
-    register_exspy()
-    from exspy.material import elements
-
-    value = lookup(elements.as_dictionary(), element, "General_properties", "atomic_weight")
+    value = lookup(_elements(), element, "General_properties", "atomic_weight")
     if value is None:
         raise DataError(f"there is no element {element!r}; give its symbol, as 'Fe'")
     return float(value)

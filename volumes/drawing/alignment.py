@@ -31,6 +31,8 @@ _INK: Final = "#1c2733"
 _MOVING, _FIXED = display.color(0), display.color(1)
 _DROPPED: Final = display.color(4)
 _SQUARES: Final = 8
+_DEEP: Final = 1e6
+"""um: as far along its normal as a map without z can matter to a drawing."""
 _LONGEST: Final = 0.1
 """Of the longest arrow, as a share of the width of the picture."""
 _CELLS: Final = 80
@@ -240,8 +242,8 @@ def _on_one_grid(moving: xr.Dataset, plane: xr.DataArray, transform: Affine) -> 
     """Return both on the pixels of the fixed plane; a map without depth reaches as far as it takes."""
     grid = plane.to_dataset(name="shown")
     try:
-        depth = None if "z" in moving["shown"].dims else np.inf
-        moved = resample(moving, grid, transform=transform, method="nearest", depth=depth)["shown"]
+        depth = None if "z" in moving["shown"].dims else _DEEP
+        moved = resample(moving, grid, transform=transform, depth=depth)["shown"]
     except DataError:  # the two do not overlap, which is worth showing before a registration
         return Pair(_scaled(plane), xr.full_like(plane, np.nan, dtype=float), False)
     return Pair(_scaled(plane), _scaled(moved.compute()), bool(moved.notnull().any()))

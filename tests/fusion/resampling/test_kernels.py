@@ -261,7 +261,7 @@ def test_an_interrupt_stops_the_remaining_slabs():
     def work(*slab):
         calls.append(slab)
         time.sleep(0.002)
-        if len(calls) == 5:
+        if len(calls) >= 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
