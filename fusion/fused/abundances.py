@@ -128,24 +128,27 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
     """
     fused = _fused(fused)
     position = {dim: value for dim, value in zip(SPATIAL, (z, y, x), strict=True) if value is not None}
-    # read once and at once: what is lazy here is a few numbers, and a graph for them costs more than they do
-    here = fused[[name for name in (ABUNDANCE, STDERR) if name in fused]].isel(_voxel(fused, position)).compute()
-    endmember = fused[ENDMEMBER].compute()
-    # s = Σ_k a_k e_k at this voxel alone: n_components · n_channels products, the dense cube is never made.
-    values: xr.DataArray = xr.dot(here[ABUNDANCE], endmember, dim="component").rename("spectrum")
-    if not np.isfinite(here[ABUNDANCE]).all():
+    # what is lazy is read at once, and these few numbers are no work for arrays with labels, which take longer
+    names = [name for name in (ABUNDANCE, STDERR, ENDMEMBER) if name in fused]
+    here = fused[names].isel(_voxel(fused, position)).compute()
+    dims = [dim for dim in here[ABUNDANCE].dims if dim != "component"]
+    abundance, endmember = (here[name].transpose(..., "component") for name in (ABUNDANCE, ENDMEMBER))
+    if not np.isfinite(abundance.values).all():
         raise DataError(f"no spectrum at {position} um: no map covers this voxel, or it has no value there")
-    unit = fused[ABUNDANCE].attrs.get("units", "1")
-    values.attrs = {"long_name": "spectrum", "units": unit}
+    # s = Σ_k a_k e_k at this voxel alone: n_components · n_channels products, the dense cube is never made.
+    values = np.einsum("...k,ck->...c", abundance.values, endmember.values)
+    dims.append(str(endmember.dims[0]))
+    attrs = {"long_name": "spectrum", "units": fused[ABUNDANCE].attrs.get("units", "1")}
+    coords = {key: coord for key, coord in here.coords.items() if set(coord.dims) <= set(dims)}
     if STDERR in here:
-        # an error that is infinite says nothing where its component has no signal, and inf · 0 is NaN
-        # Var s = Σ_k e_k² Var a_k;
-        variance = (here[STDERR] ** 2 * endmember**2).where(endmember != 0, 0.0).sum("component", skipna=False)
-        error = (variance**0.5).transpose(*values.dims)
-        error.attrs = {"long_name": "standard error of the spectrum", "units": unit}
-        name = stderr_name("spectrum")
-        values = values.assign_coords({name: error}).assign_attrs({LINKS: name})
-    return values
+        # Var s = Σ_k e_k² Var a_k; an error that is infinite says nothing where its component has no signal, and
+        # inf · 0 is NaN
+        errors = here[STDERR].transpose(..., "component").values[..., None, :]
+        terms = np.where(endmember.values != 0, errors**2 * endmember.values**2, 0.0)
+        meaning = {**attrs, "long_name": "standard error of the spectrum"}
+        attrs[LINKS] = name = stderr_name("spectrum")
+        coords[name] = xr.Variable(dims, np.sqrt(terms.sum(axis=-1)), meaning)
+    return xr.DataArray(values, coords, dims, "spectrum", attrs)
 
 
 def window(fused: xr.Dataset, **limits: tuple[float, float]) -> xr.DataArray:
@@ -231,14 +234,14 @@ def _channels(ds: xr.Dataset, name: str) -> npt.NDArray[np.float64]:
     return np.asarray(values.reshape(*shape, -1))
 
 
-def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray]:
+def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str, xr.DataArray | int]:
     dims = spatial_dims(fused[ABUNDANCE])
     wanted = {dim: np.asarray(value, dtype=float) for dim, value in position.items()}
     if set(wanted) != set(dims):
         raise DataError(f"give the position in um along {', '.join(dims)}; received {', '.join(wanted)}")
     if len({value.shape for value in wanted.values() if value.ndim}) > 1:
         raise DataError(f"several positions are as many numbers along each of {', '.join(dims)}")
-    index = {}
+    index: dict[str, xr.DataArray | int] = {}
     for dim, value in wanted.items():
         centres = fused[dim].values
         nearest = np.abs(centres - value[..., None]).argmin(axis=-1)
@@ -248,5 +251,5 @@ def _voxel(fused: xr.Dataset, position: Mapping[str, npt.ArrayLike]) -> dict[str
             raise DataError(
                 f"{dim}={value.tolist()} lies outside the dataset, {centres[0]:.6g} to {centres[-1]:.6g} um"
             )
-        index[dim] = xr.DataArray(nearest, dims=("point",) if value.ndim else ())
+        index[dim] = xr.DataArray(nearest, dims="point") if value.ndim else int(nearest)
     return index
