@@ -50,6 +50,16 @@ def opened(path: str | PathLike[str], *, arrays: Names | None = None) -> Iterato
         raise FileReadError(path, reason, hint="copy it again") from error
 
 
+def groups(group: h5py.Group) -> Iterator[str]:
+    """Yield the path of a group, and those of all groups in it, in the order of the file."""
+    import h5py
+
+    yield group.name
+    for item in group.values():
+        if isinstance(item, h5py.Group):
+            yield from groups(item)
+
+
 def refuse_foreign(file: h5py.File, arrays: Names | None = None) -> None:
     """Refuse a file whose values lie in another one, or just these arrays of it; see `opened`.
 

@@ -81,10 +81,15 @@ def groups(path: Path) -> dict[str, xr.Dataset]:
     if (engine := _engine(path)) == "scipy":
         return {"": opened(path)}
     try:
-        by_path = xr.open_groups(path, engine=engine, decode_times=False, chunks={})
+        with hdf5.opened(path, arrays=()) as file:
+            paths = list(hdf5.groups(file))
+        # one by one: xarray.open_groups names the lazy arrays of two groups alike, and dask computes one for both
+        by_path = {
+            name: xr.open_dataset(path, group=name, engine=engine, decode_times=False, chunks={}) for name in paths
+        }
     except Exception as error:  # backends fail with errors of every class on damaged files
         raise FileReadError(path, f"not a readable NetCDF file ({error})", hint="copy it again") from error
-    return {str(group).strip("/"): _with_outer_coords(by_path, str(group)) for group in by_path}
+    return {group.strip("/"): _with_outer_coords(by_path, group) for group in by_path}
 
 
 def _with_outer_coords(by_path: Mapping[Any, xr.Dataset], group: str) -> xr.Dataset:

@@ -187,8 +187,10 @@ def _read(source: Path, chunks: Any) -> dict[str, xr.Dataset]:
     try:
         with h5py.File(source) as file:
             hdf5.refuse_foreign(file)
-        groups = xr.open_groups(source, engine=_ENGINE, chunks=chunks, **_PLAIN)
-        return {name: ds if chunks is not None else _read_and_close(ds) for name, ds in groups.items()}
+            paths = list(hdf5.groups(file))
+        # one by one: xarray.open_groups names the lazy arrays of two groups alike, and dask computes one for both
+        groups = {path: xr.open_dataset(source, group=path, engine=_ENGINE, chunks=chunks, **_PLAIN) for path in paths}
+        return {path: ds if chunks is not None else _read_and_close(ds) for path, ds in groups.items()}
     except FileReadError:
         raise
     except Exception as error:  # a damaged file makes HDF5, h5netcdf and xarray raise errors of many classes
