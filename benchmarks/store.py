@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
 from hypothesis import HealthCheck, given, seed, settings
@@ -30,8 +31,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fusion
 from fusion import Axis
+from fusion.files import store
+from fusion.isolation.sandbox import limits
 from tests.makers.anything import labelled_data
-from tests.makers.datasets import assert_same, small, tree
+from tests.makers.datasets import assert_same, assert_seen, rich, small
 
 
 def kills(count: int, seed: int) -> None:
@@ -89,61 +92,91 @@ def full(count: int, _: int) -> None:
 
 
 def flips(count: int, seed: int) -> None:
-    """Flip single bits of a file and verify, load and lazily load it in processes that may crash or hang."""
-    outcome: Counter[str] = Counter()
+    """Flip single bits of files of several layouts, then verify and load them.
+
+    HDF5 reads in a process that does nothing else, without the protection that users have; where it crashes or hangs
+    the flip is repeated with that protection, and the process replaced. The values of the last file stay lazy, and it
+    is taken for one that is too large to be hashed when it is opened.
+    """
+    noise = np.random.default_rng(1).normal(size=(40, 50))
+    some = rich()[["image", "formula"]]
+    kinds = {
+        "tree": xr.DataTree.from_dict({"/sem": small(), "/map/text": some[["formula"]]}),
+        "flat": some,
+        "noise": small(noise, note="", words=["a", "b"]),
+        "lazy": small(noise.astype("f4")).chunk({"y": 7}),
+    }
+    rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as name:
-        path = fusion.save(tree(), Path(name) / "p.nc")
-        content = path.read_bytes()
-        positions = np.random.default_rng(seed).integers(len(content) * 8, size=count)
-        batches = np.array_split(positions, max(1, count // 250))
-        for batch in batches:
-            outcome.update(_flipped(path, content, batch.tolist()))
-    print("flips", dict(outcome))
+        for kind, data in kinds.items():
+            target = _Target(fusion.save(data, Path(name) / f"{kind}.nc"), data, lazy=kind == "lazy")
+            positions = rng.integers(8 * len(target.content), size=-(-count // len(kinds))).tolist()
+            print("flips", kind, len(target.content), "bytes", dict(_flipped(target, positions)), flush=True)
 
 
-def _flipped(path: Path, content: bytes, positions: list[int]) -> Counter[str]:
-    """Do a batch in a child; whoever crashes or hangs is counted and left out."""
+class _Target:
+    """A file, what is in it, and what comes of a flipped bit."""
+
+    def __init__(self, path: Path, data: Any, *, lazy: bool) -> None:
+        self.path, self.content, self.lazy = path, path.read_bytes(), lazy
+        self.data = fusion.load(path)
+        assert_same(self.data, data)
+
+    def verdict(self, position: int) -> str:
+        changed = bytearray(self.content)
+        changed[position // 8] ^= 1 << position % 8
+        self.path.write_bytes(changed)
+        try:
+            noticed = not fusion.verify(self.path).intact
+        except fusion.FileReadError:
+            noticed = True
+        return f"{'noticed' if noticed else 'UNNOTICED'},{self._loaded()}"
+
+    def _loaded(self) -> str:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                loaded = fusion.load(self.path, chunks={} if self.lazy else None)
+                same = loaded.compute().identical(self.data)
+            except (fusion.ConspectusError, OSError):
+                return "refused"
+        return "same" if same else "warned" if caught else "SILENTLY-OTHER"
+
+
+def _flipped(target: _Target, positions: list[int]) -> Counter[str]:
     outcome: Counter[str] = Counter()
     while positions:
-        read, write = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(read)
-            os.nice(5)
-            with os.fdopen(write, "w") as stream:
-                for position in positions:
-                    signal.alarm(60)
-                    stream.write(_verdict(path, content, position) + "\n")
-                    stream.flush()
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as stream:
-            lines = stream.read().split()
-        status = os.waitpid(child, 0)[1]
+        lines, ended = _in_child(target, positions, direct=True)
         outcome.update(lines)
         positions = positions[len(lines) :]
-        if status:
-            outcome[f"SIGNAL {status & 127}"] += 1
+        if ended:
+            outcome["hdf5 crashed or hung"] += 1
+            lines, ended = _in_child(target, positions[:1], direct=False)
+            outcome.update([*lines, *(["CRASH"] if ended else [])])
             positions = positions[1:]
     return outcome
 
 
-def _verdict(path: Path, content: bytes, position: int) -> str:
-    changed = bytearray(content)
-    changed[position // 8] ^= 1 << position % 8
-    path.write_bytes(changed)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def _in_child(target: _Target, positions: list[int], *, direct: bool) -> tuple[list[str], int]:
+    """Return a verdict for each position up to the one that ended the child, and how it ended, 0 if well."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
         try:
-            noticed = not fusion.verify(path).intact
-        except fusion.FileReadError:
-            noticed = True
-        try:
-            same = fusion.load(path).identical(tree())
-            loaded = "same" if same else "warned" if caught else "SILENTLY-OTHER"
-        except fusion.ConspectusError:
-            loaded = "refused"
-    return f"{'noticed' if noticed else 'UNNOTICED'},{loaded}"
+            store._SMALL = 0 if target.lazy else store._SMALL
+            dask.config.set(scheduler="synchronous")  # threads do not survive a fork
+            with os.fdopen(write, "w") as stream, limits(direct=direct):
+                for position in positions:
+                    signal.alarm(20 if direct else 60)
+                    stream.write(target.verdict(position) + "\n")
+                    stream.flush()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        lines = stream.read().split()
+    return lines, os.waitpid(child, 0)[1]
 
 
 def anything(count: int, start: int) -> None:
@@ -166,8 +199,7 @@ def anything(count: int, start: int) -> None:
             assert_same(fusion.load(path), data)
             outcome["identical"] += 1
             for engine in ("h5netcdf", "netcdf4"):
-                opener = xr.open_datatree if isinstance(data, xr.DataTree) else xr.open_dataset
-                opener(path, engine=engine, decode_times=False).close()
+                assert_seen(path, data, engine)
                 outcome[engine] += 1
 
         once()

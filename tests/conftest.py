@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def measured() -> Callable[[str], Path]:
             if os.environ.get("CI"):
                 pytest.fail(str(error))
             pytest.skip(str(error))
+
+    return find
+
+
+@pytest.fixture
+def program() -> Callable[[str], str]:
+    """Return the path of another program; without it the test skips, and fails where `CI` is set."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed")
+        return path
 
     return find
 

@@ -123,6 +123,10 @@ def sha256(attrs: Mapping[str, Any]) -> str:
 
 def _canonical(value: Any) -> Any:
     """Return one form for all that a value is called: libraries return one number for [7], one text for ['a']."""
+    import h5py
+
+    if isinstance(value, h5py.Empty):
+        value = ""
     if isinstance(value, bytes):
         return ["text", [value.decode("utf-8", "surrogateescape")]]
     if isinstance(value, np.ndarray) and value.dtype.kind in "OS":

@@ -65,9 +65,13 @@ def regions(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Region]:
 
 def each(do: Callable[[Region], None], where: Iterable[Region]) -> None:
     """Call a function for each region, several at a time; the first error ends it."""
+    listed = list(where)
+    if len(listed) == 1:  # most variables are one block, and a thread costs more than it
+        do(listed[0])
+        return
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        for _ in pool.map(do, where):
+        for _ in pool.map(do, listed):
             pass
     finally:
         pool.shutdown(cancel_futures=True)

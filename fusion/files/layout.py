@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 
 from fusion.errors import ConventionError
@@ -87,9 +86,7 @@ def _name_faults(name: Any, *, reserved: bool = True) -> Iterator[str]:
 
 def _values_faults(variable: xr.Variable) -> Iterator[str]:
     dtype = variable.dtype
-    known = (
-        dtype.kind in "biuSU" or (dtype.kind == "f" and dtype.itemsize <= 8) or dtype in (np.complex64, np.complex128)
-    )
+    known = dtype.kind in "biuSU" or dtype.itemsize <= {"f": 8, "c": 16}.get(dtype.kind, 0)
     if dtype.kind in "OU":
         yield from _text_faults(variable)
     elif not known or dtype.itemsize == 0:

@@ -126,13 +126,14 @@ class _Writer:
 
 
 def _set_attribute(owner: Any, key: str, value: Any) -> None:
-    """Write an attribute: text as characters, which every program reads; only empty text and lists as strings."""
+    """Write an attribute: text as characters, which every program reads; only lists of texts as strings."""
     import h5py
 
     native = attributes.native(value)
-    if isinstance(native, str) and native:
+    if isinstance(native, str):
         content = native.encode()
-        owner.attrs.create(key, np.array(content, dtype=h5py.string_dtype("utf-8", len(content))))
+        kind = h5py.string_dtype("utf-8", max(1, len(content)))
+        owner.attrs.create(key, np.array(content, dtype=kind) if content else h5py.Empty(kind))
     elif isinstance(native, np.ndarray):
         owner.attrs.create(key, native)
     else:

@@ -1,5 +1,6 @@
 """Labelled datasets with every kind of content, and how they are compared."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,34 @@ def assert_same(loaded: Any, expected: Any) -> None:
         else:
             assert np.asarray(ours.values).tobytes() == np.asarray(variable.values).tobytes(), name
         assert_same_attrs(ours.attrs, variable.attrs)
+
+
+def assert_seen(path: Path, expected: Any, engine: str) -> None:
+    """Open a file with plain xarray, which knows nothing of the manifest, and compare every name, dim and value."""
+    options: dict[str, Any] = {"engine": engine, "decode_times": False, "decode_timedelta": False}
+    if isinstance(expected, xr.DataTree):
+        with xr.open_datatree(path, **options) as tree:
+            assert {node.path for node in tree.subtree} == {node.path for node in expected.subtree}
+            for node in expected.subtree:
+                assert_seen_dataset(tree[node.path].to_dataset(inherit=False), node.to_dataset(inherit=False))
+    else:
+        with xr.open_dataset(path, **options) as ds:
+            assert_seen_dataset(ds, expected)
+
+
+def assert_seen_dataset(ds: xr.Dataset, expected: xr.Dataset) -> None:
+    assert set(ds.variables) == set(expected.variables)
+    assert set(ds.coords) == set(expected.coords)
+    for name, variable in expected.variables.items():
+        ours = ds.variables[name].values
+        theirs = variable.values
+        if theirs.dtype.kind == "c":  # NetCDF has none: real and imaginary part lie along a dim of their own
+            theirs = theirs.astype(theirs.dtype.newbyteorder("="))[..., None].view(f"f{theirs.itemsize // 2}")
+        assert ours.shape == theirs.shape, name
+        if theirs.dtype.kind in "OSU":
+            assert ours.tolist() == theirs.tolist(), name
+        else:
+            np.testing.assert_array_equal(ours, theirs, str(name))
 
 
 def assert_same_attrs(loaded: dict[Any, Any], expected: dict[Any, Any]) -> None:

@@ -12,8 +12,9 @@ from hypothesis import Phase, given, settings
 
 import fusion
 from fusion import Axis
+from fusion.files import netcdf
 from tests.makers.anything import labelled_data
-from tests.makers.datasets import assert_same, small
+from tests.makers.datasets import assert_same, assert_seen, small
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, phases=[Phase.generate])
@@ -27,10 +28,7 @@ def test_anything_comes_back_the_same_or_is_refused(tmp_path_factory: pytest.Tem
         return
     assert_same(fusion.load(path), data)
     for engine in ("h5netcdf", "netcdf4"):
-        if isinstance(data, xr.DataTree):
-            xr.open_datatree(path, engine=engine, decode_times=False).close()  # type: ignore[arg-type]
-        else:
-            xr.open_dataset(path, engine=engine, decode_times=False).close()  # type: ignore[arg-type]
+        assert_seen(path, data, engine)
 
 
 NAN = np.array([0x7FF8000000000123, 0xFFF0000000000001, 0x8000000000000000] * 2, np.uint64).view(float).reshape(2, 3)
@@ -41,6 +39,7 @@ VALUES = {
     "big-endian": np.arange(6, dtype=">i4").reshape(2, 3),
     "big-endian floats": NAN.astype(">f8"),
     "complex": np.array([[1 + 2j, complex(np.nan, -0.0), 0], [complex(0, np.inf), 3, 4]], np.complex64),
+    "big-endian complex": np.array([[1 + 2j, complex(np.nan, -0.0), 0], [complex(0, np.inf), 3, 4]], ">c16"),
     "unsigned": np.full((2, 3), 2**64 - 1, np.uint64),
     "bytes": np.array([[b"a", b"abc", b""], [b"\xff", b"x\0y", b"12345"]]),
     "text": np.array([["", "ü", "☃"], ["a b", " edge ", "x" * 40]]),
@@ -65,6 +64,17 @@ def test_half_floats_are_widened_with_a_note(tmp_path: Path) -> None:
     with netCDF4.Dataset(fusion.save(small(VALUES["half floats"]), tmp_path / "half.nc")) as file:
         assert (file["image"].dtype, file["image"].widened_from) == (np.float32, "float16")
         np.testing.assert_array_equal(np.ma.filled(file["image"][:], np.nan), VALUES["half floats"].astype("f4"))
+
+
+def test_lazy_variables_of_one_name_in_two_groups_are_two(tmp_path: Path) -> None:
+    """xarray.open_groups gives both one dask name, so that computing them together gave the values of one twice."""
+    nodes = {f"/{name}": small(np.full((2, 3), value)) for name, value in {"a": 1.0, "b": 2.0, "b/c": 3.0}.items()}
+    tree = xr.DataTree.from_dict(nodes)
+    lazy = fusion.load(fusion.save(tree, tmp_path / "t.nc"), chunks={})
+    assert_same(lazy.compute(), tree)
+    assert float((lazy["b/image"] - lazy["a/image"]).sum()) == 6.0
+    foreign = netcdf.groups(tmp_path / "t.nc")
+    assert float((foreign["b"]["image"] - foreign["a"]["image"]).sum()) == 6.0
 
 
 ATTRIBUTES = {

@@ -1,7 +1,7 @@
 """The flat file, in the eyes of other programs."""
 
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import xarray as xr
 import fusion
 from fusion import Axis
 from tests.makers.datasets import rich, small, tree
+from tests.makers.octave import Octave
 
 AXES = {"z": Axis("um", 0.3, 5.0), "y": Axis("um", 0.2, -1.0), "x": Axis("um", 0.1, 2.0)}
 
@@ -89,11 +90,26 @@ def test_the_netcdf_reader_of_vtk_shows_every_volume(flat: Path) -> None:
         np.testing.assert_array_equal(values, source["abundance"].values[..., index])
 
 
-@pytest.mark.skipif(shutil.which("ncdump") is None, reason="ncdump is not installed")
-def test_ncdump_shows_units_and_values(flat: Path) -> None:
-    text = subprocess.run(["ncdump", str(flat)], capture_output=True, text=True, check=True).stdout
+def test_ncdump_shows_units_and_values(flat: Path, program: Callable[[str], str]) -> None:
+    text = subprocess.run([program("ncdump"), str(flat)], capture_output=True, text=True, check=True).stdout
     assert 'x:units = "um"' in text
     assert "float abundance_Fe_II(z, y, x)" in text
+
+
+def test_octave_lists_and_reads_every_volume(flat: Path, program: Callable[[str], str]) -> None:
+    octave = Octave(program("octave-cli"))
+    assert {f"/{name}" for name in NAMES} < set(octave.names(flat))
+    for name, index in NAMES.items():
+        np.testing.assert_array_equal(octave.values(flat, name), fused()["abundance"].values[..., index].ravel())
+
+
+def test_octave_reads_the_groups_of_a_project(tmp_path: Path, program: Callable[[str], str]) -> None:
+    octave, path = Octave(program("octave-cli")), fusion.save(tree(), tmp_path / "p.nc")
+    np.testing.assert_array_equal(octave.values(path, "/map/image"), rich()["image"].values.ravel())
+    np.testing.assert_array_equal(octave.values(path, "/sem/lamella/x"), small()["x"].values)
+    # its ncinfo stops at attributes that are lists of texts, and at groups within groups
+    plain = xr.DataTree.from_dict({"/a": small(empty="", note="é"), "/b": small(empty="")})
+    assert "/b/image" in octave.names(fusion.save(plain, tmp_path / "q.nc"))
 
 
 def test_lazy_values_are_written_as_eager_ones(tmp_path: Path, flat: Path) -> None:
