@@ -105,12 +105,10 @@ def report_sections(raw: xr.Dataset, truth: xr.DataArray, seeds: range) -> None:
             marks = painted(truth, planes, 40, seed)
             started = time.process_time()
             trained = volumes.train_classifier(raw, marks)
-            result = volumes.segment(raw.isel(z=slice(11, 20)), model=trained)
-            row(f"ours, {name}", seed, started, [result["label"].isel(z=k - 11) == 2 for k in (14, 17)], truth)
-            result = volumes.segment(raw.isel(z=slice(11, 20)), model=trained, smooth=SMOOTH)
-            row(
-                f"ours, smoothed, {name}", seed, started, [result["label"].isel(z=k - 11) == 2 for k in (14, 17)], truth
-            )
+            result = volumes.segment(raw.isel(z=[14, 17]), model=trained)
+            row(f"ours, {name}", seed, started, list(result["label"] == 2), truth)
+            result = volumes.segment(raw.isel(z=slice(12, 20)), model=trained, smooth=SMOOTH)
+            row(f"ours, smoothed, {name}", seed, started, list(result["label"].isel(z=[2, 5]) == 2), truth)
             started = time.process_time()
             (image,) = raw.data_vars
             found = peer(raw[image].values, marks["label"].values, planes, (14, 17))

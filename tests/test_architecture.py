@@ -29,11 +29,12 @@ OWNERS = {
     "pyvista": "volumes", "vtk": "volumes", "vtkmodules": "volumes", "k3d": "volumes", "tifffile": "volumes",
     "mrcfile": "volumes", "igor2": "volumes", "gwyfile": "volumes", "liffile": "volumes", "nd2": "volumes",
     "pylibCZIrw": "volumes", "anywidget": "volumes", "trame_pyvista": "volumes", "zarr": "volumes",
+    "onnxruntime": "volumes",
 }  # fmt: skip
 HEAVY = {
     "PIL", "SimpleITK", "dask", "distributed", "exspy", "gwyfile", "h5netcdf", "h5py", "hyperspy", "igor2",
     "imagecodecs", "k3d",
-    "anywidget", "liffile", "matplotlib", "mrcfile", "traitlets", "trame_pyvista",
+    "anywidget", "liffile", "matplotlib", "mrcfile", "onnxruntime", "traitlets", "trame_pyvista",
     "nd2", "numba", "pint", "pooch", "psutil", "pybaselines", "pylibCZIrw", "pyvista", "rsciio", "scipy",
     "skimage", "sklearn", "sparse", "tifffile", "vtkmodules", "yaml", "zarr",
 }  # fmt: skip

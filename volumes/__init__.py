@@ -18,9 +18,11 @@ from volumes.segmentation.calibration import calibrate_probability
 from volumes.segmentation.classifier import Classifier, load_classifier, train_classifier
 from volumes.segmentation.features import features
 from volumes.segmentation.fractions import phase_fraction
+from volumes.segmentation.instances import instances
 from volumes.segmentation.partial_volume import partial_volume
 from volumes.segmentation.points import random_points, suggest
 from volumes.segmentation.segment import segment
+from volumes.segmentation.shapes import shapes
 from volumes.surfaces.interference import height_from_interference
 from volumes.surfaces.levelling import level
 from volumes.tomography.alignment import align_tilts, apply_alignment
@@ -52,6 +54,7 @@ __all__ = [
     "features",
     "from_pyvista",
     "height_from_interference",
+    "instances",
     "level",
     "load_alignment",
     "load_classifier",
@@ -76,6 +79,7 @@ __all__ = [
     "resolution",
     "save_alignment",
     "segment",
+    "shapes",
     "shift_between",
     "show",
     "slice",

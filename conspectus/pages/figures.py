@@ -179,6 +179,29 @@ def planes(images: Mapping[str, xr.DataArray], title: str, caption: str) -> tupl
 
 
 @_picture
+def labels(ds: xr.Dataset, array: xr.DataArray, title: str) -> tuple[str, str, Figure]:
+    """Draw a label image in colours; of a volume, its middle section."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    flat = array.isel(z=array.sizes["z"] // 2) if "z" in array.dims else array
+    flags = [int(flag) for flag in np.atleast_1d(array.attrs["flag_values"]) if flag >= 0]
+    names = str(array.attrs["flag_meanings"]).split()
+    ranks = np.where(flat.values < 0, np.nan, np.searchsorted(flags, flat.values))
+    figure, axes = _figure(5.4, 5.0)
+    shades = ["white" if names[k] == "background" else display.color(k) for k in range(len(flags))]
+    limits = {"vmin": -0.5, "vmax": len(flags) - 0.5}
+    axes[0, 0].imshow(ranks, cmap=ListedColormap(shades), interpolation="nearest", **limits, **_face_on(flat, ds))
+    axes[0, 0].set_xlabel(_label(flat[flat.dims[1]]), fontsize=9)
+    axes[0, 0].set_ylabel(_label(flat[flat.dims[0]]), fontsize=9)
+    if len(flags) <= len(display.PALETTE):
+        patches = [Patch(color=shade, label=name) for shade, name in zip(shades, names, strict=False)]
+        figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=9)
+    where = f"The section z = {float(flat['z']):.3f} um." if "z" in array.dims else "Each colour is one label."
+    return title, where, figure
+
+
+@_picture
 def alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: fusion.Affine) -> tuple[str, str, Figure]:
     """Draw two datasets before and after their registration."""
     caption = "In squares of the two in turns, and blended; where the two agree, edges go on and the blend is white."

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from conspectus.errors import RecipeError
-from conspectus.recipes import apply, phantom_steps, registration_steps, steps, tomogram_steps
+from conspectus.recipes import apply, phantom_steps, registration_steps, segmentation_steps, steps, tomogram_steps
 
 Step = Annotated[
     steps.Open
@@ -24,6 +24,10 @@ Step = Annotated[
     | steps.Resample
     | steps.Fuse
     | apply.Apply
+    | segmentation_steps.Segment
+    | segmentation_steps.PhaseFraction
+    | segmentation_steps.PartialVolume
+    | segmentation_steps.Instances
     | tomogram_steps.Orient
     | tomogram_steps.Backproject
     | tomogram_steps.Compare

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.conventions import spatial_dims
+from fusion.conventions import spatial_dims, title
 from volumes.segmentation.annotation import UNKNOWN, names_of
-from volumes.segmentation.fractions import judged_at
+from volumes.segmentation.fractions import judged_at, judged_pairs
 from volumes.segmentation.points import require_result
 
 Array = npt.NDArray[Any]
@@ -67,7 +67,8 @@ def calibrate_probability(result: xr.Dataset, judged: xr.Dataset) -> xr.Dataset:
     """
     require_result(result)
     shares = result["probability"].transpose(*spatial_dims(result["label"]), "component")
-    known = judged_at(result, shares, judged)
+    truth, there = judged_at(result, shares, judged)
+    known = judged_pairs(truth, there.values, title(judged))
     slope, biases = _fitted(known[:, 0], known[:, 1])
     better = _scaled(shares, slope, biases).astype(shares.dtype).assign_attrs(shares.attrs)
     flags = np.array(list(names_of(result["label"])), dtype=result["label"].dtype)

@@ -71,29 +71,35 @@ def phase_fraction(result: xr.Dataset, judged: xr.Dataset | None = None) -> xr.D
     """
     require_result(result)
     shares = result["probability"].transpose(*spatial_dims(result["label"]), "component")
-    mean = shares.mean([dim for dim in shares.dims if dim != "component"], skipna=True).values.astype(np.float64)
-    if not np.isfinite(mean).all():
+    mean = shares.mean([dim for dim in shares.dims if dim != "component"], skipna=True).astype(np.float64)
+    known = None
+    if judged is not None:
+        truth, there = judged_at(result, shares, judged)
+        # together, so that a lazy segmentation is computed once
+        both = xr.Dataset({"mean": mean, "there": there}).compute()
+        mean, known = both["mean"], judged_pairs(truth, both["there"].values, title(judged))
+    if not np.isfinite(mean.values).all():
         raise DataError(f"{title(result)}: no voxel has a probability")
-    known = judged_at(result, shares, judged) if judged is not None else np.zeros((0, 2, mean.size))
-    fraction, error, half = _difference(mean, known) if len(known) else (mean, *np.full((2, mean.size), np.nan))
+    unknown = np.full(mean.size, np.nan)
+    fraction, error, half = (mean.values, unknown, unknown) if known is None else _difference(mean.values, known)
     values = {
         "fraction": (fraction, "volume fraction"),
         stderr_name("fraction"): (error, "standard error of volume fraction"),
         "low": (np.clip(fraction - half, 0.0, 1.0), "lower end of the 95 % interval"),
         "high": (np.clip(fraction + half, 0.0, 1.0), "upper end of the 95 % interval"),
-        "uncorrected": (mean, "mean of the probabilities"),
+        "uncorrected": (mean.values, "mean of the probabilities"),
     }
     variables = {
         name: ("component", array, {"units": "1", "long_name": text}) for name, (array, text) in values.items()
     }
     kept = {key: value for key, value in result.attrs.items() if key not in ("Conventions", "title")}
     axes: dict[str, Axis | npt.ArrayLike] = {"component": shares["component"].values}
-    ds = dataset(variables, axes, name=title(result), attrs={**kept, "points": len(known)})
+    ds = dataset(variables, axes, name=title(result), attrs={**kept, "points": 0 if known is None else len(known)})
     return provenance.record(ds, "volumes.phase_fraction", {}, parents=[] if judged is None else [judged])
 
 
-def judged_at(result: xr.Dataset, shares: xr.DataArray, judged: xr.Dataset) -> Array:
-    """Return (n, 2, classes) what was judged, 0 or 1, and the probabilities there.
+def judged_at(result: xr.Dataset, shares: xr.DataArray, judged: xr.Dataset) -> tuple[Array, xr.DataArray]:
+    """Return 1 in the column of the class that was judged (n, classes), and the probabilities there (point, component).
 
     Parameters
     ----------
@@ -107,7 +113,7 @@ def judged_at(result: xr.Dataset, shares: xr.DataArray, judged: xr.Dataset) -> A
     Raises
     ------
     DataError
-        If the points were not chosen at random, too few were judged, or their classes are not those of the result.
+        If the points were not chosen at random, or their classes are not those of the result.
     """
     if judged.attrs.get(SAMPLING) != "random":
         raise DataError(
@@ -115,12 +121,22 @@ def judged_at(result: xr.Dataset, shares: xr.DataArray, judged: xr.Dataset) -> A
             f"attribute {SAMPLING} = 'random'; received {judged.attrs.get(SAMPLING)!r}"
         )
     marks = marks_on(result["label"], judged)
-    known = truth_of(result, shares, marks, title(judged))
-    found = np.stack([shares.values[tuple(index)] for index in marks.indices]) if len(known) else known
-    both = np.stack([known, found.astype(np.float64)], axis=1)
+    where = {dim: xr.DataArray(marks.indices[:, k], dims="point") for k, dim in enumerate(shares.dims[:-1])}
+    return truth_of(result, shares, marks, title(judged)), shares.isel(where).transpose("point", "component")
+
+
+def judged_pairs(truth: Array, there: Array, name: str) -> Array:
+    """Return (n, 2, classes) what was judged and the probabilities, where there are any.
+
+    Raises
+    ------
+    DataError
+        If fewer than ten points are left.
+    """
+    both = np.stack([truth, there.astype(np.float64)], axis=1)
     pairs: Array = both[np.isfinite(both).all(axis=(1, 2))]
     if len(pairs) < _FEWEST:
-        raise DataError(f"{title(judged)}: {len(pairs)} points were judged, and at least {_FEWEST} are needed")
+        raise DataError(f"{name}: {len(pairs)} points were judged, and at least {_FEWEST} are needed")
     return pairs
 
 

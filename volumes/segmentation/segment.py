@@ -20,6 +20,7 @@ from volumes.segmentation.annotation import UNKNOWN, Annotation
 from volumes.segmentation.classifier import Classifier, load_classifier, train_classifier
 from volumes.segmentation.features import smoothed
 from volumes.segmentation.image import Progress, blockwise, computed, image_of, inner, steps_of
+from volumes.segmentation.network import Network, load_network
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +63,10 @@ def segment(
     annotation : Dataset or sequence of Dataset, optional
         Label images or points, as for `volumes.train_classifier`.
     model : Classifier, str or path, optional
-        A classifier, or the file of one, instead of an annotation.
+        Instead of an annotation: a classifier, the file of one, or a neural network in a file that ends in ``.onnx``
+        (extra ``ai``). It takes values (1, 1, y, x) or (1, 1, z, y, x) as they are and returns probabilities
+        (1, classes, ..) of the same pixels; its metadata say ``classes`` by name, ``pixel``, the side as a length of
+        the pixels that it was trained on, and ``halo``, the pixels beyond a block that it needs.
     variable : str, optional
         The image, where the dataset has several.
     scales, trees, seed
@@ -141,10 +145,15 @@ def _model(
         return train_classifier(ds, annotation, variable=str(image.name), scales=scales, trees=trees, seed=seed)
     if scales is not None:
         raise DataError("scales belong to the training; a model has those that it was trained with")
-    return model if isinstance(model, Classifier) else load_classifier(str(model))
+    if isinstance(model, Classifier):
+        return model
+    path = Path(str(model))
+    return load_network(path) if path.suffix == ".onnx" else load_classifier(path)
 
 
 def _described(model: Model, trees: int, seed: int) -> dict[str, Any]:
+    if isinstance(model, Network):
+        return {"network_sha256": model.sha256}
     if not isinstance(model, Classifier):
         return {}
     scales, dims = list(model.features.scales), list(model.features.dims)
