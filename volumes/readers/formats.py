@@ -10,7 +10,7 @@ from fusion.errors import FileReadError, UnknownFormatError
 from fusion.reading import advice
 from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.arrays import flat, hdf5, matlab, netcdf, slices, tiff
-from volumes.readers.electrons import mrc
+from volumes.readers.electrons import mrc, mrc_header
 from volumes.readers.light import czi, lif, nd2, picasso, smap, thunderstorm
 from volumes.readers.probes import current_map, gwyddion, igor, jpk, nanoscope, nanosurf
 
@@ -54,7 +54,7 @@ FORMATS: Final = (
         picasso.arrays,
     ),
     Format("HDF5", _begins(_HDF5), hdf5.arrays),
-    Format("MRC", lambda path, head: head[208:211] == b"MAP", mrc.arrays),
+    Format("MRC", lambda path, head: head[208:211] == b"MAP" or mrc_header.is_older(path, head), mrc.arrays),
     Format("Zeiss CZI", _begins(b"ZISRAWFILE"), czi.arrays),
     Format("Nikon ND2", _begins(b"\xda\xce\xbe\x0a"), nd2.arrays),
     Format("Leica LIF", lambda path, head: lif.is_leica(head), lif.arrays),

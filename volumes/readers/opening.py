@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from fusion import provenance, units
-from fusion.conventions import SPATIAL
+from fusion.conventions import SIGNAL, SPATIAL
 from fusion.errors import FileReadError
 from fusion.isolation import sandbox
 from fusion.reading.assembly import assembled
@@ -29,6 +29,7 @@ from volumes.readers.labels import as_labels
 from volumes.readers.light import localisations
 from volumes.readers.voxel_size import Voxel, measured
 
+_KNOWN: Final = {*SPATIAL, *SIGNAL}
 _SLOW: Final = ("dask.array", "h5netcdf.legacyapi", "mrcfile", "tifffile")
 
 
@@ -209,6 +210,8 @@ def _as_requested(path: Path, arrays: list[StoredArray], options: Mapping[str, A
         arrays = localisations.sized(path, arrays, options)
         _require_one_shape(path, arrays)
         return arrays
+    if "dims" not in options:
+        _require_one_shape(path, arrays)
     arrays = [_renamed(path, array, options.get("dims")) for array in arrays]
     _require_one_shape(path, arrays)
     arrays = [measured(path, array, options.get("voxel"), options.get("units")) for array in arrays]
@@ -273,8 +276,10 @@ def _name(path: Path, array: StoredArray) -> str:
 
 def _renamed(path: Path, array: StoredArray, dims: Sequence[str] | None) -> StoredArray:
     if dims is None:
-        if array.dims is None:
-            reason = f"it does not name the axes of {array.name or 'the array'} {array.shape}"
+        if array.dims is None or not _KNOWN.issuperset(array.dims):
+            what = f"the axes of {array.name or 'the array'} {array.shape}"
+            called = ", ".join(map(repr, array.dims or ()))
+            reason = f"{called} do not say what {what} measure" if called else f"it does not name {what}"
             hint = "name them in order, e.g. dims=('z', 'y', 'x') or dims=('y', 'x', 'tilt')"
             raise FileReadError(path, reason, hint=hint)
         return array
@@ -283,8 +288,13 @@ def _renamed(path: Path, array: StoredArray, dims: Sequence[str] | None) -> Stor
         reason = f"dims={names} does not fit an array of shape {array.shape}"
         raise FileReadError(path, reason, hint="give one name for each axis, in order")
     known = dict(zip(names, array.dims or names, strict=True))
-    axes = {dim: array.axes[old] for dim, old in known.items() if old in array.axes}
-    return replace(array, dims=names, axes=axes if array.dims else {})
+    axes = {dim: array.axes[old] for dim, old in known.items() if old in array.axes} if array.dims else {}
+    return replace(array, dims=names, axes={dim: axis for dim, axis in axes.items() if _fits(axis.units, dim)})
+
+
+def _fits(unit: str, dim: str) -> bool:
+    """Whether an axis of this unit may be called so."""
+    return unit == units.PIXEL or units.is_compatible(unit, SIGNAL.get(dim, units.LENGTH))
 
 
 def _require_one_shape(path: Path, arrays: list[StoredArray]) -> None:

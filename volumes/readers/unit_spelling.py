@@ -9,6 +9,8 @@ from fusion import units
 
 _ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _MINUTES: Final = ("min", "mins", "mn")
+_ANGSTROM: Final = "A"
+"""A length of files of electron microscopy, where the SI has the ampere."""
 
 
 def spelled(unit: Any, wanted: str) -> str | None:
@@ -16,10 +18,12 @@ def spelled(unit: Any, wanted: str) -> str | None:
 
     Examples
     --------
-    >>> spelled(r"\u00B5m", "um"), spelled("Sec", "s"), spelled("Min", "s"), spelled("pixel", "um")
-    ('µm', 'sec', 'min', None)
+    >>> spelled(r"\u00B5m", "um"), spelled("A", "um"), spelled("Sec", "s"), spelled("Min", "s"), spelled("pixel", "um")
+    ('µm', 'angstrom', 'sec', 'min', None)
     """
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), str(unit)).strip()
     if wanted == "s" and text.lower() in _MINUTES:
         return "min"
+    if wanted == units.LENGTH and text == _ANGSTROM:
+        return "angstrom"
     return next((spelling for spelling in (text, text.lower()) if units.is_compatible(spelling, wanted)), None)

@@ -49,6 +49,11 @@ def um(ds):
         {"voxel_size_xyz_nm": [100, 200, 500]},
         {"element_size_um_zyx": [0.5, 0.2, 0.1]},
         {"physical_pixel_size_um": [0.5, 0.2, 0.1]},
+        {"voxel_size": [0.5, 0.2, 0.1], "voxel_unit": "um"},
+        {"voxel_size_A": [5000, 2000, 1000]},
+        {"resolution": [2.0, 5.0, 10.0], "resolution_unit": "pixels/um"},
+        {"resolution": [2.0, 5.0, 10.0], "unit": "px per um"},
+        {"pixel_size": "0.5um, 0.2um, 0.1um"},
     ],
 )
 @pytest.mark.parametrize(("labels", "group"), [("", None), ("zyx", None), ("", "cells"), ("", "/")])

@@ -160,6 +160,19 @@ class TestHeaders:
         }
         assert float(ds["x"][0]) == pytest.approx(7e-4)
 
+    @pytest.mark.parametrize(("name", "order"), [("a.mrc", "<"), ("a.st", "<"), ("a.rec", ">")])
+    def test_a_file_from_before_mrc2000_is_known_by_its_name_and_length(self, tmp_path, name, order):
+        path = self.write(tmp_path / name, ramp(3, 4, 5, dtype=np.int16))
+        if order == ">":
+            swap(path, np.int16)
+        content = bytearray(path.read_bytes())
+        content[208:216] = bytes(8)
+        path.write_bytes(content)
+        np.testing.assert_array_equal(volumes.open(path)["image"].values, ramp(3, 4, 5))
+        path.rename(tmp_path / "a.bin")
+        with pytest.raises(FileReadError, match="unknown format"):
+            volumes.open(tmp_path / "a.bin")
+
     def test_a_single_image_has_no_thickness(self, tmp_path):
         with quiet_mrcfile(), mrcfile.new(tmp_path / "a.mrc") as mrc:
             mrc.set_data(ramp(4, 5))
@@ -245,6 +258,13 @@ class TestHeaders:
         records["Metadata size"], records["Alpha tilt"] = dtype.itemsize, self.TILTS
         path = self.write(tmp_path / "a.mrc", ramp(3, 4, 5), extended=records, kind=kind)
         self.check(volumes.open(path))
+
+    def test_a_header_that_is_fei_s_by_name_alone_has_no_angles(self, tmp_path):
+        extended = np.zeros(2, "V1024")
+        path = self.write(tmp_path / "a.mrc", ramp(3, 4, 5), extended=extended, kind=b"FEI1")
+        with pytest.warns(RuntimeWarning, match="cannot be interpreted as that type"):
+            ds = volumes.open(path)
+        np.testing.assert_array_equal(ds["image"].values, ramp(3, 4, 5))
 
     def test_angles_in_the_old_header_of_fei(self, tmp_path):
         records = np.zeros((1024, 32), "<f4")

@@ -68,9 +68,31 @@ def test_two_positions_along_one_axis_are_not_guessed(tmp_path):
 
 def test_axes_of_other_names_are_named_by_the_user(tmp_path):
     xr.Dataset({"sem": (("line", "sample"), ramp(4, 5))}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    with pytest.raises(FileReadError, match=r"does not name the axes of sem \(4, 5\)"):
+    with pytest.raises(FileReadError, match=r"'line', 'sample' do not say what the axes of sem \(4, 5\)"):
         volumes.open(tmp_path / "a.nc")
     np.testing.assert_array_equal(volumes.open(tmp_path / "a.nc", dims=("y", "x"))["sem"], ramp(4, 5))
+
+
+def test_the_users_names_keep_the_positions_of_their_axes(tmp_path):
+    coords = {
+        name: (name, step * np.arange(n), {"units": "nm"}) for name, step, n in (("row", 20, 4), ("column", 10, 5))
+    }
+    xr.Dataset({"sem": (("row", "column"), ramp(4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert um(volumes.open(tmp_path / "a.nc", dims=("y", "x"))) == pytest.approx({"y": 0.02, "x": 0.01})
+
+
+def test_an_axis_of_cf_names_a_dim(tmp_path):
+    letters = zip("kji", "ZYX", (0.5, 0.2, 0.1), (3, 4, 5), strict=True)
+    coords = {dim: (dim, step * np.arange(n), {"units": "um", "axis": axis}) for dim, axis, step, n in letters}
+    xr.Dataset({"sem": (tuple("kji"), ramp(3, 4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert um(volumes.open(tmp_path / "a.nc")) == pytest.approx({"z": 0.5, "y": 0.2, "x": 0.1})
+
+
+@pytest.mark.parametrize(("unit", "seconds"), [("minutes since 2020-01-01", 60), ("ms", 1e-3)])
+def test_times_of_cf_are_an_axis(tmp_path, unit, seconds):
+    coords = {"time": ("time", [0.0, 1.0, 4.0], {"units": unit}), "y": along("y", 1, "um"), "x": along("x", 1, "um")}
+    xr.Dataset({"sem": (("time", "y", "x"), ramp(3, 4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    np.testing.assert_allclose(volumes.open(tmp_path / "a.nc")["time"], seconds * np.array([0, 1, 4]))
 
 
 def test_one_variable_does_not_block_the_others(tmp_path):

@@ -42,6 +42,22 @@ class TestOme:
         with pytest.raises(FileReadError, match="known along y but not along x; give it"):
             volumes.open(path)
 
+    @pytest.mark.parametrize(
+        ("times", "unit", "seconds"),
+        [([0, 1.5, 4], "", 1), ([5, 30, 70], "ms", 1e-3), ([0, 1, 1], "", 0), ([0, 1], "", 0)],
+    )
+    def test_times_of_planes_are_an_axis(self, tmp_path, times, unit, seconds):
+        said = f' DeltaTUnit="{unit}"' if unit else ""
+        planes = "".join(f'<Plane TheT="{i}" TheZ="0" TheC="0" DeltaT="{at}"{said}/>' for i, at in enumerate(times))
+        xml = ome_xml(ome_image("cell", (3, 5, 7), inner=planes)).replace('SizeZ="3"', 'SizeZ="1"')
+        path = tmp_path / "cell.ome.tif"
+        write_ome(path, xml.replace('SizeT="1"', 'SizeT="3"').replace("FirstZ", "FirstT"), values(3, 5, 7))
+        if seconds:
+            np.testing.assert_allclose(volumes.open(path)["time"], np.array(times) * seconds)
+        else:
+            with pytest.raises(FileReadError, match="does not give the step along 'time'"):
+                volumes.open(path)
+
     def test_without_heights_it_is_placed_in_the_plane(self, tmp_path):
         xml = ome_xml(ome_image("cell", (1, 5, 7), place=[(None, 2.0, 1.0)]))
         ds = volumes.open(write_ome(tmp_path / "cell.ome.tif", xml, values(1, 5, 7)))

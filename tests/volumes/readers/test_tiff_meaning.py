@@ -77,6 +77,14 @@ class TestSpacing:
         ds = volumes.open(self.write(tmp_path / "a.tif", per_unit, tag, spacing=spacing), voxel=voxel or None)
         assert {dim: step for dim, (step, _) in steps(ds).items()} == pytest.approx({"z": 2.0, "y": 0.1, "x": 0.1})
 
+    @pytest.mark.parametrize(("tag", "per_unit"), [("CENTIMETER", 1e5), ("INCH", 254e3)])
+    def test_a_unit_of_imagej_that_contradicts_the_tag_is_doubted(self, tmp_path, tag, per_unit):
+        header = {"axes": "ZYX", "unit": "um", "spacing": 0.5}
+        resolution = {"resolution": (per_unit, per_unit), "resolutionunit": tag}
+        tifffile.imwrite(tmp_path / "a.tif", ramp(3, 4, 5), imagej=True, metadata=header, **resolution)
+        with pytest.raises(FileReadError, match=rf"and its planes 0.5 um apart; perhaps {per_unit:g} per (cm|inch)"):
+            volumes.open(tmp_path / "a.tif")
+
 
 class TestOrientation:
     """Against Pillow, which turns a grey TIFF wrongly unless it is compressed."""
@@ -155,3 +163,18 @@ class TestPhotometric:
     def test_of_usual_images_nothing_is_said(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), photometric="minisblack")
         assert "photometric_interpretation" not in volumes.open(tmp_path / "a.tif")["image"].attrs
+
+    @pytest.mark.parametrize(("compression", "said"), [(None, True), ("zlib", True), ("jpeg", False)])
+    def test_luma_and_chroma_are_said_unless_they_are_decoded(self, tmp_path, compression, said):
+        stored = ramp(16, 16, 3, dtype=np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="ycbcr", compression=compression, metadata=None)
+        ds = volumes.open(tmp_path / "a.tif")
+        assert ("photometric_interpretation" in ds["image"].attrs) == said
+        assert (list(ds["channel"].values) == ["red", "green", "blue"]) != said
+
+    def test_the_straight_line_of_imagej_is_said(self, tmp_path):
+        header = {"unit": "um", "cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "Gray Value"}
+        tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), imagej=True, metadata=header)
+        image = volumes.open(tmp_path / "a.tif")["image"]
+        np.testing.assert_array_equal(image.values, ramp(4, 5))
+        assert image.attrs["calibration"] == "value = -32768 + 1 · stored, Gray Value"

@@ -23,6 +23,7 @@ _WORDS: Final = re.compile(r"[A-ZÅ]?[^\W\d_A-ZÅ]+|[A-ZÅ]+")
 _ORDERS: Final = ("x", "y", "z", "xy", "yx", "xyz", "zyx")
 _NUMBERS: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _BETWEEN: Final = " ,;:x×*[]()"
+_PIXELS_PER: Final = re.compile(r"(?:pixels?|px|voxels?) ?(?:/|per) ?", re.IGNORECASE)
 _PER_LENGTH: Final = f"1/{units.LENGTH}"
 
 
@@ -129,7 +130,10 @@ def _unit(attrs: Mapping[str, Any], key: str, name: _Name) -> tuple[str, str]:
         return name.unit, key
     if isinstance(attrs[key], (bytes, str)) and (unit := _length_unit(_without_numbers(text(attrs[key])))):
         return unit, key
-    bases, endings = (key, name.base), ("unit", "units", "_unit", "_units", " unit", " units")
+    bases, endings = (
+        (key, name.base, re.split(r"[_ ]?size", name.base, flags=re.IGNORECASE)[0]),
+        ("unit", "units", "_unit", "_units", " unit", " units"),
+    )
     beside = [f"{base}{ending}".lower() for base in bases for ending in endings]
     named = {attribute.lower(): attribute for attribute in attrs}
     for attribute in (*beside, "units", "unit"):
@@ -139,12 +143,15 @@ def _unit(attrs: Mapping[str, Any], key: str, name: _Name) -> tuple[str, str]:
 
 
 def _without_numbers(written: str) -> str:
-    return re.sub(_NUMBERS, "", written).strip(_BETWEEN)
+    """Return what a text holds beside numbers, once where each number has it."""
+    words = {word.strip(_BETWEEN) for word in re.split(_NUMBERS, written)} - {""}
+    return words.pop() if len(words) == 1 else ""
 
 
 def _length_unit(written: str) -> str:
     """Return a unit of length, or of pixels per length; nothing if it is neither."""
-    return next((unit for kind in (units.LENGTH, _PER_LENGTH) if (unit := spelled(written, kind))), "")
+    plain = re.sub(_PIXELS_PER, "1/", written)
+    return next((unit for kind in (units.LENGTH, _PER_LENGTH) if (unit := spelled(plain, kind))), "")
 
 
 def _one_text(value: Any) -> str:

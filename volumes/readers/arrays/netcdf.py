@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,23 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
 
 
 def _standard(ds: xr.Dataset) -> xr.Dataset:
-    """Return a dataset whose dims have the names of the conventions, where they differ by their case alone."""
-    names = {dim: str(dim).lower() for dim in ds.dims if str(dim).lower() in {*SPATIAL, *SIGNAL}}
-    changed = {dim: name for dim, name in names.items() if name != dim and name not in {*ds.dims, *ds.variables}}
+    """Return a dataset whose dims have the names of the conventions, where case or CF's ``axis`` tell them."""
+    names = {dim: _cf_axis(ds, dim) or str(dim).lower() for dim in ds.dims}
+    changed = {
+        dim: name
+        for dim, name in names.items()
+        if name in {*SPATIAL, *SIGNAL}
+        and name not in {*ds.dims, *ds.variables}
+        and list(names.values()).count(name) == 1
+    }
     with_positions = ds.set_coords([key for key, array in ds.data_vars.items() if _is_position(array)])
     return with_positions.rename(changed)
+
+
+def _cf_axis(ds: xr.Dataset, dim: Hashable) -> str:
+    """Return what the coordinate of a dim calls its axis: ``axis`` is X, Y or Z (CF, section 4); else nothing."""
+    axis = str(ds[dim].attrs.get("axis", "")).lower() if dim in ds.coords else ""
+    return axis if axis in SPATIAL else ""
 
 
 def _is_position(array: xr.DataArray) -> bool:
@@ -108,10 +121,9 @@ def _array(path: Path, name: str, array: xr.DataArray) -> StoredArray:
     if spectral and CELL_METHODS not in array.attrs:
         reason = f"{name!r} has the spectral axis {spectral[0]!r} and does not say whether its values are counts"
         raise FileReadError(path, reason, hint="open it with spectra.open")
-    known = all(dim in {*SPATIAL, *SIGNAL} for dim in dims)
     return StoredArray(
         name=name,
-        dims=dims if known else None,
+        dims=dims,
         shape=array.shape,
         dtype=array.dtype,
         load=partial(_load, path, name),
@@ -126,18 +138,23 @@ def _array(path: Path, name: str, array: xr.DataArray) -> StoredArray:
 def _axes(array: xr.DataArray) -> dict[str, Axis]:
     axes = {}
     for dim in map(str, array.dims):
-        wanted = units.LENGTH if dim in SPATIAL else SIGNAL.get(dim, "1")
+        wanted = SIGNAL.get(dim, units.LENGTH)
         positions = None if dim in ("channel", "component") else _positions(array, dim, wanted)
         if positions is not None:
-            axes[dim] = Axis(positions.attrs["units"], values=positions.values)
+            axes[dim] = Axis(_unit(positions), values=positions.values)
     return axes
+
+
+def _unit(coordinate: xr.DataArray) -> str:
+    """Return the unit of a coordinate; of CF's ``minutes since 2020-01-01`` that before ``since``."""
+    return str(coordinate.attrs.get("units", "")).partition(" since ")[0]
 
 
 def _positions(array: xr.DataArray, dim: str, wanted: str) -> xr.DataArray | None:
     """Return the coordinate of a dim; where that only counts, the one other coordinate along it that has a unit."""
-    along = [c for c in array.coords.values() if c.dims == (dim,) and units.is_compatible(c.attrs.get("units"), wanted)]
+    along = [c for c in array.coords.values() if c.dims == (dim,) and units.is_compatible(_unit(c), wanted)]
     own = [coordinate for coordinate in along if coordinate.name == dim]
-    others = along if dim in SPATIAL else []
+    others = [] if dim in SIGNAL else along
     return own[0] if own else others[0] if len(others) == 1 else None
 
 

@@ -20,7 +20,7 @@ from fusion.reading.stage import STAGE
 from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers import planes
 from volumes.readers.arrays import orientation
-from volumes.readers.arrays.tiff_description import Description, imagej, shaped
+from volumes.readers.arrays.tiff_description import Description, calibration, imagej, shaped
 from volumes.readers.electrons import sem
 from volumes.readers.electrons.data_bar import DATA_BAR
 from volumes.readers.light import ome
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
 _AXES: Final = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "channel", "S": "channel", "T": "time"}
 _FAULTS: Final = ("corrupt", "invalid page", "invalid value offset")
-_RGB: Final = 2
+_RGB, _YCBCR, _JPEG = 2, 6, (6, 7)
 _COLOURS: Final = ("red", "green", "blue", "alpha")
 _MEANINGS: Final = {
     0: "white is zero: a large value is dark",
     3: "values are indices of a palette",
     5: "values are amounts of ink: cyan, magenta, yellow, black",
+    6: "values are luma and chroma: Y, Cb, Cr",
     8: "values are CIE L*a*b*",
 }
 """PhotometricInterpretation (TIFF 6.0, page 37) of images whose values are no amounts of light."""
@@ -113,7 +114,7 @@ def _array(path: Path, tif: TiffFile, index: int) -> StoredArray:
     description = _description(tif, index, dims)
     sizes = dict(zip(dims, series.shape, strict=True))
     labels = description.labels
-    if "channel" in dims and "S" in series.axes and series.keyframe.photometric == _RGB:
+    if "channel" in dims and "S" in series.axes and _is_rgb(series.keyframe):
         labels = {"channel": _COLOURS[: sizes["channel"]]}
     array = StoredArray(
         name=_name(tif, index),
@@ -123,7 +124,7 @@ def _array(path: Path, tif: TiffFile, index: int) -> StoredArray:
         load=partial(_load, path, index, series.shape, series.dtype),
         axes={dim: axis for dim, axis in description.axes.items() if dim in dims},
         labels={dim: names for dim, names in labels.items() if len(names) == sizes.get(dim)},
-        attrs=_photometric(series),
+        attrs={**_photometric(series), **calibration(tif)},
         dataset_attrs=description.dataset_attrs,
         pose=description.pose,
         frame=STAGE if description.pose else "",
@@ -140,8 +141,15 @@ def _description(tif: TiffFile, index: int, dims: tuple[str, ...]) -> Descriptio
     return imagej(tif) if tif.imagej_metadata else shaped(tif, dims)
 
 
+def _is_rgb(page: Any) -> bool:
+    """Whether values are red, green and blue; JPEG keeps luma and chroma, which are decoded to these."""
+    return page.photometric == _RGB or (page.photometric == _YCBCR and page.compression in _JPEG)
+
+
 def _photometric(series: TiffPageSeries) -> dict[str, str]:
     """Return the attribute that says what values stand for where they are not the light itself: they are as stored."""
+    if _is_rgb(series.keyframe):
+        return {}
     meaning = _MEANINGS.get(int(series.keyframe.photometric))
     colours = series.keyframe.colormap
     if meaning and colours is not None and (colours >> 8 == np.arange(colours.shape[1])).all():

@@ -38,9 +38,13 @@ def imagej(tif: TiffFile) -> Description:
     """
     header = tif.imagej_metadata or {}
     spacing = planes.number(header.get("spacing"))
-    steps = {**_resolution(tif), "z": abs(spacing) if spacing else None}
+    flat = _resolution(tif)
+    steps = {**flat, "z": abs(spacing) if spacing else None}
     lengths = {dim: _imagej_axis(header, dim, step) for dim, step in steps.items() if step}
     time, doubts = _frame_interval(header)
+    tagged, unit = _tagged(tif), spelled(header.get("unit"), units.LENGTH)
+    if tagged and unit and spacing and "yunit" not in header and "zunit" not in header:
+        doubts = {**doubts, **_misread(flat, unit, tagged, abs(spacing) * units.convert_factor(unit, units.LENGTH))}
     axes = {**{dim: axis for dim, axis in lengths.items() if axis is not None}, **time}
     return Description(axes, {"channel": _imagej_channels(header)}, dict(header), doubts=doubts)
 
@@ -65,6 +69,16 @@ def _frame_interval(header: Mapping[str, Any]) -> tuple[dict[str, Axis], dict[st
     return {"time": Axis(unit, step=interval)}, {}
 
 
+def calibration(tif: TiffFile) -> dict[str, str]:
+    """Return the attribute that tells ImageJ's straight line from stored to calibrated values; these are as stored."""
+    header = tif.imagej_metadata or {}
+    offset, slope = planes.number(header.get("c0")), planes.number(header.get("c1"))
+    if planes.number(header.get("cf")) != 0 or offset is None or slope is None:
+        return {}
+    unit = str(header.get("vunit", "")).strip()
+    return {"calibration": f"value = {offset:g} + {slope:g} · stored{f', {unit}' if unit else ''}"}
+
+
 def _imagej_channels(header: Mapping[str, Any]) -> Sequence[str]:
     """Return the labels of slices, channels first, if they name channels: one name for each, the same in all planes."""
     labels, channels = list(header.get("Labels", ())), int(header.get("channels", 1))
@@ -80,7 +94,7 @@ def shaped(tif: TiffFile, dims: tuple[str, ...]) -> Description:
     they have none and the JSON names one.
     """
     header = dict((tif.shaped_metadata or ({},))[0])
-    unit, tagged = spelled(header.get("unit"), units.LENGTH), _TAG_UNITS.get(int(tif.pages.first.resolutionunit))
+    unit, tagged = spelled(header.get("unit"), units.LENGTH), _tagged(tif)
     spacing, steps = planes.number(header.get("spacing")), _resolution(tif)
     time, doubts = _frame_interval(header)
     metadata = {**_resolution_tags(tif), **header}
@@ -89,26 +103,31 @@ def shaped(tif: TiffFile, dims: tuple[str, ...]) -> Description:
     flat = {dim: Axis(tagged or unit, step=step) for dim, step in steps.items()}
     depth = {"z": Axis(unit, step=abs(spacing))} if spacing and "z" in dims else {}
     if spacing and tagged:
-        doubts = {**doubts, **_misread(steps, tagged, unit, abs(spacing))}
+        doubts = {**doubts, **_misread(steps, tagged, unit, abs(spacing) * units.convert_factor(unit, units.LENGTH))}
     return Description({**flat, **depth, **time}, metadata=metadata, doubts=doubts)
 
 
-def _misread(steps: Mapping[str, float], tagged: str, unit: str, spacing: float) -> dict[str, str]:
-    """Return why pixel sizes are in doubt: in the unit of the spacing they would fit the spacing better.
+def _misread(steps: Mapping[str, float], believed: str, other: str, spacing: float) -> dict[str, str]:
+    """Return why pixel sizes are in doubt: in the other of the two units of a file they would fit the spacing better.
 
     A writer who gives pixels per um and forgets to say so leaves the tag at its default, inch: pixels 25,400 times too
-    large. Voxels are rarely far from cubes: of the two readings the one whose ratio to the spacing is nearer to one
-    is the likelier, and a file that has the other one is not believed.
+    large. Voxels are rarely far from cubes: of the two readings the one whose ratio to the spacing, in um, is nearer to
+    one is the likelier, and a file that has the other one is not believed.
     """
-    tag, stated = (units.convert_factor(name, units.LENGTH) for name in (tagged, unit))
+    factor, otherwise = (units.convert_factor(name, units.LENGTH) for name in (believed, other))
     doubts = {}
     for dim, step in steps.items():
-        if abs(log(step / spacing)) < abs(log(step * tag / (spacing * stated))):
+        if abs(log(step * otherwise / spacing)) < abs(log(step * factor / spacing)):
             doubts[dim] = (
-                f"its pixels are {step * tag:g} um along {dim} by the resolution tag ({1 / step:g} per {tagged}) and "
-                f"its planes {spacing * stated:g} um apart; perhaps {1 / step:g} per {unit} is meant"
+                f"its pixels are {step * factor:g} um along {dim} by the resolution tag ({1 / step:g} per {believed}) "
+                f"and its planes {spacing:g} um apart; perhaps {1 / step:g} per {other} is meant"
             )
     return doubts
+
+
+def _tagged(tif: TiffFile) -> str | None:
+    """Return the unit of the resolution tags; None where they have none."""
+    return _TAG_UNITS.get(int(tif.pages.first.resolutionunit))
 
 
 def _resolution(tif: TiffFile) -> dict[str, float]:

@@ -26,6 +26,8 @@ _NOT_READ: Final = {
     101: "values of 4 bits",
 }
 _STAMPS: Final = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}
+_SUFFIXES: Final = (".mrc", ".mrcs", ".st", ".ali", ".rec", ".map")
+_WORDS_SENSED: Final = 4 * 24
 _STANDARD: Final = {"<": b"\x44\x44\0\0", ">": b"\x11\x11\0\0"}
 
 
@@ -63,7 +65,7 @@ def read(path: Path) -> Header:
             raise FileReadError(path, "the file is cut short", hint="copy it again")
         order = _byte_order(main, path.stat().st_size)
         extended = max(0, _word(main, order, 24))
-        content = main[:212] + _STANDARD[order] + main[216:] + stream.read(extended)
+        content = main[:208] + b"MAP " + _STANDARD[order] + main[216:] + stream.read(extended)
     _require_real_numbers(path, _word(main, order, 4))
     with warnings.catch_warnings():
         # mrcfile turns the byte order of its header in a way that NumPy 2.5 deprecates
@@ -76,6 +78,14 @@ def read(path: Path) -> Header:
     if path.stat().st_size < offset + prod(shape) * dtype.itemsize:
         raise FileReadError(path, "the file is cut short", hint="copy it again")
     return Header(mrc, shape, dtype, offset)
+
+
+def is_older(path: Path, head: bytes) -> bool:
+    """Whether a file is one from before MRC2000, without ``MAP``: by its name, and a header that fits its length."""
+    if path.suffix.lower() not in _SUFFIXES or len(head) < _WORDS_SENSED:
+        return False
+    size = path.stat().st_size
+    return any(_sense(head, order, size)[1] for order in _STANDARD)
 
 
 def stored_values(path: Path, header: Header) -> npt.NDArray[Any]:

@@ -76,6 +76,8 @@ def _in_header(mrc: Any, sections: int) -> Mapping[str, Array]:
     kind = bytes(mrc.header.exttyp.tobytes())
     if kind in (b"FEI1", b"FEI2"):
         records = mrc.indexed_extended_header
+        if records is None:  # it is called FEI's, and is not laid out so
+            return {}
         return {"the extended header": np.asarray(records["Alpha tilt"][:sections], dtype=np.float64)}
     if kind.strip(b"\0 ") == b"" and int(mrc.header.nsymbt) == _OLD_FEI and sections <= 1024:
         order = mrc.header.nsymbt.dtype.byteorder

@@ -42,7 +42,8 @@ def described(xml: str, series: Sequence[TiffPageSeries], index: int) -> Descrip
     document = tifffile.xml2dict(xml)["OME"]
     pixels = _pixels(document, series, index)
     channels = _many(pixels.get("Channel", []))
-    axes = {dim: axis for dim, key in _STEPS.items() if (axis := _axis(pixels, dim, key)) is not None}
+    steps = {dim: axis for dim, key in _STEPS.items() if (axis := _axis(pixels, dim, key)) is not None}
+    axes = {**_times(pixels), **steps}
     names = [str(channel.get("Name", i)) for i, channel in enumerate(channels)]
     attrs = {**planes.technique([channel.get("AcquisitionMode") for channel in channels]), **_instrument(document)}
     labels = {"channel": planes.distinct(names) or ()}
@@ -75,6 +76,18 @@ def _axis(pixels: Mapping[str, Any], dim: str, key: str) -> Axis | None:
     step = planes.number(pixels.get(key))
     known = step is not None and step > 0 and units.is_compatible(unit, wanted)
     return Axis(unit, step=step, direction="down" if dim == "y" else "") if known else None
+
+
+def _times(pixels: Mapping[str, Any]) -> dict[str, Axis]:
+    """Return the time of each frame, which is that of its first plane, if each has one and they rise."""
+    frames = int(pixels["SizeT"])
+    first = {int(plane["TheT"]): plane for plane in reversed(_many(pixels.get("Plane", []))) if "DeltaT" in plane}
+    if frames < 2 or set(first) != set(range(frames)):
+        return {}
+    unit, *others = dict.fromkeys(str(plane.get("DeltaTUnit", "s")) for plane in first.values())
+    times = np.array([planes.number(first[frame]["DeltaT"]) for frame in range(frames)], float)
+    known = not others and units.is_compatible(unit, "s") and bool((np.diff(times) > 0).all())
+    return {"time": Axis(unit, values=times)} if known else {}
 
 
 def _instrument(document: Mapping[str, Any]) -> dict[str, str]:
