@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -33,12 +34,13 @@ def baseline(ds: xr.Dataset, /, *, method: str = "asls", **options: Any) -> xr.D
     -------
     Dataset
         The same dataset with the corrected variable, float32 if it was float32, else float64; lazy if it was. A
-        spectrum with NaN becomes NaN throughout. A standard error is left out: that of the baseline is not known.
+        spectrum with NaN becomes NaN throughout, and one that is constant zero. A standard error is left out: that of
+        the baseline is not known.
 
     Raises
     ------
     DataError
-        If pybaselines knows no such method, refuses the options, or cannot fit a spectrum.
+        If pybaselines knows no such method, refuses the options, or finds no baseline below a spectrum.
     ConventionError
         If the dataset breaks the conventions or it is not clear which variable is meant.
 
@@ -77,11 +79,24 @@ def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[s
     result = np.full(flat.shape, np.nan, dtype=float_type(spectra))
     for index in np.flatnonzero(np.isfinite(flat).all(axis=1)):
         spectrum = flat[index].astype(np.float64)
-        try:
-            result[index] = spectrum - fitter(spectrum, **options)[0]
-        except Exception as error:  # of numpy, Qhull, ... on what is flat or empty
-            raise DataError(f"pybaselines cannot fit a spectrum by {method!r}: {error}") from error
+        result[index] = spectrum - _fitted(fitter, spectrum, method, options)
     return result.reshape(spectra.shape)
+
+
+def _fitted(fitter: Callable[..., Any], spectrum: Array, method: str, options: dict[str, Any]) -> Array:
+    """Return the baseline of a spectrum; one that is constant is its own."""
+    # Methods that look for the scale of the noise find none in a spectrum without: some then give NaN, and some give
+    # up before the first round, with zero as the baseline.
+    if not np.ptp(spectrum):
+        return spectrum
+    try:
+        found = np.asarray(fitter(spectrum, **options)[0])
+    except Exception as error:  # of numpy, Qhull, ... on what is flat or empty
+        raise DataError(f"pybaselines cannot fit a spectrum by {method!r}: {error}") from error
+    if not np.isfinite(found).all() or (spectrum.min() > 0 and not found.any()):
+        reason = "it finds no baseline, perhaps because most channels have the same value; use 'asls' or 'snip'"
+        raise DataError(f"pybaselines cannot fit a spectrum by {method!r}: {reason}")
+    return found
 
 
 def _accepted(positions: Array, method: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pybaselines import Baseline
 import fusion
 import spectra
 from fusion import Axis, DataError, provenance
+from spectra.cleaning.baselines import _fitted
 from tests.makers.maps import raman
 
 
@@ -97,6 +98,25 @@ def test_baselines_that_need_a_peak_are_reached(method):
 
 def test_a_spectrum_that_has_no_baseline_is_told():
     ds = raman()[0]
-    flat = ds.assign(intensity=xr.zeros_like(ds["intensity"]))
+    flat = ds.assign(intensity=xr.zeros_like(ds["intensity"]) + np.arange(ds.sizes["raman_shift"]))
     with pytest.raises(DataError, match="cannot fit a spectrum by 'rubberband'"):
         spectra.baseline(flat, method="rubberband")
+
+
+@pytest.mark.parametrize("method", ["asls", "imodpoly", "psalsa"])
+def test_a_constant_spectrum_is_its_own_baseline(method):
+    ds, _ = raman()
+    ds["intensity"][0, 1] = 7.0
+    ds["intensity"][1, 1] = 0.0
+    flat = spectra.baseline(ds, method=method)["intensity"]
+    assert not flat[0, 1].any()
+    assert not flat[1, 1].any()
+    assert np.isfinite(flat).all()
+
+
+@pytest.mark.parametrize("found", [np.nan, 0.0])
+def test_a_baseline_that_is_none_is_never_subtracted_in_silence(found):
+    spectrum = np.full(200, 10.0)
+    spectrum[77] = 1000.0
+    with pytest.raises(DataError, match=r"cannot fit a spectrum by 'derpsalsa'.*use 'asls' or 'snip'"):
+        _fitted(lambda values: (np.full(values.size, found), {}), spectrum, "derpsalsa", {})
