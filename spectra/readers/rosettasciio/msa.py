@@ -24,6 +24,11 @@ _DECIMAL_COMMA: Final = re.compile(r"^[-+]?\d+,\d+(?:[eE][-+]?\d+)?$")
 _MEASURED: Final = re.compile(r"^(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>\S.*)?$")
 _WITH_COMMAS: Final = re.compile(r"[^\s;]+")
 _BETWEEN_COMMAS: Final = re.compile(r"[^\s;,]+")
+_FORTRAN: Final = re.compile(r"(?<=\d|\.)[dD](?=[-+]?\d)")
+_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""With what a text of an encoding begins that a spreadsheet or an editor chose; others are Latin-1."""
+_X_RAYS: Final = ("WDS", "XRF")
+"""Types of signals whose axis the plugin leaves open."""
 _NO_END: Final = "all channels are there, but not the keyword #ENDOFDATA behind them"
 
 
@@ -37,7 +42,8 @@ def read(path: Path) -> list[Raw]:
     Raises
     ------
     FileReadError
-        If the table is cut, holds more channels than the header promises, or the header has an unknown unit.
+        If the table is cut, holds more channels than the header promises, or the header has an unknown unit or no width
+        of a channel.
 
     Notes
     -----
@@ -46,12 +52,17 @@ def read(path: Path) -> list[Raw]:
     """
     from rsciio.msa import parse_msa_string
 
-    content = path.read_text(encoding="latin-1")
+    content = _text(path)
     lines = content.splitlines()
     entries = [(match[1].upper(), match[2] or "", _plain(match[3])) for match in map(_KEYWORD.match, lines) if match]
     header = {key: value for key, _, value in entries}
-    rows = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    end = next((i for i, line in enumerate(lines) if line.upper().startswith("#ENDOFDATA")), len(lines))
+    rows = [_FORTRAN.sub("e", line.strip()) for line in lines[:end] if line.strip() and not line.startswith("#")]
     table = _table(path, rows, header)
+    if table.shape[1] == 1 and not header.get("XPERCHAN"):
+        raise FileReadError(
+            path, "its header has no width of a channel", hint="add it, e.g. the line '#XPERCHAN: 10.0'"
+        )
     # the plugin reads what is written here: one number in a line, with a decimal point, in the unit of its keyword
     unit = header.get("XUNITS", "")
     text = [
@@ -63,11 +74,19 @@ def read(path: Path) -> list[Raw]:
     (raw,) = parse_msa_string("".join(text), path.name)
     if table.shape[1] == 2:
         raw["axes"] = [{**raw["axes"][0], "axis": table[:, 0]}]
+    if (kind := header.get("SIGNALTYPE", "").upper()) in _X_RAYS:
+        raw["metadata"]["Signal"]["signal_type"] = kind
     missing = _missing(path, content, header, table)
     return [{**raw, "attrs": {"truncated": missing}} if missing else raw]
 
 
 _ITS_OWN: Final = ("DATATYPE", "SPECTRUM", "ENDOFDATA")
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "latin-1")
+    return content.decode(encoding, "replace")
 
 
 def _missing(path: Path, content: str, header: dict[str, str], table: Array) -> str:

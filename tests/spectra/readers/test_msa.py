@@ -128,3 +128,34 @@ def test_the_number_of_channels_is_held_against_the_promise(tmp_path):
 def test_integers_with_commas_between_them_are_pairs(tmp_path):
     ds = spectra.open(write(tmp_path / "a.msa", ["1, 5", "2, 6", "4, 7", "9, 8"], DATATYPE="xy"))
     np.testing.assert_array_equal(ds["wavelength"], [1, 2, 4, 9])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_the_encoding_of_an_editor_is_known(tmp_path, encoding):
+    path = write(tmp_path / "a.msa", map(str, VALUES), TITLE="Mus\u00e9e")
+    path.write_bytes(path.read_text().encode(encoding))
+    ds = spectra.open(path)
+    np.testing.assert_array_equal(ds["intensity"], VALUES)
+    assert ds.attrs["title"] == "Mus\u00e9e"
+
+
+def test_what_stands_behind_the_end_is_no_value(tmp_path):
+    path = write(tmp_path / "a.msa", map(str, VALUES))
+    path.write_text(path.read_text() + "exported by a program\n")
+    np.testing.assert_array_equal(spectra.open(path)["intensity"], VALUES)
+
+
+def test_exponents_of_fortran_are_read(tmp_path):
+    ds = spectra.open(write(tmp_path / "a.msa", ["1.5D+00", "22.5d-1", "5D-01", "4."]))
+    np.testing.assert_allclose(ds["intensity"], VALUES)
+
+
+@pytest.mark.parametrize("kind", ["WDS", "XRF"])
+def test_spectra_of_x_rays_have_their_energy(tmp_path, kind):
+    ds = spectra.open(write(tmp_path / "a.msa", ["1", "2", "3", "4"], SIGNALTYPE=kind, XUNITS="eV"))
+    np.testing.assert_allclose(ds["energy"], 0.38 + 0.02 * np.arange(4))
+
+
+def test_a_width_of_a_channel_that_is_missing_is_asked_for(tmp_path):
+    with pytest.raises(FileReadError, match=r"no width of a channel; add it, e.g. the line '#XPERCHAN: 10.0'"):
+        spectra.open(write(tmp_path / "a.msa", map(str, VALUES), XPERCHAN=None))
