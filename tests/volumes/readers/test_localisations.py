@@ -91,6 +91,13 @@ class TestThunderStorm:
         assert ds["photons"].values.tolist() == [900.5, 5.0]
         assert ds["frame_number"].values.tolist() == [1, 2]
 
+    def test_decimal_commas_that_were_quoted(self, tmp_path):
+        titles = '"frame","x [um]","y [um]","intensity [photon]"'
+        ds = volumes.open(thunderstorm(tmp_path, '1,"1,5","0,25",900', '2,3,"4,125","8,5e2"', titles=titles))
+        assert ds["x"].values.tolist() == [1.5, 3.0]
+        assert ds["y"].values.tolist() == [0.25, 4.125]
+        assert ds["photons"].values.tolist() == [900.0, 850.0]
+
     def test_rows_that_were_quoted_as_a_whole(self, tmp_path):
         titles = '"frame,""x [nm]"",""y [nm]"""'
         ds = volumes.open(thunderstorm(tmp_path, '"1,1500,250"', '"2,3000,4000"', titles=titles))

@@ -29,6 +29,8 @@ _SEPARATORS: Final = ",;\t"
 _POSITION: Final = re.compile(r"[xyz] ?\[")
 _BEFORE: Final = re.compile(r"^(?:(?:sep=.|#[^\n]*)\n)+", re.IGNORECASE)
 """What may stand before the titles: comments, and the line in which a spreadsheet notes its separator."""
+_QUOTED_COMMA: Final = re.compile(r'"([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)"')
+"""A number with a decimal comma, which a spreadsheet quotes where commas stand between the columns."""
 _COUNT, _PHOTONS = "count", ("photon", "photons")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _WITHOUT_END: Final = "its last line has no end: complete, or cut within its last number"
@@ -114,7 +116,7 @@ def _fields(line: str, separator: str) -> list[str]:
 def _rows(path: Path, body: str, separator: str, titles: Sequence[str]) -> Array:
     if not body.strip():
         return np.empty((0, len(titles)))
-    numbers = body.replace('"', "")
+    numbers = _QUOTED_COMMA.sub(r"\1.\2", body).replace('"', "")
     if separator != ",":
         numbers = numbers.replace(",", ".")
     filled = re.sub(rf"(?<={separator})(?= *(?:{separator}|$))|^(?={separator})", "nan", numbers, flags=re.MULTILINE)
