@@ -5,8 +5,8 @@
 Five compositions whose lines overlap. In each draw every line of a shell but the strongest has a weight that is off by
 a normal deviate of its `weight_stderr`, the counts are those of Poisson, and a continuum falls as Kramers' law says.
 The intervals are amount +- 1.96 standard errors. Beside them stands what those of counting alone would hold. At 20 000
-counts and 150 draws the intervals hold 94.0 % of MoS2, 92.5 % of steel, 96.0 % of barium titanate, 92.4 % of galena and
-95.1 % of ceria on zirconia.
+counts and 400 draws the intervals of MoS2 hold 94.2 %, of steel 93.8 %, of barium titanate 95.0 %, of galena 94.3 %; of
+ceria on zirconia, at 150 draws, 95.1 %.
 """
 
 import argparse
