@@ -143,8 +143,9 @@ def _robust(design: Array, values: Array) -> tuple[Array, Mask]:
     # Iterated weighted least squares. Weights 1 / |r| minimise the sum of |r|, which few large residuals do not pull,
     # from any start; then Tukey's biweight (1 − (r / c s)²)² with s = 1.4826 median |r| gives objects no weight at all
     # (Beaton and Tukey, Technometrics 16, 147 (1974)). A background without noise has s = 0: the least scale, a
-    # billionth of the range, then separates it from objects, where a division by zero would keep or drop all.
-    least = _EXACT * max(float(np.ptp(values)), np.finfo(np.float64).tiny)
+    # billionth of the range, or of a um if there is none, then separates it from objects, where a division by zero
+    # would keep or drop all.
+    least = _EXACT * (float(np.ptp(values)) or 1.0)
     weights = np.ones_like(values)
     for step in range(2 * _ROUNDS):
         root = np.sqrt(weights)

@@ -33,6 +33,14 @@ def test_a_plane_comes_off_and_an_object_stays(scale, step):
     assert background[~OBJECT].mean() > 0.995
 
 
+@pytest.mark.parametrize("method", ["plane", "lines"])
+@pytest.mark.parametrize("height", [0.0, 5.0, 1e-300])
+def test_a_surface_without_any_relief_is_flat(method, height):
+    levelled = volumes.level(scan(np.full(X.shape, height)), method=method)
+    assert np.abs(levelled["height"].values).max() < 1e-12
+    assert levelled["height_background"].values.all()
+
+
 def test_least_squares_would_be_pulled_by_the_object():
     height = 0.1 * X + 0.5 * OBJECT + noise(1e-3)
     design = np.stack([np.ones(X.size), Y.ravel(), X.ravel()], axis=-1)
