@@ -39,6 +39,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/landmarks.py
 	$(BIN)/python benchmarks/warps.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/sections.py
 	$(BIN)/python benchmarks/warp_resampling.py
 	$(BIN)/python benchmarks/points.py
 	$(BIN)/python benchmarks/sandbox.py

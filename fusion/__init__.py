@@ -27,6 +27,7 @@ from fusion.frames import Frame, between, get_pose, locate, set_pose
 from fusion.fused.abundances import fuse, spectrum, window
 from fusion.images.register import register_images
 from fusion.images.result import ImageRegistration
+from fusion.images.section import find_section
 from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
 from fusion.registration.combination import combine
@@ -82,6 +83,7 @@ __all__ = [
     "correlation",
     "dataset",
     "export",
+    "find_section",
     "from_napari",
     "fuse",
     "get_pose",

@@ -41,6 +41,7 @@ HEAVY = {
 """What a function may import on its own, because it is heavy or optional."""
 DEFERRED = {
     "fusion/fused/position.py": {"fusion.fused._position_kernels", "fusion.resampling._kernels"},  # numba
+    "fusion/images/blocks.py": {"fusion.images._kernels"},
     "fusion/images/measures.py": {"fusion.images._kernels"},
     "fusion/resampling/boxes.py": {"fusion.resampling._kernels"},
     "fusion/resampling/footprints.py": {"fusion.resampling._footprint_kernels"},

@@ -13,14 +13,16 @@ from conspectus.errors import RecipeError
 from conspectus.pages import figures
 from conspectus.project import Project
 from conspectus.recipes.step import Names, Step
-from fusion.conventions import SPATIAL
+from fusion.conventions import SPATIAL, signal_dim
 from fusion.frames import affine_pose
 from fusion.registration.pairs import positions
+from fusion.variables import main_variable
 
 _KEYS: Final = {
     "landmarks": {"model", "landmarks", "pairs", "sigma"},
     "points": {"model", "sigma"},
-    "images": {"model", "sigma", "variable_moving", "variable_fixed", "turn", "stretch", "uncertain"},
+    "images": {"model", "sigma", "start", "variable_moving", "variable_fixed", "turn", "stretch", "uncertain"},
+    "section": {"sigma", "start", "variable_moving", "variable_fixed", "turn", "reach", "uncertain"},
     "stage": {"sigma"},
 }
 """The keys that belong to each method."""
@@ -28,6 +30,7 @@ _MODELS: Final = {
     "landmarks": ("rigid", "similarity", "affine"),
     "points": ("rigid", "similarity"),
     "images": ("translation", "rigid", "similarity", "affine"),
+    "section": (None,),
     "stage": (None,),
 }
 
@@ -37,8 +40,10 @@ class Register(Step):
 
     ``method = "landmarks"`` takes a dataset with a variable for each, or pairs; "points" brings two tables of points
     together whose order is not known; "images" compares edges, about the poses of the two where they share a frame,
-    else over all angles, and ends the run where the answer is not sure unless ``uncertain = "keep"``; "stage" believes
-    the positions that both files state, and that the stage was one.
+    else over all angles; "section" finds the plane of the volume `fixed` that the image `moving` shows; "stage"
+    believes the positions that both files state, and that the stage was one. Images and sections are looked for about
+    `start` (sixteen numbers) where it is there, spectra are compared by their sum, and an answer that is not sure ends
+    the run unless ``uncertain = "keep"``.
 
     `sigma` is a standard deviation in um along each axis: of fixed minus moving of a landmark or point, or of the
     distance between two positions of the stage.
@@ -50,21 +55,23 @@ class Register(Step):
     moving: str
     fixed: str
     model: Literal["translation", "rigid", "similarity", "affine"] | None = None
-    method: Literal["landmarks", "points", "images", "stage"] = "landmarks"
+    method: Literal["landmarks", "points", "images", "section", "stage"] = "landmarks"
     landmarks: str | None = None
     pairs: list[tuple[list[float], list[float]]] | None = None
     sigma: float | None = Field(default=None, gt=0)
+    start: list[float] | None = Field(default=None, min_length=16, max_length=16)
     variable_moving: str | None = None
     variable_fixed: str | None = None
     turn: float | None = Field(default=None, ge=0, le=180)
     stretch: float | None = Field(default=None, ge=1)
+    reach: float | None = Field(default=None, gt=0)
     uncertain: Literal["refuse", "keep"] = "refuse"
 
     def run(self, project: Project) -> None:
         """Place the moving dataset in the frame of the fixed one."""
         moving, fixed = project[self.moving], project[self.fixed]
-        ways = {"landmarks": self._by_landmarks, "points": self._by_points,
-                "images": self._by_images, "stage": self._by_stage}  # fmt: skip
+        ways = {"landmarks": self._by_landmarks, "points": self._by_points, "images": self._by_images,
+                "section": self._by_section, "stage": self._by_stage}  # fmt: skip
         transform = ways[self.method](project)
         if transform.is_uncertain:
             expected = np.sqrt(np.trace(transform.covariance_at(_corners(moving)), axis1=1, axis2=2).mean())
@@ -108,20 +115,60 @@ class Register(Step):
 
     def _by_images(self, project: Project) -> fusion.Affine:
         assert self.model is not None
-        moving, fixed = project[self.moving], project[self.fixed]
-        start = _by_pose(moving, fixed)
-        if start is not None and self.sigma is not None:
-            start = start.with_repeatability(shift=self.sigma)
+        start = self._start(project)
         result = fusion.register_images(
-            moving, fixed, model=self.model, start=start, turn=self.turn, stretch=self.stretch,
-            variable_moving=self.variable_moving, variable_fixed=self.variable_fixed, uncertain=self.uncertain,
+            self._image(project, "moving"), self._image(project, "fixed"), model=self.model, start=start,
+            turn=self.turn, stretch=self.stretch, variable_moving=self.variable_moving,
+            variable_fixed=self.variable_fixed, uncertain=self.uncertain,
         )  # fmt: skip
-        project.find(f"{self.moving} on {self.fixed}", str(result.verdict), f"by images, {self.model}")
-        middle = _corners(moving).mean(axis=0)
+        return self._judged(project, result, start, f"by images, {self.model}")
+
+    def _by_section(self, project: Project) -> fusion.Affine:
+        start = self._start(project)
+        if start is None:
+            raise RecipeError(f"register: {self.moving} and {self.fixed} share no frame; give start, sixteen numbers")
+        result = fusion.find_section(
+            self._image(project, "moving"), project[self.fixed], start=start,
+            turn=10.0 if self.turn is None else self.turn, reach=self.reach, variable_image=self.variable_moving,
+            variable_volume=self.variable_fixed, uncertain=self.uncertain,
+        )  # fmt: skip
+        return self._judged(project, result, start, "as a section")
+
+    def _image(self, project: Project, side: Literal["moving", "fixed"]) -> xr.Dataset:
+        """Return the dataset of a side; its spectra by their sum, where no variable is named."""
+        ds = project[getattr(self, side)]
+        try:
+            spectra = main_variable(ds) if getattr(self, f"variable_{side}") is None else None
+        except fusion.ConventionError:
+            spectra = None
+        if spectra is None:
+            return ds
+        return spectra.sum(signal_dim(spectra), keep_attrs=True).to_dataset(name=str(spectra.name))
+
+    def _start(self, project: Project) -> fusion.Affine | None:
+        """Return where a search begins, with the error that sigma says: the key, or what the poses say."""
+        moving, fixed = project[self.moving], project[self.fixed]
+        start = _by_pose(moving, fixed) if self.start is None else fusion.Affine(np.reshape(self.start, (4, 4)))
+        if start is None or self.sigma is None:
+            return start
+        return start.with_repeatability(shift=self.sigma, about=_corners(moving).mean(axis=0))
+
+    def _judged(
+        self, project: Project, result: fusion.ImageRegistration, start: fusion.Affine | None, note: str
+    ) -> fusion.Affine:
+        moving, fixed = project[self.moving], project[self.fixed]
+        project.find(f"{self.moving} on {self.fixed}", str(result.verdict), note)
         if start is not None:
+            middle = _corners(moving).mean(axis=0)
             off = float(np.linalg.norm(result.transform(middle) - start(middle)))
-            project.find("distance from the poses", f"{1e3 * off:.1f} nm", "between the answers of images and stage")
-        project.pictures.append(figures.alignment(moving, fixed, result.transform))
+            project.find(
+                "distance from the start", f"{1e3 * off:.1f} nm", "of the answer from the poses, or from start"
+            )
+        project.find("kind of the error", result.covariance_kind, "what the scatter of parts of the image tells")
+        # of a volume that is the plane that the image shows, in the frame of the image
+        ours = moving, fixed, result.transform
+        pair = (fixed, moving, result.transform.inverse()) if self.method == "section" else ours
+        project.pictures.append(figures.alignment(*pair))
         return result.transform
 
     def _by_stage(self, project: Project) -> fusion.Affine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -12,6 +12,21 @@ from fusion.images.orientation import rotation
 from fusion.images.pictures import Array
 
 Model = Literal["translation", "rigid", "similarity", "affine"]
+
+
+class Motions(Protocol):
+    """Transforms around a start, by parameters that are all lengths in um."""
+
+    @property
+    def start(self) -> Array:
+        """The matrix at parameters of zero."""
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are."""
+
+    def __call__(self, parameters: Array) -> Array:
+        """Return the matrix."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +64,12 @@ class Motion:
         return np.asarray(step @ self.start)
 
 
-def refine(measure: Measure, motion: Motion, reach: float) -> Array:
-    """Return the parameters at which the measure is largest; first steps are `reach` um."""
+def refine(measure: Measure, motion: Motions, reach: float, precision: float = 0.01) -> Array:
+    """Return the parameters at which the measure is largest; first steps are `reach` um, last ones a share of it."""
     from scipy.optimize import minimize
 
     result = minimize(
         lambda u: -measure(motion(u * reach)), np.zeros(motion.size), method="Powell",
-        options={"xtol": 0.01, "ftol": 1e-5, "maxiter": 20},
+        options={"xtol": precision, "ftol": 0.1 * precision**2, "maxiter": 20},
     )  # fmt: skip
     return np.asarray(result.x * reach)

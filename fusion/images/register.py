@@ -15,7 +15,7 @@ from fusion.images.parts import Spread, interleaved, spread
 from fusion.images.pictures import Array, Picture, at, corners_apart, moved, read, sampled
 from fusion.images.refinement import Model, Motion, refine
 from fusion.images.result import ImageRegistration
-from fusion.images.verdict import judge
+from fusion.images.verdict import corner_error, judge, off_start
 
 Uncertain = Literal["refuse", "keep"]
 _MOST: Final = 60_000
@@ -132,15 +132,15 @@ def _registration(
     check: Measure = measure("mutual information", level.moving, level.fixed)
     checked = _again(check, level.motion, level.step)
     motion, used = (level.motion, level.edges) if metric == "orientation" else (checked, check)
-    labels = interleaved(level.edges, level.motion.start)
+    labels = interleaved(level.edges.points, level.edges.energy(level.motion.start))
     error = spread(used, motion, labels, level.step)
     transform = _in_space(motion.start, error)
     tolerance = _TOLERANCE * found.step
     verdict = judge(
         score=found.best.score, mirrored=found.mirrored, rival=found.rival,
         overlap=_overlap(moving, fixed, motion.start), tolerance=tolerance,
-        apart=corners_apart(level.motion.start, checked.start, moving), error=_error(transform, moving),
-        off_start=_off_start(transform, start, moving),
+        apart=corners_apart(level.motion.start, checked.start, moving), error=corner_error(transform, moving),
+        off_start=off_start(transform, start, moving, 2),
     )  # fmt: skip
     return ImageRegistration(transform, model, verdict, level.step)
 
@@ -197,29 +197,3 @@ def _in_space(matrix: Array, error: Spread | None) -> Affine:
     covariance = np.zeros((3, 4, 3, 4))
     covariance[1:, 1:, 1:, 1:] = error.covariance.reshape(2, 3, 2, 3)
     return Affine(full, covariance=covariance.reshape(12, 12), dof=error.dof)
-
-
-def _error(transform: Affine, moving: Picture) -> float:
-    """Return the root mean square error in um expected at the corners of the moving image."""
-    if transform.covariance is None:
-        return float("nan")
-    spread_there = transform.covariance_at(np.pad(moving.corners, ((0, 0), (1, 0))))
-    return float(np.sqrt(np.trace(spread_there, axis1=1, axis2=2).mean()))
-
-
-def _off_start(transform: Affine, start: Affine | None, moving: Picture) -> str:
-    """Say if the answer lies further from the start than both errors allow."""
-    from scipy.special import chdtrc
-
-    if start is None or start.covariance is None or not start.is_uncertain or transform.covariance is None:
-        return ""
-    middle = np.pad(moving.centre, (1, 0))
-    miss = (transform(middle) - start(middle))[1:]
-    total = (transform.covariance_at(middle) + start.covariance_at(middle))[1:, 1:]
-    square = float(miss @ np.linalg.pinv(total) @ miss)
-    if chdtrc(2, square) > 1e-3:
-        return ""
-    return (
-        f"the answer lies {np.hypot(*miss):.3g} um from start, {np.sqrt(square):.2g} standard deviations: one of "
-        "the two is wrong, or the error of start too small"
-    )

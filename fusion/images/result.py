@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fusion.affine import Affine
 from fusion.images.refinement import Model
@@ -25,7 +26,10 @@ class ImageRegistration(ExpectedErrors[Affine]):
     step : float
         Pixel in um at which the images were last compared.
     columns : int
-        Two, y and x: the transform leaves z as it is.
+        Two, y and x, of a point of the moving image.
+    covariance_kind : {"lower bound", "estimated"}
+        A lower bound where 95 % regions hold the truth in fewer than 92 % of simulated pairs, as the benchmarks of
+        images and sections measure.
     """
 
     transform: Affine
@@ -33,8 +37,13 @@ class ImageRegistration(ExpectedErrors[Affine]):
     verdict: Verdict
     step: float
     columns: int = 2
+    covariance_kind: Literal["lower bound", "estimated"] = "lower bound"
 
     @property
     def dof(self) -> float:  # type: ignore[override]
         """Degrees of freedom behind the covariance."""
         return self.transform.dof
+
+    def __str__(self) -> str:
+        error = f"error at the corners {self.verdict.error:.3g} um ({self.covariance_kind})"
+        return f"{self.model} transform, {self.verdict}; {error}"

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from fusion.affine import Affine
+from fusion.images.pictures import Picture
+
 CLEAR: Final = 1.3
 """How many times as high as any other the answer stands. Of 100 pairs of images that have nothing to do with one
 another none reached 1.14 (benchmarks/images.py --unrelated 100); pairs that belong together reach 1.5 to 4."""
@@ -60,7 +65,7 @@ def judge(
     against = []
     if mirrored > CLEAR * score:
         against.append(
-            f"the mirrored image fits {mirrored / score:.2g} times as well: one axis of moving or fixed runs the other "
+            f"the mirrored image fits {mirrored / score:.2g} times as well: one axis of one of the two runs the other "
             "way; turn it"
         )
     elif score < CLEAR * mirrored:
@@ -71,7 +76,7 @@ def judge(
     if score < CLEAR * rival:
         against.append(
             f"another place or angle fits nearly as well ({rival:.3g} where the answer has {score:.3g}): narrow the "
-            "search with start=, turn= and stretch="
+            "search about a better start"
         )
     if apart > tolerance:
         against.append(f"edges and mutual information give answers {apart:.3g} um apart")
@@ -80,3 +85,29 @@ def judge(
     if off_start:
         against.append(off_start)
     return Verdict(score, mirrored, rival, overlap, apart, error, tolerance, tuple(against))
+
+
+def corner_error(transform: Affine, moving: Picture) -> float:
+    """Return the root mean square error in um expected at the corners of the moving image; NaN if it is not known."""
+    if transform.covariance is None:
+        return float("nan")
+    spread_there = transform.covariance_at(np.pad(moving.corners, ((0, 0), (1, 0))))
+    return float(np.sqrt(np.trace(spread_there, axis1=1, axis2=2).mean()))
+
+
+def off_start(transform: Affine, start: Affine | None, moving: Picture, dim: int) -> str:
+    """Say if the answer lies further from the start, along the last `dim` axes, than both errors allow."""
+    from scipy.special import chdtrc
+
+    if start is None or not start.is_uncertain or transform.covariance is None:
+        return ""
+    middle = np.pad(moving.centre, (1, 0))
+    miss = (transform(middle) - start(middle))[-dim:]
+    total = (transform.covariance_at(middle) + start.covariance_at(middle))[-dim:, -dim:]
+    square = float(miss @ np.linalg.pinv(total) @ miss)
+    if chdtrc(dim, square) > 1e-3:
+        return ""
+    return (
+        f"the answer lies {np.linalg.norm(miss):.3g} um from start, {np.sqrt(square):.2g} standard deviations: one of "
+        "the two is wrong, or the error of start too small"
+    )

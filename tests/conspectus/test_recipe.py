@@ -199,6 +199,8 @@ REGISTER = 'title = "t"\n[[step]]\ndo = "register"\nmoving = "moving"\nfixed = "
     [
         ('method = "points"\nmodel = "affine"\nsigma = 0.1', "points take model = 'rigid', 'similarity'"),
         ('method = "points"\nmodel = "rigid"', "points without order need sigma"),
+        ('method = "section"\nmodel = "rigid"', "model is no key of method = 'section'"),
+        ('method = "section"\nstart = [1, 0, 0]', "start"),
         ('method = "stage"\nmodel = "rigid"', "model is no key of method = 'stage'"),
         ("pairs = [[[0, 0], [0, 0]]]", "landmarks take model = 'rigid'"),
     ],

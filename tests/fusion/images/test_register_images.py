@@ -93,7 +93,7 @@ def test_images_of_two_scenes_are_refused_and_the_error_carries_the_best_answer(
 
 def test_a_mirrored_image_is_named(fixed: xr.Dataset) -> None:
     mirrored = fixed.assign(image=fixed["image"].copy(data=fixed["image"].values[:, ::-1]))
-    with pytest.raises(fusion.UncertainRegistrationError, match="one axis of moving or fixed runs the other way"):
+    with pytest.raises(fusion.UncertainRegistrationError, match="one axis of one of the two runs the other way"):
         fusion.register_images(mirrored, fixed)
 
 

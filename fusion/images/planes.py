@@ -1,0 +1,123 @@
+"""How well a plane of a volume explains an image: by the variance that is left, or by mutual information."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from fusion.images.blocks import Block
+from fusion.images.pictures import Array, Picture
+
+_BINS: Final = 32
+
+
+@dataclass(frozen=True)
+class Planes:
+    """An image and a volume, ready to be compared at any pose of the image.
+
+    Parameters
+    ----------
+    block : Block
+        Its values are positions among the bins, 0 to the last.
+    points : ndarray (n, 2)
+        Of the image, y and x in um.
+    bins : ndarray (n,), int
+        The bin of the image there.
+    cell : float
+        Points within the area over which the two were smoothed: so many share one piece of evidence.
+    """
+
+    block: Block
+    points: Array
+    bins: Array
+    cell: float
+
+    def table(self, matrix: Array) -> Array:
+        """Return how often (bin of image, bin of plane) occur under a matrix (4, 4) from the image to the volume."""
+        # a value between two bins counts in both (a linear Parzen window), so that measures are continuous
+        values = self.block.on_plane(matrix, self.points)
+        inside = np.flatnonzero(np.isfinite(values))
+        found = np.clip(values[inside], 0.0, _BINS - 1.001)
+        lower = found.astype(np.intp)
+        upper_share = found - lower
+        cells = self.bins[inside] * _BINS + lower
+        counts = np.bincount(cells, 1.0 - upper_share, _BINS**2) + np.bincount(cells + 1, upper_share, _BINS**2)
+        return np.asarray(counts.reshape(_BINS, _BINS))
+
+    def part(self, rows: Array) -> Planes:
+        """Return the same comparison at some of the points."""
+        return replace(self, points=self.points[rows], bins=self.bins[rows])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence that an image is a function of a plane and noise, in nats."""
+
+    planes: Planes
+
+    def __call__(self, matrix: Array) -> float:
+        """Return -n/2 log(W / T): T the variance of the n values of the image, W what is left of it within bins."""
+        # The log likelihood ratio of "image = f(plane) + noise", f any function of the bins, against "the plane says
+        # nothing": 1 - W/T is the correlation ratio (Roche, Malandain, Pennec and Ayache, MICCAI 1998). Contrast may be
+        # inverted or folded. Multiplied by n it does not grow as the overlap shrinks to what is alike.
+        table, level = self.planes.table(matrix), np.arange(_BINS, dtype=float)
+        count, sums = table.sum(axis=0), level @ table
+        total = count.sum()
+        if total < _BINS:
+            return 0.0
+        squares = float(level**2 @ table.sum(axis=1))
+        left = squares - float((sums**2 / np.maximum(count, 1e-12)).sum())
+        variance = squares - float(sums.sum()) ** 2 / total
+        if variance <= 0.0:
+            return 0.0
+        return float(-0.5 * total * np.log(max(left / variance, 1e-6)) / self.planes.cell)
+
+    def part(self, rows: Array) -> Evidence:
+        """Return the same measure at some of the points."""
+        return Evidence(self.planes.part(rows))
+
+
+@dataclass(frozen=True)
+class PlaneInformation:
+    """Mutual information of image and plane, in nats a point, of where they overlap."""
+
+    planes: Planes
+
+    def __call__(self, matrix: Array) -> float:
+        """Return H(image) + H(plane) - H(both), times the share of the points that overlap."""
+        table = self.planes.table(matrix)
+        total = float(table.sum())
+        if total < _BINS:
+            return 0.0
+        entropies = [_entropy(part / total) for part in (table.sum(axis=0), table.sum(axis=1), table)]
+        return (entropies[0] + entropies[1] - entropies[2]) * total / len(self.planes.bins)
+
+    def part(self, rows: Array) -> PlaneInformation:
+        """Return the same measure at some of the points."""
+        return PlaneInformation(self.planes.part(rows))
+
+
+def compared(picture: Picture, block: Block, blur: float) -> Planes:
+    """Return a picture and a block, both smoothed by a Gaussian of `blur` um, at points about as far apart."""
+    from scipy.ndimage import gaussian_filter
+
+    step = float(picture.step[0])
+    weight = gaussian_filter(picture.weight, blur / step, mode="constant")
+    smooth = gaussian_filter(picture.values * picture.weight, blur / step, mode="constant") / (weight + 1e-6)
+    known = picture.weight > 0.5
+    low, high = np.quantile(smooth[known], [0.005, 0.995])
+    bins = np.rint(np.clip((smooth - low) / max(high - low, 1e-30), 0.0, 1.0) * (_BINS - 1)).astype(np.intp)
+    thin = max(1, int(np.ceil(blur / step - 0.1)))
+    taken = np.zeros_like(known)
+    taken[thin // 2 :: thin, thin // 2 :: thin] = True
+    taken &= known
+    # the integral of the squared Gaussian: noise smoothed by it is as good as independent at one point in so many
+    cell = max(1.0, 4.0 * np.pi * (blur / (thin * step)) ** 2)
+    return Planes(block.smoothed(blur, _BINS), picture.points()[taken], bins[taken], cell)
+
+
+def _entropy(share: Array) -> float:
+    positive = share[share > 0]
+    return float(-(positive * np.log(positive)).sum())

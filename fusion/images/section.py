@@ -1,0 +1,233 @@
+"""The plane of a volume that an image shows, found near a start, with a verdict and an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple, get_args
+
+import numpy as np
+import xarray as xr
+
+from fusion.affine import Affine, skew
+from fusion.errors import RegistrationError, UncertainRegistrationError
+from fusion.images.blocks import Block, read_block
+from fusion.images.parts import interleaved, spread
+from fusion.images.pictures import Array, Picture, read, sampled
+from fusion.images.planes import Evidence, PlaneInformation, Planes, compared
+from fusion.images.refinement import refine
+from fusion.images.result import ImageRegistration
+from fusion.images.verdict import corner_error, judge, off_start
+
+Uncertain = Literal["refuse", "keep"]
+_POSES: Final = 8192
+"""Poses that are tried first; a power of two, as Sobol's sequence likes it."""
+_TOLERANCE: Final = 4.0
+"""Steps by which two measures may differ at a corner."""
+_KEPT: Final = (24, 12, 6, 3)
+"""How many of the best go on to each finer level."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Rigid motions of a plane in space around a start, by six parameters that are all lengths in um.
+
+    Three turn about the axes, and move the rim of the image, `radius` away from `centre`, by that much; three shift.
+    """
+
+    start: Array
+    centre: Array
+    radius: float
+    size: int = 6
+
+    def about(self, matrix: Array) -> Pose:
+        """Return the same motions around another start."""
+        return replace(self, start=matrix)
+
+    def __call__(self, parameters: Array) -> Array:
+        """Return the matrix (4, 4) from the image to the volume."""
+        # Rodrigues' formula: exp K = 1 + sin(a)/a K + (1 - cos a)/a² K² for a turn by the vector a
+        cross = skew(parameters[:3] / self.radius)
+        angle = float(np.linalg.norm(parameters[:3])) / self.radius
+        turn = np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * cross @ cross
+        matrix = self.start.copy()
+        matrix[:3, :3] = turn @ self.start[:3, :3]
+        middle = self.start[:3, :3] @ self.centre
+        matrix[:3, 3] = self.start[:3, 3] + middle - turn @ middle + parameters[3:]
+        return matrix
+
+
+class Found(NamedTuple):
+    """A matrix (4, 4) from the image to the volume, and its score."""
+
+    score: float
+    matrix: Array
+
+
+class Range(NamedTuple):
+    """How far from the start is searched: um at the rim of the image by turns, and um of shift."""
+
+    rim: float
+    shift: float
+
+
+def find_section(
+    image: xr.Dataset | xr.DataArray,
+    volume: xr.Dataset | xr.DataArray,
+    *,
+    start: Affine,
+    turn: float = 10.0,
+    reach: float | None = None,
+    variable_image: str | None = None,
+    variable_volume: str | None = None,
+    mask: xr.DataArray | None = None,
+    uncertain: Uncertain = "refuse",
+) -> ImageRegistration:
+    """Find the plane of a volume that an image shows, from a start such as a stage or a few landmarks give.
+
+    The image may have another contrast, as long as it is a function of the values of the volume, with noise: inverted,
+    compressed, or two phases alike.
+
+    Parameters
+    ----------
+    image : Dataset or DataArray, dims (y, x)
+        In um; pixels that are NaN take no part.
+    volume : Dataset or DataArray, dims (z, y, x)
+        In um, with voxels of any shape; of a lazy one only the part around the plane is read.
+    start : Affine
+        From the coordinates of the image (z = 0) to those of the volume. Its scale is kept, and its covariance, where
+        it has one that is not zero, is compared with the answer.
+    turn : float
+        How far the answer may be turned from `start`, in degrees, up to 30.
+    reach : float, optional
+        How far the middle of the image may lie from where `start` puts it, in um; a twentieth of the diagonal of the
+        image if left out.
+    variable_image, variable_volume : str, optional
+        The variable of a dataset that has several.
+    mask : DataArray of bool, optional
+        True where the image is to be used.
+    uncertain : {"refuse", "keep"}
+        What to do with an answer that is not sure: raise it as an error, or return it with its verdict.
+
+    Returns
+    -------
+    ImageRegistration
+        With ``verdict``, and a covariance from the scatter of the answers of sixteen parts of the image.
+
+    Raises
+    ------
+    UncertainRegistrationError
+        If the verdict is not sure, under "refuse". It carries the result as ``registration``.
+    RegistrationError
+        If `start` leads out of the volume, or an argument cannot be used.
+    UnitError
+        If a pixel size is not known.
+
+    Notes
+    -----
+    Poses spread evenly over the range are compared on smoothed data, the best are refined while the smoothing is
+    halved, and the last step compares the pixels themselves with splines between the voxels; see
+    `fusion.images.planes`.
+    """
+    if uncertain not in get_args(Uncertain):
+        raise RegistrationError(f"unknown uncertain {uncertain!r}; accepted are {', '.join(get_args(Uncertain))}")
+    picture = read(image, variable_image, mask, "image")
+    diagonal = float(np.hypot(*picture.extent) * np.cbrt(abs(np.linalg.det(start.matrix[:3, :3]))))
+    reach = diagonal / 20.0 if reach is None else float(reach)
+    if not (0.0 < turn <= 30.0 and 0.0 < reach < np.inf):
+        raise RegistrationError(f"turn is 0 to 30 degrees and reach positive, in um; received {turn!r} and {reach!r}")
+    limits = Range(np.deg2rad(turn) * diagonal / 2.0, reach)
+    block = read_block(volume, variable_volume, *_box(picture, start, 1.5 * sum(limits)))
+    result = _registration(picture, block, start, limits)
+    if uncertain == "refuse" and not result.verdict.sure:
+        raise UncertainRegistrationError(
+            f"{result.verdict}; pass uncertain='keep' to see the best answer, or register by landmarks", result
+        )
+    return result
+
+
+def _box(picture: Picture, start: Affine, margin: float) -> tuple[Array, Array]:
+    corners = start(np.pad(picture.corners, ((0, 0), (1, 0))))
+    return corners.min(axis=0) - margin, corners.max(axis=0) + margin
+
+
+def _registration(picture: Picture, block: Block, start: Affine, limits: Range) -> ImageRegistration:
+    step = max(float(picture.step.max()), float(block.step.min()))
+    image = sampled(picture, step)
+    pose = Pose(start.matrix, np.array([0.0, *image.centre]), float(np.hypot(*image.extent)) / 2.0)
+    levels = _levels(image, block, limits, step)
+    best, *others = _search(levels, pose, limits, image)
+    flipped = replace(image, values=image.values[:, ::-1], weight=image.weight[:, ::-1])
+    mirrored, *_ = _search(_levels(flipped, block, limits, step), pose, limits, image)
+    finest = levels[-1][1]
+    checked = pose.about(best.matrix)(refine(PlaneInformation(finest), pose.about(best.matrix), step))
+    transform = _with_error(best.matrix, image, finest, pose, step)
+    tolerance = _TOLERANCE * step
+    verdict = judge(
+        score=best.score, mirrored=mirrored.score,
+        rival=next((found.score for found in others if _apart(found.matrix, best.matrix, image) > tolerance), 0.0),
+        overlap=float(np.isfinite(finest.block.on_plane(best.matrix, finest.points)).mean()), tolerance=tolerance,
+        apart=_apart(checked, best.matrix, image), error=corner_error(transform, image),
+        off_start=off_start(transform, start, image, 3),
+    )  # fmt: skip
+    return ImageRegistration(transform, "rigid", verdict, step)
+
+
+def _with_error(matrix: Array, image: Picture, planes: Planes, pose: Pose, step: float) -> Affine:
+    """Return the transform with the covariance that the answers of sixteen parts of the image have."""
+    slope = np.hypot(*np.gradient(image.values))[image.weight > 0.5] ** 2
+    labels = interleaved(planes.points, slope)
+    error = spread(Evidence(planes), pose.about(matrix), labels, step)
+    return Affine(matrix) if error is None else Affine(matrix, covariance=error.covariance, dof=error.dof)
+
+
+def _search(levels: list[tuple[float, Planes]], pose: Pose, limits: Range, image: Picture) -> list[Found]:
+    """Return the best poses, different ones, the best first."""
+    measure = Evidence(levels[0][1])
+    found = _best(measure, _poses(pose, limits))[: _KEPT[0]]
+    for number, (blur, planes) in enumerate(levels):
+        measure, last = Evidence(planes), number == len(levels) - 1
+        precision = 0.01 if last else 0.1
+        moved = [pose.about(each.matrix) for each in found]
+        found = _distinct(_best(measure, [one(refine(measure, one, blur, precision)) for one in moved]), blur, image)
+        found = found[: _KEPT[min(number + 1, len(_KEPT) - 1)]]
+    return found
+
+
+def _best(measure: Evidence, matrices: Iterable[Array]) -> list[Found]:
+    return sorted((Found(measure(matrix), matrix) for matrix in matrices), key=lambda found: -found.score)
+
+
+def _distinct(found: list[Found], reach: float, image: Picture) -> list[Found]:
+    """Return the poses, the best first, without those that are within reach of a better one at every corner."""
+    kept: list[Found] = []
+    for each in found:
+        if all(_apart(each.matrix, other.matrix, image) > reach for other in kept):
+            kept.append(each)
+    return kept
+
+
+def _poses(pose: Pose, limits: Range) -> Iterator[Array]:
+    """Yield the start and poses spread evenly over the balls of turns and of shifts."""
+    from scipy.stats.qmc import Sobol
+
+    yield pose.start
+    for draw in 2.0 * Sobol(6, seed=0).random(_POSES) - 1.0:
+        turn, shift = draw[:3], draw[3:]
+        if max(np.linalg.norm(turn), np.linalg.norm(shift)) <= 1.0:
+            yield pose(np.concatenate([limits.rim * turn, limits.shift * shift]))
+
+
+def _apart(first: Array, second: Array, image: Picture) -> float:
+    """Return how far apart in um two matrices (4, 4) bring the corner of an image that is furthest."""
+    corners = np.pad(image.corners, ((0, 0), (1, 0)))
+    return float(np.linalg.norm(corners @ (first - second)[:3, :3].T + (first - second)[:3, 3], axis=1).max())
+
+
+def _levels(image: Picture, block: Block, limits: Range, step: float) -> list[tuple[float, Planes]]:
+    """Return reach in um and the two compared, from a blur that spans the gaps between the first poses to none."""
+    blur, levels = max(limits.rim, limits.shift, 2.0 * step) / 4.0, []
+    while blur > 0.6 * step:
+        levels.append((blur, compared(image, block, blur)))
+        blur /= 2.0
+    return [*levels, (step, compared(image, block, 0.0))]
