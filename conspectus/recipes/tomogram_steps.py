@@ -145,7 +145,7 @@ class Compare(Step):
             raise RecipeError(
                 f"compare: {', '.join(missing)} not in fused, which has {', '.join(map(str, fused.data_vars))}"
             )
-        moved = fusion.resample(tomogram, fused, method="linear")[only(tomogram)].fillna(0.0)
+        moved = fusion.resample(tomogram, fused)[only(tomogram)].fillna(0.0)
         project["fused"] = fused.assign({self.moved: with_links(moved, [])})
         rod, core = self._regions(fused)
         for name in [only(fused), *self.variables]:

@@ -19,6 +19,7 @@ from fusion.errors import ChangedFileWarning, FileReadError, StoreError
 from fusion.files import hdf5, kept_blocks, layout, manifest, sealing, verification, writer
 from fusion.files.replacing import PartialFile, replacing
 from fusion.frames import POSE
+from fusion.progress import Progress
 
 FUSED: Final = "fused"
 """The node that a file of version 0.1 holds in its root group."""
@@ -31,7 +32,11 @@ _PLAIN: Final[Mapping[str, Any]] = {"decode_times": False, "decode_timedelta": F
 
 
 def save(
-    data: xr.Dataset | xr.DataTree, path: str | PathLike[str], *, blocks: str | PathLike[str] | None = None
+    data: xr.Dataset | xr.DataTree,
+    path: str | PathLike[str],
+    *,
+    blocks: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write a dataset or a tree to one NetCDF file, complete or not at all.
 
@@ -49,6 +54,8 @@ def save(
         process after this one was killed, takes from there what was computed from the same data in the same way.
         Where a `distributed.Client` is open its workers compute, and hand their blocks over in such a folder: this one,
         or one beside the file that vanishes with the call.
+    progress : callable, optional
+        Called with the share of the work on lazy values that is done, from 0 to 1; on a cluster its dashboard tells.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def save(
         raise StoreError(f"{target}: there is nothing to save; the dataset is empty")
     folder = None if blocks is None else Path(blocks)
     with replacing(target) as file:
-        writer.write(groups, file, _about(data), folder)
+        writer.write(groups, file, _about(data), folder, progress)
         _require_same(target, file)
         sealing.seal(file)
     if folder is not None:

@@ -15,6 +15,7 @@ from fusion.files import attributes, kept_blocks, manifest
 from fusion.files.blocks import FILTERS, BlockWriter, block_shape
 from fusion.files.replacing import PartialFile
 from fusion.files.stored import stored
+from fusion.progress import Progress, watched
 
 _LIBRARIES: Final = ("v110", "v110")
 """HDF5 1.10, of 2016, and later: there the structures of a file carry checksums."""
@@ -25,6 +26,7 @@ def write(
     file: PartialFile,
     about: manifest.About | None = None,
     blocks: Path | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write datasets by the path of their group, and what `fusion.files.manifest` keeps of them.
 
@@ -38,6 +40,8 @@ def write(
         Whether the groups are a tree; without it the file has no manifest.
     blocks : Path, optional
         Folder that keeps finished blocks of lazy values.
+    progress : callable, optional
+        Takes the share of the tasks that are done, as in `fusion.save`.
     """
     import h5netcdf
     import h5py
@@ -47,7 +51,8 @@ def write(
         with h5netcdf.File(hdf5, "w") as netcdf:
             for path, ds in groups.items():
                 writer.add(netcdf if path == "/" else netcdf.create_group(path), path, ds)
-        entries = writer.finish(blocks)
+        with watched(progress):
+            entries = writer.finish(blocks)
         if about is not None:
             _set_attribute(hdf5, manifest.ATTRIBUTE, manifest.dumped(about, entries))
 

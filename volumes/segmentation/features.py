@@ -16,7 +16,8 @@ from fusion.axes import length
 from fusion.conventions import cell_methods, spatial_dims
 from fusion.errors import DataError
 from fusion.model import like
-from volumes.segmentation.image import Progress, blockwise, computed, image_of, inner, steps_of
+from fusion.progress import Progress
+from volumes.segmentation.image import blockwise, computed, image_of, inner, steps_of
 
 Array = npt.NDArray[Any]
 _UNEVEN: Final = 3.0

@@ -12,9 +12,9 @@ import xarray as xr
 from fusion.conventions import check, describing, kind, spacing, spatial_dims, title
 from fusion.errors import ConventionError, DataError
 from fusion.model import require_lengths
+from fusion.progress import Progress, watched
 
 Array = npt.NDArray[Any]
-Progress = Callable[[float], object]
 _SIDES = {1: 2**18, 2: 512, 3: 128}
 """Voxels along a side of a block, by the number of axes that its neighbourhoods extend along."""
 
@@ -116,14 +116,6 @@ def inner(block: Array, halo: tuple[int, ...]) -> Array:
 def computed(lazy: Any, progress: Progress | None) -> Any:
     """Return dask arrays as NumPy arrays, telling the share of the work that is done."""
     import dask.array as da
-    from dask.callbacks import Callback
 
-    if progress is None:
-        return da.compute(*lazy)
-
-    def tell(_key: object, _value: object, _graph: object, state: Mapping[str, Any], _worker: object) -> None:
-        done = len(state["finished"])
-        progress(done / (done + sum(len(state[name]) for name in ("waiting", "ready", "running"))))
-
-    with Callback(posttask=tell):
+    with watched(progress):
         return da.compute(*lazy)

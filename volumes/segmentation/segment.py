@@ -16,10 +16,11 @@ from fusion.axes import length
 from fusion.conventions import cell_methods, spatial_dims
 from fusion.errors import DataError
 from fusion.model import like
+from fusion.progress import Progress
 from volumes.segmentation.annotation import UNKNOWN, Annotation
 from volumes.segmentation.classifier import Classifier, load_classifier, train_classifier
 from volumes.segmentation.features import smoothed
-from volumes.segmentation.image import Progress, blockwise, computed, image_of, inner, steps_of
+from volumes.segmentation.image import blockwise, computed, image_of, inner, steps_of
 from volumes.segmentation.network import Network, load_network
 
 Array = npt.NDArray[Any]

@@ -86,3 +86,13 @@ def test_workers_of_a_cluster_save_the_same_values(tmp_path: Path) -> None:
         fusion.export(ds, tmp_path / "flat.nc")
     np.testing.assert_array_equal(fusion.load(tmp_path / "v.nc")["v"].values, expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.nc", "v.nc"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_save_tells_how_far_it_is(tmp_path: Path, kept: bool) -> None:
+    shares: list[float] = []
+    folder = tmp_path / "blocks" if kept else None
+    fusion.save(lazy(), tmp_path / "v.nc", blocks=folder, progress=shares.append)
+    assert len(shares) >= 6
+    assert shares == sorted(shares)
+    assert 0.0 < shares[0] < shares[-1] == 1.0
