@@ -51,6 +51,9 @@ DEFERRED = {
     "fusion/resampling/warped.py": {"fusion.resampling._warp_kernels"},
     "fusion/registration/points.py": {"fusion.registration._points_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
+    "volumes/points/seeds.py": {"volumes.points._sphere_kernels"},
+    "volumes/points/sphere_equations.py": {"volumes.points._sphere_kernels"},
+    "volumes/points/sphere_scene.py": {"volumes.points._sphere_kernels"},
     "volumes/segmentation/features.py": {"volumes.segmentation._kernels"},  # numba
     "volumes/segmentation/forest.py": {"volumes.segmentation._kernels"},
     "volumes/tomography/projector.py": {"volumes.tomography._kernels"},

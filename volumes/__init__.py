@@ -11,6 +11,7 @@ from volumes.exports.export import export
 from volumes.picking.landmarks import read_landmarks
 from volumes.picking.pick import Picker, pick, pick_page
 from volumes.points.density import density
+from volumes.points.finding import find_particles
 from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
 from volumes.sections.sections import profile, slice
@@ -52,6 +53,7 @@ __all__ = [
     "explore",
     "export",
     "features",
+    "find_particles",
     "from_pyvista",
     "height_from_interference",
     "instances",
