@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/alignment.py --needle
 	$(BIN)/python benchmarks/phase_spectra.py
 	$(BIN)/python benchmarks/segmentation.py
+	$(BIN)/python benchmarks/particles.py --many
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/landmarks.py
 	$(BIN)/python benchmarks/warps.py

@@ -23,10 +23,11 @@ SIGNAL: Final[Mapping[str, str]] = {
     "mass_to_charge": "1",
     "tilt": "degree",
     "spatial_frequency": "1/um",
+    "distance": "um",
     "channel": "1",
     "component": "1",
 }
-LABELS: Final = ("point", "axis", "other_component")
+LABELS: Final = ("point", "pair", "axis", "other_component")
 LONG_NAMES: Final[Mapping[str, str]] = {
     "energy": "X-ray energy",
     "energy_loss": "energy loss",

@@ -12,6 +12,8 @@ from volumes.picking.landmarks import read_landmarks
 from volumes.picking.pick import Picker, pick, pick_page
 from volumes.points.density import density
 from volumes.points.finding import find_particles
+from volumes.points.matching import match_particles
+from volumes.points.structure import contacts, coordination, pair_correlation
 from volumes.readers.electrons.data_bar import crop_data_bar
 from volumes.readers.opening import contents, open
 from volumes.sections.sections import profile, slice
@@ -47,7 +49,9 @@ __all__ = [
     "align_tilts",
     "apply_alignment",
     "calibrate_probability",
+    "contacts",
     "contents",
+    "coordination",
     "crop_data_bar",
     "density",
     "explore",
@@ -60,10 +64,12 @@ __all__ = [
     "level",
     "load_alignment",
     "load_classifier",
+    "match_particles",
     "open",
     "orient",
     "overview",
     "page",
+    "pair_correlation",
     "partial_volume",
     "phase_fraction",
     "pick",

@@ -69,7 +69,7 @@ def phase_spectra(
         fractions are found at the map's coordinates plus this. Attributes: ``condition``, the condition number of
         the fractions; ``excess``, the median over channels of the scatter of the residuals over that of the model, by
         which errors are widened where it is above 1: a phase that is not uniform has such an excess.
-        Where the error of the position is not known, errors are NaN.
+        Where the error of the position or of a fraction is not known, errors are NaN.
 
     Raises
     ------
@@ -106,7 +106,8 @@ def phase_spectra(
     pixels = _pixels(array, fractions, shares, scene, known, weights_of(weighting).counts)
     condition = _condition(scene.at(np.zeros(known.size))[pixels.used], shares)
     found = fit(pixels, scene, known, _start(pixels, scene, known) if known.any() else known)
-    variables = _variables(array, found, scene, pixels, np.nan if np.isnan(sigma).any() else 1.0)
+    unsure = np.isnan(sigma).any() or _is_unknown(fractions, shares)
+    variables = _variables(array, found, scene, pixels, np.nan if unsure else 1.0)
     attrs = {"condition": condition, "excess": float(np.median(found.excess)), "weighting": str(weighting or "none")}
     result = labelled(variables, ds, array, shares.sizes["component"], attrs)
     if "component" in shares.coords:
@@ -190,7 +191,7 @@ def _covered(scene: Fractions, sigma: Array) -> Mask:
 def _noise(fractions: xr.Dataset, shares: xr.DataArray, scene: Fractions) -> Array | None:
     """Return the covariance (pixel, phase, phase) of the fractions of each pixel of the map."""
     name = error_of(shares)
-    if name is None:
+    if name is None or _is_unknown(fractions, shares):
         return None
     error = fractions[name].transpose(*spatial_dims(shares), "component").values.astype(np.float64)
     size = error.shape[-1]
@@ -198,6 +199,12 @@ def _noise(fractions: xr.Dataset, shares: xr.DataArray, scene: Fractions) -> Arr
     pairs = (error[..., :, None] * error[..., None, :] * alike).reshape(*error.shape[:-1], size * size)
     whole = Fractions(pairs, scene.cells, scene.pixels)
     return whole.at(np.zeros(len(scene.cells)), power=2).reshape(-1, size, size)
+
+
+def _is_unknown(fractions: xr.Dataset, shares: xr.DataArray) -> bool:
+    """Whether fractions that are known have an error that is not."""
+    name = error_of(shares)
+    return name is not None and bool((fractions[name].isnull() & shares.notnull()).any())
 
 
 # The ratio of the largest to the smallest singular value of F with columns of unit length: by how much an error of the

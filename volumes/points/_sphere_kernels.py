@@ -121,6 +121,8 @@ def normal_equations(
     first : (n, 4) array
         The first of these nodes along each axis, and the first slice.
     """
+    # One pass over the voxels of a sphere gives its own block, its gradient and its products with the background, and
+    # keeps its derivatives for the pairs that follow; the weight goes in once, with the first of two factors.
     shape = np.array(residual.shape)
     box, other, line, row = np.empty((3, 2), np.int64), np.empty((3, 2), np.int64), np.empty(5), np.empty((5, NODES))
     for n in range(spheres.shape[0]):

@@ -127,6 +127,15 @@ def test_shares_that_scatter_widen_errors_and_leave_no_bias():
     assert result.attrs["excess"] < 1.1
 
 
+def test_fractions_of_unknown_error_give_spectra_of_unknown_error():
+    values = cells(np.random.default_rng(11))
+    phases = segmented(values)
+    unknown = with_error(phases, "fraction", xr.full_like(phases["fraction"], np.nan))
+    result = spectra.phase_spectra(mapped(shares(values) @ PURE), unknown)
+    np.testing.assert_allclose(result["endmember"], PURE, rtol=1e-6)
+    assert np.isnan(result["endmember_stderr"].values).all()
+
+
 def test_intensities_take_their_error_from_residuals():
     rng = np.random.default_rng(6)
     values = cells(rng)
