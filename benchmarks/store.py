@@ -227,7 +227,8 @@ def speed(size: int, repeat: int) -> None:
         encoding = {node.path: dict.fromkeys(node.data_vars, zlib) for node in data.leaves}
         ways: dict[str, Callable[[], Any]] = {
             "raw bytes, flushed": lambda: _raw(path, raw),
-            "fusion.save, checked": lambda: fusion.save(data, path),
+            "fusion.save, zlib, checked": lambda: fusion.save(data, path),
+            "fusion.save, zstd, checked": lambda: fusion.save(data, path, compression="zstd"),
             "xarray, netcdf4, zlib": lambda: data.to_netcdf(path, engine="netcdf4", encoding=encoding),
             "xarray, h5netcdf, zlib": lambda: data.to_netcdf(path, engine="h5netcdf", encoding=encoding),
         }
@@ -243,7 +244,7 @@ def speed(size: int, repeat: int) -> None:
     base = medians["raw bytes, flushed"][0]
     print(f"{len(raw) / 1e6:.0f} MB, {stored / 1e6:.0f} MB stored, load {os.getloadavg()[0]:.1f}")
     for way, (taken, busy) in medians.items():
-        print(f"{way:<24} {taken:7.3f} s  {taken / base:5.1f} x raw  {busy:7.3f} s of processors")
+        print(f"{way:<26} {taken:7.3f} s  {taken / base:5.1f} x raw  {busy:7.3f} s of processors")
 
 
 def _raw(path: Path, content: bytes) -> None:

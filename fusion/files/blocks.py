@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion.files.filters import Compression
+
 Array: TypeAlias = npt.NDArray[Any]
 Region: TypeAlias = tuple[slice, ...]
-FILTERS: Final = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
-"""Filters that every HDF5 library has; `encoded` applies the same, in this order: shuffle, deflate, checksum."""
 _ZLIB_HEADER: Final = b"\x78\x01"
 """RFC 1950: deflate with a window of 32 kB, packed fast."""
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+"""RFC 8878, 3.1.1: how every frame begins; no stream of deflate begins so."""
 _SAMPLE: Final = 2048
 _SAMPLES: Final = 4
 _WORTHWHILE: Final = 0.98
@@ -77,21 +79,27 @@ def each(do: Callable[[Region], None], where: Iterable[Region]) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def encoded(block: Array) -> bytes:
+def encoded(block: Array, compression: Compression = "zlib") -> bytes:
     """Return a block as HDF5 stores it behind `FILTERS`; doing this here lets several blocks be compressed at once."""
+    import imagecodecs
+
+    planes = _shuffled(block)
+    packed = imagecodecs.zstd_encode(planes.tobytes(), level=1) if compression == "zstd" else _deflated(planes)
+    return bytes(packed) + int(imagecodecs.h5checksum_fletcher32(packed)).to_bytes(4, "little")
+
+
+def _deflated(planes: npt.NDArray[np.uint8]) -> bytes:
     import imagecodecs
 
     # The first bytes of all numbers are put together, then the second ones (shuffle). In little-endian order the
     # lowest bytes come first, and in measured floats these are noise on which deflate spends nearly all of its time and
     # saves nothing. RFC 1951 lets a stream hold such bytes as they are (3.2.4) in front of the compressed ones; any
     # zlib reads it, and noisy floats take a fraction of the time for a file of the same size.
-    planes = _shuffled(block)
     noise = _leading_noise(planes)
     kept = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
     stored = kept.compress(planes[:noise].data) + kept.flush(zlib.Z_SYNC_FLUSH) if noise else b""
     deflated = imagecodecs.deflate_encode(planes[noise:].tobytes(), level=1, raw=True)
-    packed = b"".join([_ZLIB_HEADER, stored, deflated, zlib.adler32(planes.data).to_bytes(4, "big")])
-    return packed + int(imagecodecs.h5checksum_fletcher32(packed)).to_bytes(4, "little")
+    return b"".join([_ZLIB_HEADER, stored, deflated, zlib.adler32(planes.data).to_bytes(4, "big")])
 
 
 def decoded(stored: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
@@ -108,7 +116,8 @@ def decoded(stored: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Arra
     if imagecodecs.h5checksum_fletcher32(packed) != checksum:
         raise ValueError("the checksum of a block does not agree")
     size = int(np.prod(shape))
-    planes = np.frombuffer(imagecodecs.deflate_decode(packed, out=size * dtype.itemsize), np.uint8)
+    decode = imagecodecs.zstd_decode if packed.startswith(_ZSTD_MAGIC) else imagecodecs.deflate_decode
+    planes = np.frombuffer(decode(packed, out=size * dtype.itemsize), np.uint8)
     numbers = np.empty((size, dtype.itemsize), np.uint8)
     for index, plane in enumerate(planes.reshape(dtype.itemsize, size)):
         numbers[:, index] = plane
@@ -174,10 +183,12 @@ class BlockWriter:
         Created with `FILTERS`.
     lock : threading.Lock
         Shared by all arrays of a file.
+    compression : str
+        That of the filters.
     """
 
-    def __init__(self, dataset: Any, lock: threading.Lock) -> None:
-        self._dataset, self._lock = dataset, lock
+    def __init__(self, dataset: Any, lock: threading.Lock, compression: Compression = "zlib") -> None:
+        self._dataset, self._lock, self._compression = dataset, lock, compression
         self.block: tuple[int, ...] = dataset.chunks
         self._digest = Digest()
 
@@ -187,7 +198,7 @@ class BlockWriter:
         for part in regions(values.shape, self.block):
             block = padded(np.ascontiguousarray(values[part]), self.block)
             start = tuple(int(first + step.start) for first, step in zip(origin, part, strict=True))
-            packed = encoded(block)
+            packed = encoded(block, self._compression)
             with self._lock:
                 self._digest.add(start, block)
                 self._dataset.id.write_direct_chunk(start, packed)

@@ -17,6 +17,7 @@ import xarray as xr
 from fusion.conventions import SPATIAL, check
 from fusion.errors import ChangedFileWarning, FileReadError, StoreError
 from fusion.files import hdf5, kept_blocks, layout, manifest, sealing, verification, writer
+from fusion.files.filters import FILTERS, Compression, find_zstd, uses_zstd
 from fusion.files.replacing import PartialFile, replacing
 from fusion.frames import POSE
 from fusion.progress import Progress
@@ -37,6 +38,7 @@ def save(
     *,
     blocks: str | PathLike[str] | None = None,
     progress: Progress | None = None,
+    compression: Compression = "zlib",
 ) -> Path:
     """Write a dataset or a tree to one NetCDF file, complete or not at all.
 
@@ -56,6 +58,9 @@ def save(
         or one beside the file that vanishes with the call.
     progress : callable, optional
         Called with the share of the work on lazy values that is done, from 0 to 1; on a cluster its dashboard tells.
+    compression : {"zlib", "zstd"}
+        ``"zlib"`` is read wherever there is NetCDF. ``"zstd"`` is written faster, and read only where HDF5 finds that
+        filter: with the Python packages netCDF4 or hdf5plugin, and with netCDF-C 4.9 if it was built with it.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def save(
     ConventionError
         If the data break the conventions, or hold what a file cannot give back the same.
     StoreError
-        If the file cannot be written or does not read back the same.
+        If the file cannot be written or does not read back the same, or HDF5 has no zstd.
 
     Examples
     --------
@@ -82,9 +87,13 @@ def save(
     groups = layout.groups(check(data))
     if not any(ds.variables or ds.attrs for ds in groups.values()) and len(groups) == 1:
         raise StoreError(f"{target}: there is nothing to save; the dataset is empty")
+    if compression not in FILTERS:
+        raise StoreError(f"{target}: compression is one of {', '.join(FILTERS)}; received {compression!r}")
+    if compression == "zstd" and not find_zstd():
+        raise StoreError(f"{target}: HDF5 has no zstd here; install netCDF4 or hdf5plugin, or use compression='zlib'")
     folder = None if blocks is None else Path(blocks)
     with replacing(target) as file:
-        writer.write(groups, file, _about(data), folder, progress)
+        writer.write(groups, file, _about(data), folder, progress, compression)
         _require_same(target, file)
         sealing.seal(file)
     if folder is not None:
@@ -195,6 +204,8 @@ def _read(source: Path, chunks: Any) -> dict[str, xr.Dataset]:
         with h5py.File(source) as file:
             hdf5.refuse_foreign(file)
             paths = list(hdf5.groups(file))
+            if uses_zstd(file) and not find_zstd():
+                raise FileReadError(source, "compressed by zstd", hint="install netCDF4 or hdf5plugin")
         # one by one: xarray.open_groups names the lazy arrays of two groups alike, and dask computes one for both
         groups = {path: xr.open_dataset(source, group=path, engine=_ENGINE, chunks=chunks, **_PLAIN) for path in paths}
         return {path: ds if chunks is not None else _read_and_close(ds) for path, ds in groups.items()}

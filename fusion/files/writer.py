@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from fusion.files import attributes, kept_blocks, manifest
-from fusion.files.blocks import FILTERS, BlockWriter, block_shape
+from fusion.files.blocks import BlockWriter, block_shape
+from fusion.files.filters import FILTERS, Compression
 from fusion.files.replacing import PartialFile
 from fusion.files.stored import stored
 from fusion.progress import Progress, watched
@@ -27,6 +28,7 @@ def write(
     about: manifest.About | None = None,
     blocks: Path | None = None,
     progress: Progress | None = None,
+    compression: Compression = "zlib",
 ) -> None:
     """Write datasets by the path of their group, and what `fusion.files.manifest` keeps of them.
 
@@ -42,12 +44,14 @@ def write(
         Folder that keeps finished blocks of lazy values.
     progress : callable, optional
         Takes the share of the tasks that are done, as in `fusion.save`.
+    compression : str
+        Its filter must be there.
     """
     import h5netcdf
     import h5py
 
     with h5py.File(file, "w", libver=_LIBRARIES, track_order=True) as hdf5:
-        writer = _Writer(hdf5, file.path.with_suffix(".blocks"))
+        writer = _Writer(hdf5, file.path.with_suffix(".blocks"), compression)
         with h5netcdf.File(hdf5, "w") as netcdf:
             for path, ds in groups.items():
                 writer.add(netcdf if path == "/" else netcdf.create_group(path), path, ds)
@@ -60,8 +64,8 @@ def write(
 class _Writer:
     """Writes group by group; lazy values of all groups are computed at the end, together."""
 
-    def __init__(self, hdf5: Any, beside: Path) -> None:
-        self._beside = beside
+    def __init__(self, hdf5: Any, beside: Path, compression: Compression) -> None:
+        self._beside, self._compression = beside, compression
         self._hdf5, self._lock = hdf5, threading.Lock()
         self._groups: dict[str, manifest.Group] = {}
         self._blocks: list[tuple[manifest.Variable, BlockWriter]] = []
@@ -100,7 +104,7 @@ class _Writer:
             if dim not in group.dimensions.keys():  # noqa: SIM118 (a group also shows the dims of those above)
                 group.dimensions[dim] = size
         block = block_shape(held) if held.ndim and held.size else ()
-        options = {"chunks": block, **FILTERS} if block else {}
+        options = {"chunks": block, **FILTERS[self._compression]} if block else {}
         group.create_variable(name, held.dims, held.dtype, **options)
         dataset = self._hdf5[f"{path}/{name}"]
         in_file = {**variable.attrs, **held.attrs, **({"coordinates": listed} if listed else {})}
@@ -117,7 +121,7 @@ class _Writer:
             if values.size:
                 dataset[...] = held.values
             return
-        blocks = BlockWriter(dataset, self._lock)
+        blocks = BlockWriter(dataset, self._lock, self._compression)
         self._blocks.append((entry, blocks))
         if held.chunks is None:
             blocks.write(np.asarray(held.data))

@@ -3,13 +3,14 @@
 import threading
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
 import pytest
 
-from fusion.files.blocks import FILTERS, BlockWriter, decoded, encoded
+from fusion.files.blocks import BlockWriter, decoded, encoded
+from fusion.files.filters import FILTERS, Compression, find_zstd
 
 RNG = np.random.default_rng(0)
 CONTENTS = {
@@ -24,17 +25,23 @@ CONTENTS = {
 }
 
 
+@pytest.mark.parametrize("compression", get_args(Compression))
 @pytest.mark.parametrize("values", CONTENTS.values(), ids=CONTENTS)
-def test_a_block_comes_back_from_us_from_zlib_and_from_hdf5(tmp_path: Path, values: Any) -> None:
-    packed = encoded(values)
+def test_a_block_comes_back_from_us_and_from_hdf5(tmp_path: Path, values: Any, compression: Compression) -> None:
+    assert find_zstd()
+    packed = encoded(values, compression)
     assert decoded(packed, values.dtype, values.shape).tobytes() == values.tobytes()
-    planes = values.reshape(-1, 1).view(np.uint8).reshape(-1, values.dtype.itemsize).T
-    assert zlib.decompress(packed[:-4]) == planes.tobytes()
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        dataset = file.create_dataset("a", values.shape, values.dtype, chunks=values.shape, **FILTERS)
-        BlockWriter(dataset, threading.Lock()).write(values)
+        dataset = file.create_dataset("a", values.shape, values.dtype, chunks=values.shape, **FILTERS[compression])
+        BlockWriter(dataset, threading.Lock(), compression).write(values)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["a"][()].tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("values", CONTENTS.values(), ids=CONTENTS)
+def test_any_zlib_reads_a_block(values: Any) -> None:
+    planes = values.reshape(-1, 1).view(np.uint8).reshape(-1, values.dtype.itemsize).T
+    assert zlib.decompress(encoded(values)[:-4]) == planes.tobytes()
 
 
 @pytest.mark.parametrize("values", CONTENTS.values(), ids=CONTENTS)

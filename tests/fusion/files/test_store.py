@@ -1,6 +1,8 @@
 """The file: the same after the round trip, readable by strangers, and never half written."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,3 +250,56 @@ def test_h5py_shows_the_same_values(project: Path) -> None:
 
 def test_a_copied_file_is_the_same_project(project: Path, tmp_path: Path) -> None:
     assert fusion.load(shutil.copy(project, tmp_path / "copy.nc")).identical(tree())
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_file_compressed_by_zstd_is_read_where_hdf5_has_it(tmp_path: Path, lazy: bool) -> None:
+    values = np.random.default_rng(0).normal(size=(40, 50))
+    ds = small(values)
+    path = fusion.save(ds.chunk({"y": 7}) if lazy else ds, tmp_path / "z.nc", compression="zstd")
+    assert fusion.verify(path).intact
+    assert_same(fusion.load(path), ds)
+    with netCDF4.Dataset(path) as file:
+        assert file["image"].filters()["zstd"]
+        np.testing.assert_array_equal(file["image"][:], values)
+
+
+def test_zstd_is_refused_where_hdf5_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fusion.save(small(), tmp_path / "z.nc", compression="zstd")
+    monkeypatch.setattr("fusion.files.store.find_zstd", lambda: False)
+    with pytest.raises(fusion.StoreError, match="install netCDF4 or hdf5plugin"):
+        fusion.save(small(), tmp_path / "other.nc", compression="zstd")
+    with pytest.raises(fusion.FileReadError, match="install netCDF4 or hdf5plugin"):
+        fusion.load(path)
+    with pytest.raises(fusion.StoreError, match="one of zlib, zstd"):
+        fusion.save(small(), path, compression="lzma")  # type: ignore[arg-type]
+
+
+STREAMED = """
+import resource, sys
+import dask.array as da
+import numpy as np
+import fusion
+from fusion import Axis
+
+def save(rows):
+    values = da.ones((rows, 100_000), chunks=(10, 100_000), dtype=np.uint8)
+    axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0)}
+    fusion.save(fusion.dataset({"image": (("y", "x"), values)}, axes, name="v", cell_methods="mean"), sys.argv[1])
+    return values.nbytes / 1e6
+
+save(100)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+size = save(6000)
+print(size, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss")
+def test_a_lazy_dataset_streams_in_a_twentieth_of_its_size(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STREAMED, str(tmp_path / "v.nc")]
+    root = Path(fusion.__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    size, grown = map(float, done.stdout.split())
+    assert size == 600.0
+    assert grown < size / 20
