@@ -120,6 +120,11 @@ def _step(name: str, parameters: dict[str, Any], inputs: list[str], files: list[
     return Step(id=identity, name=name, parameters=parameters, inputs=inputs)
 
 
+def reads(step: Step, file: Mapping[str, str]) -> bool:
+    """Whether a step read a file: its sha256 is part of the id of the step."""
+    return _step(step["name"], step["parameters"], step["inputs"], [dict(file)])["id"] == step["id"]
+
+
 def _merged(first: Provenance, second: Provenance) -> Provenance:
     """Return the union of two graphs; the result of `second` stays the last step."""
     inputs = [*first["inputs"], *(item for item in second["inputs"] if item not in first["inputs"])]

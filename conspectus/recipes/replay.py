@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import xarray as xr
 from rich.console import Console
 
 import fusion
@@ -13,8 +14,10 @@ from conspectus import records
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from conspectus.recipes import recipe as recipes
+from conspectus.recipes.graph import Graph
 from conspectus.recipes.journal import Journal
 from conspectus.records import Record, Run
+from fusion import provenance
 from fusion.errors import FileReadError
 from fusion.files.fingerprint import fingerprint
 
@@ -52,19 +55,24 @@ class Replay(NamedTuple):
 def replay(path: Path, *, sources: Path | None = None) -> Replay:
     """Carry out the recipe that a saved project holds, and compare every result by its sha256.
 
+    Of a file that a session of Python saved, the steps in the provenance of each dataset are carried out, and the last
+    result is compared.
+
     Parameters
     ----------
     path : Path
-        ``specimen.nc`` of a run.
+        ``specimen.nc`` of a run, or what `fusion.save` wrote.
     sources : Path, optional
         The folder to which files of the recipe are relative; left out, the working directory.
 
     Raises
     ------
     RecipeError
-        If no run made the file, or a source is missing.
+        If a source is missing, or a step cannot be carried out again, with the reason.
     """
     tree = fusion.load(path)
+    if records.read(tree) is None:
+        return _replayed_session(path, tree, sources or Path())
     run = read(path, tree)
     journal = Journal()
     project = Project(folder=sources or Path())
@@ -72,6 +80,28 @@ def replay(path: Path, *, sources: Path | None = None) -> Replay:
         journal.carry_out(step, project)
     differences = [*_changed_since(run, tree), *_differences(run["steps"], journal.steps)]
     return Replay(differences, records.changed(run["environment"], records.environment()))
+
+
+def _replayed_session(path: Path, saved: xr.Dataset | xr.DataTree, sources: Path) -> Replay:
+    """Carry out the steps behind each dataset of a file that no recipe made."""
+    differences, changes = [], dict[str, None]()
+    for name, ds in _datasets(saved):
+        known = provenance.read(ds)
+        try:
+            made = Graph(known, sources).carry_out()
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {name}: {error}") from error
+        if fingerprint(made) != fingerprint(ds):
+            differences.append(Difference("the provenance", [name]))
+        changes |= dict.fromkeys(records.changed(known["versions"], provenance.read(made)["versions"]))
+    return Replay(differences, list(changes))
+
+
+def _datasets(saved: xr.Dataset | xr.DataTree) -> Iterator[tuple[str, xr.Dataset]]:
+    if isinstance(saved, xr.Dataset):
+        yield str(saved.attrs.get("title", "dataset")), saved
+    else:
+        yield from ((node.path.strip("/"), node.to_dataset()) for node in saved.subtree if node.has_data)
 
 
 def read(path: Path, tree: Any) -> Run:

@@ -162,7 +162,7 @@ def _straight(transform: Transform, ds: xr.Dataset) -> Affine:
 def _described(transform: Transform) -> dict[str, Any]:
     if isinstance(transform, Warp):
         return {"warp": as_text(transform)}
-    return {"matrix": transform.matrix, "covariance": transform.covariance}
+    return {"matrix": transform.matrix, "covariance": transform.covariance, "dof": transform.dof}
 
 
 def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 
 import fusion
+import spectra
+import volumes
 from conspectus import cli, records
 from conspectus.errors import RecipeError
 from conspectus.pages import differences
@@ -17,6 +20,7 @@ from conspectus.recipes import plan, recipe, replay, run
 from conspectus.recipes.journal import Journal
 from conspectus.recipes.step import Step
 from conspectus.recipes.steps import Decompose
+from fusion import Affine
 from tests.makers.datasets import small
 from tests.makers.recipes import RECIPE, write_recipe
 
@@ -160,9 +164,47 @@ def test_a_file_that_was_changed_since_says_so(finished: Path, tmp_path: Path) -
     assert str(result.differences[0]) == "the file, changed since its run: fused"
 
 
-def test_only_a_result_of_a_recipe_is_replayed(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["replay", str(finished / "map.nc")]) == 2
-    assert "no recipe made this file" in capsys.readouterr().err
+def session(folder: Path) -> xr.Dataset:
+    """Fuse the small map with an image, as a session of Python does."""
+    write_recipe(folder)
+    tifffile.imwrite(folder / "sem.tif", np.arange(1050, dtype=np.uint16).reshape(30, 35))
+    cropped = spectra.crop(spectra.open(folder / "map.nc"), energy=(1.0, 4.5))
+    rng = np.random.default_rng(0)
+    marks = np.pad(rng.uniform(0.0, 3.0, (6, 2)), ((0, 0), (1, 0)))
+    targets = marks + np.pad(rng.normal(0.1, 0.01, (6, 2)), ((0, 0), (1, 0)))
+    placed = fusion.register_landmarks(marks, targets, model="rigid").transform
+    image = volumes.open(folder / "sem.tif", voxel="100 nm")
+    return fusion.fuse(spectra.decompose(cropped, 2), image, transform=placed)
+
+
+def test_a_session_of_python_is_made_again_to_the_last_bit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fused = session(tmp_path)
+    path = fusion.save(xr.DataTree.from_dict({"/fused": fused}), tmp_path / "s.nc")
+    assert cli.main(["replay", str(path), "--sources", str(tmp_path)]) == 0
+    assert "every step gave the same result" in capsys.readouterr().out
+    fusion.save(fused.assign(abundance=fused["abundance"] * 1.5), path)
+    assert str(replay.replay(path, sources=tmp_path).differences[0]) == "the provenance: fused"
+
+
+def test_a_step_that_cannot_be_carried_out_again_is_named_with_the_reason(tmp_path: Path) -> None:
+    fused, counts = session(tmp_path), spectra.open(tmp_path / "map.nc")
+    endmembers = spectra.decompose(counts, 2)["endmember"]
+    moved = fusion.resample(small(), fused, depth=1.0, transform=Affine.translation(x=-3.0, y=1.0))
+    cases = {
+        r"step 2 \(spectra.unmix\) .* missing 1 required positional": spectra.unmix(counts, endmembers),
+        "no record of how it was made": small(),
+        r"fusion.coarsen\) .* takes 1 datasets, of which 0": fusion.coarsen(small(), x=3),
+        r"fusion.resample\) .* takes 2 datasets, of which 1": moved,
+    }
+    for reason, ds in cases.items():
+        with pytest.raises(RecipeError, match=reason):
+            replay.replay(fusion.save(ds, tmp_path / "s.nc"), sources=tmp_path)
+    fusion.save(fused, tmp_path / "s.nc")
+    with pytest.raises(RecipeError, match=r"map.nc: no such file; name its folder with --sources"):
+        replay.replay(tmp_path / "s.nc", sources=tmp_path / "other")
+    tifffile.imwrite(tmp_path / "sem.tif", np.zeros((30, 35), np.uint16))
+    with pytest.raises(RecipeError, match=r"volumes.open\) .* is not the file that was opened"):
+        replay.replay(tmp_path / "s.nc", sources=tmp_path)
 
 
 def test_the_difference_of_two_runs_is_the_step_and_its_size(

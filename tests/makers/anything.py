@@ -78,7 +78,8 @@ def legal(draw: st.DrawFn) -> xr.Dataset:
 
 
 def any_name(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign({draw(st.text(min_size=1, max_size=4).filter(lambda name: "/" not in name)): 1.0})
+    name = draw(st.text(min_size=1, max_size=4).filter(lambda name: "/" not in name))
+    return ds if name in ds.dims else ds.assign({name: 1.0})
 
 
 def any_attribute(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
@@ -101,9 +102,8 @@ def odd_attribute(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
 
 
 def odd_coordinate(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign_coords(
-        {draw(st.sampled_from(["dwell time", "string3", "a/b", ".", "x", "pose", "_nc4_non_coord_x"])): 1}
-    )
+    name = draw(st.sampled_from(["dwell time", "string3", "a/b", ".", "y", "pose", "_nc4_non_coord_x"]))
+    return ds if name in ds.dims else ds.assign_coords({name: 1})
 
 
 def turned(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
