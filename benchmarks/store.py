@@ -167,7 +167,8 @@ def _in_child(target: _Target, positions: list[int], *, direct: bool) -> tuple[l
             dask.config.set(scheduler="synchronous")  # threads do not survive a fork
             with os.fdopen(write, "w") as stream, limits(direct=direct):
                 for position in positions:
-                    signal.alarm(20 if direct else 60)
+                    signal.setitimer(signal.ITIMER_PROF, 20)  # of the processor, which others may be using
+                    signal.alarm(300)
                     stream.write(target.verdict(position) + "\n")
                     stream.flush()
             os._exit(0)

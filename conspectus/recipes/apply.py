@@ -1,4 +1,4 @@
-"""The step that carries out any public function that takes a labelled dataset and returns one."""
+"""The step that carries out any public function that takes labelled data and returns some."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ import volumes
 from conspectus.project import Project
 from conspectus.recipes.step import Forecast, Names, Step, require_arguments
 
-_DATASET: Final = "xr.Dataset"
+_TAKEN: Final = ("xr.Dataset", "xr.DataArray", "xr.Dataset | xr.DataArray", "xr.Dataset | xr.DataTree")
+_RETURNED: Final = ("xr.Dataset", "xr.DataArray", "xr.Dataset | xr.DataTree")
+_TRANSFORMS: Final = ("Affine", "Affine | None", "Transform", "Transform | None")
 
 
 class Apply(Step):
     """Carry out a function on `of`, and keep the result as `name`, or under the same name.
 
-    `datasets` are arguments that are datasets, by the names of these; ``"components/endmember"`` is one variable.
-    `options` are all other arguments; a transform is its 16 numbers, row by row.
+    `datasets` are further arguments that are datasets, by the names of these; ``"components/endmember"`` is one
+    variable. `options` are all other arguments; a transform is its 16 numbers, row by row.
     """
 
     do: Literal["apply"]
@@ -38,12 +40,12 @@ class Apply(Step):
     @property
     def reads(self) -> Names:
         """Return the names of its inputs."""
-        return (self.of, *(name.partition("/")[0] for name in self.datasets.values()))
+        return tuple(name.partition("/")[0] for name in (self.of, *self.datasets.values()))
 
     @property
     def makes(self) -> Names:
         """Return the names of its results."""
-        return (self.name or self.of,)
+        return (self.name or self.of.partition("/")[0],)
 
     def run(self, project: Project) -> None:
         """Call the function."""
@@ -51,7 +53,7 @@ class Apply(Step):
         parameters = inspect.signature(function).parameters
         options = {key: _argument(parameters.get(key), value) for key, value in self.options.items()}
         others = {key: _dataset(project, name) for key, name in self.datasets.items()}
-        project[self.makes[0]] = function(project[self.of], **others, **options)
+        project[self.makes[0]] = _as_dataset(function(_dataset(project, self.of), **others, **options), self.function)
 
     def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
         """Tell nothing: only the function knows."""
@@ -68,17 +70,19 @@ class Apply(Step):
 
     @model_validator(mode="after")
     def _takes_its_arguments(self) -> Apply:
+        if "/" in self.of and self.name is None:
+            raise ValueError("the result of one variable is a dataset of its own; name it")
         require_arguments(functions()[self.function], {**self.datasets, **self.options})
         return self
 
 
 @cache
-def functions() -> Mapping[str, Callable[..., xr.Dataset]]:
-    """Return the public functions whose first argument and result are datasets, by their full names.
+def functions() -> Mapping[str, Callable[..., Any]]:
+    """Return the public functions whose first argument and result are datasets or variables, by their full names.
 
     Examples
     --------
-    >>> "spectra.smooth" in functions(), "fusion.resample" in functions(), "fusion.load" in functions()
+    >>> "spectra.smooth" in functions(), "fusion.spectrum" in functions(), "fusion.load" in functions()
     (True, True, False)
     """
     named = {
@@ -92,12 +96,12 @@ def _is_step(function: Any) -> bool:
         return False
     signature = inspect.signature(function)
     first = next(iter(signature.parameters.values()), None)
-    return first is not None and first.annotation == _DATASET == signature.return_annotation
+    return first is not None and first.annotation in _TAKEN and signature.return_annotation in _RETURNED
 
 
 def _argument(parameter: inspect.Parameter | None, value: Any) -> Any:
     """Return a value of a recipe as a function takes it."""
-    if parameter is not None and parameter.name == "transform":
+    if parameter is not None and parameter.annotation in _TRANSFORMS:
         return fusion.Affine.exact(np.reshape(value, (4, 4)))
     return tuple(value) if isinstance(value, list) and parameter is None else value
 
@@ -105,3 +109,11 @@ def _argument(parameter: inspect.Parameter | None, value: Any) -> Any:
 def _dataset(project: Project, name: str) -> xr.Dataset | xr.DataArray:
     node, _, variable = name.partition("/")
     return project[node][variable] if variable else project[node]
+
+
+def _as_dataset(result: Any, function: str) -> xr.Dataset:
+    """Return a result as a dataset; a variable without a name takes that of its function."""
+    if isinstance(result, xr.DataArray):
+        return result.to_dataset(name=str(result.name or function.partition(".")[2]))
+    ds: xr.Dataset = result
+    return ds

@@ -89,9 +89,10 @@ class Graph:
             raise _NotRepeatableError(missing)
         datasets = [self._result(identity) for identity in step["inputs"]]
         try:
-            return function(*datasets, **dict(_arguments(step["parameters"])))
+            made: xr.Dataset = function(*datasets, **dict(_arguments(step["parameters"])))
         except (TypeError, ConspectusError) as error:
             raise _NotRepeatableError(f"with what is on record it fails ({error})") from error
+        return made
 
 
 class _NotRepeatableError(Exception):

@@ -43,7 +43,8 @@ def save(
     """Write a dataset or a tree to one NetCDF file, complete or not at all.
 
     The file is written beside the target under another name, read back and compared, flushed to the disk, and only then
-    takes its name; an interrupt, a crash or a full disk leaves an older file as it was.
+    takes its name; an interrupt, a crash or a full disk leaves an older file as it was. Mode, owner and symbolic links
+    of an older file are kept; another hard link to it goes on naming the older contents, as a backup made so needs.
 
     Parameters
     ----------

@@ -244,3 +244,27 @@ def test_a_bench_is_no_stage(tmp_path: Path) -> None:
     project["moving"], project["fixed"] = on_stage("a", 3.0, "stage"), on_stage("b", 1.0, "bench")
     with pytest.raises(RecipeError, match="fixed states no position of a stage"):
         recipe.read(written(tmp_path, REGISTER + 'method = "stage"')).step[0].run(project)
+
+
+def test_one_variable_is_taken_and_what_comes_out_is_a_dataset(tmp_path: Path) -> None:
+    axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0), "energy": fusion.Axis("keV", 0.1)}
+    counts = np.random.default_rng(0).poisson(20.0, (5, 6, 40)).astype(float)
+    counts[..., 7] = 0.0
+    project = Project(tmp_path)
+    project["map"] = ds = fusion.dataset(
+        {"counts": (("y", "x", "energy"), counts)}, axes, name="map", cell_methods="sum"
+    )
+    for text in (
+        APPLY.replace("spectra.smooth", "spectra.faulty_channels").replace(
+            "options = { sigma = 0.1 }", 'name = "faulty"'
+        ),
+        APPLY.replace("spectra.smooth", "fusion.set_pose").replace(
+            "{ sigma = 0.1 }", f'{{ pose = {np.eye(4).ravel().tolist()}, frame = "stage" }}'
+        ),
+    ):
+        recipe.read(written(tmp_path, text)).step[0].run(project)
+    found = project["faulty"]
+    np.testing.assert_array_equal(found[next(iter(found.data_vars))], spectra.faulty_channels(ds))
+    assert fusion.get_pose(project["map"])[1] == "stage"
+    with pytest.raises(RecipeError, match="name it"):
+        recipe.read(written(tmp_path, APPLY.replace('of = "map"', 'of = "map/counts"')))

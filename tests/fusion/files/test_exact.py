@@ -113,6 +113,7 @@ def with_coordinate(name: str) -> xr.Dataset:
 
 
 REFUSED: dict[str, Any] = {
+    "a descending axis": lambda: small().isel(x=slice(None, None, -1)),
     "a coordinate with a blank": lambda: with_coordinate("dwell time"),
     "a name with a slash": lambda: small().assign({"a/b": 1}),
     "a name with a line feed": lambda: small().assign({"a\nb": 1}),

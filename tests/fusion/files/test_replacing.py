@@ -156,6 +156,17 @@ def test_a_full_disk_is_an_error_and_nothing_else(tmp_path: Path) -> None:
     assert leftovers(tmp_path, "p.nc") == []
 
 
+ROOM = FULL.replace("np.random.default_rng(0).normal(size=(300, 300))", "np.zeros((300, 300))")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit of file sizes")
+def test_a_disk_needs_room_for_the_compressed_file_alone(tmp_path: Path) -> None:
+    """Of 720 kB of zeros a few are left; no more is asked for."""
+    command = [sys.executable, "-c", ROOM, str(tmp_path / "p.nc"), "60000"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(fusion.__file__).parents[1], check=True)
+    assert done.stdout.split() == ["60000", "saved"]
+
+
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -209,6 +220,23 @@ def test_mode_and_links_of_an_older_file_are_kept(tmp_path: Path) -> None:
     assert fusion.save(tree(), link) == link
     assert link.is_symlink()
     assert path.stat().st_mode & 0o7777 == 0o640
+    assert fusion.load(path).identical(tree())
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+def test_the_owner_of_an_older_file_is_kept(tmp_path: Path) -> None:
+    path = fusion.save(small(), tmp_path / "p.nc")
+    os.chown(path, 12345, 12346)
+    fusion.save(tree(), path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_another_hard_link_keeps_the_older_file(tmp_path: Path) -> None:
+    path = fusion.save(small(), tmp_path / "p.nc")
+    (tmp_path / "backup.nc").hardlink_to(path)
+    fusion.save(tree(), path)
+    assert fusion.load(tmp_path / "backup.nc").identical(small())
     assert fusion.load(path).identical(tree())
 
 
