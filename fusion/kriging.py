@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 _ROOT5: Final = 5.0**0.5
-_BLOCK: Final = 1 << 14
-"""Points that are mapped at a time: their distances to 100 landmarks take 13 MB."""
+_BLOCK: Final = 1 << 10
+"""Points whose error is computed at a time."""
+_NEWTON_STEPS: Final = 40
+_CLOSE: Final = 1e-12
+"""Of the extent of the landmarks: how far the image of an inverse may lie from the point."""
 
 
 class Kernel(NamedTuple):
@@ -78,27 +81,37 @@ class Kriging:
 
     def __call__(self, points: Array) -> Array:
         """Return where points (m, d) land on average over the kernels."""
-        drift, bending = self._coefficients
-        landed = self.homogeneous(points) @ drift
-        for block in _blocks(len(points)):
-            apart = self.apart(points[block])
-            for length, weights in bending:
-                landed[block] += matern(apart, length) @ weights
-        return np.asarray(landed)
+        return self._evaluated(points)[0]
 
     def jacobian(self, points: Array) -> Array:
         """Return the derivatives (m, d, d) of where points (m, d) land: rows of the image, columns of the point."""
+        return self._evaluated(points)[1]
+
+    def sources(self, points: Array) -> Array:
+        """Return the points (m, d) that land on `points` (m, d); NaN where nothing leads to them."""
+        from fusion import _kriging_kernels as kernels
+
+        drift = self.affine
+        found = np.ascontiguousarray(np.linalg.solve(drift[:, :-1], (points - drift[:, -1]).T).T)
+        limit = _CLOSE * float(np.ptp(self.fixed, axis=0).max() + np.abs(self.fixed).max())
+        far = np.empty(len(points))
+        kernels.find_sources(np.ascontiguousarray(points), self._map, limit, _NEWTON_STEPS, found, far)
+        return np.where((far <= 1e3 * limit)[:, None], found, np.nan)
+
+    def _evaluated(self, points: Array) -> tuple[Array, Array]:
+        """Return where points (m, d) land, and the derivatives (m, d, d) there."""
+        from fusion import _kriging_kernels as kernels
+
+        values, slopes = np.empty(points.shape), np.empty((*points.shape, self.dim))
+        kernels.evaluate(np.ascontiguousarray(points), self._map, values, slopes)
+        return values, slopes
+
+    @cached_property
+    def _map(self) -> tuple[Array, Array, Array, Array, Array]:
+        """The map as kernels take it: centre, drift, landmarks, lengths, and the weights for each length."""
         drift, bending = self._coefficients
-        slopes = np.repeat(drift[None, :-1], len(points), axis=0)
-        for block in _blocks(len(points)):
-            steps = points[block, None] - self.moving
-            apart = np.linalg.norm(steps, axis=2)
-            for length, weights in bending:
-                # k' = -5/(3 l²) (1 + s) exp(-s) (x - xᵢ) with s = √5 |x - xᵢ| / l
-                scaled = _ROOT5 * apart / length
-                factor = -5.0 / (3.0 * length**2) * (1.0 + scaled) * np.exp(-scaled)
-                slopes[block] += (factor[:, None, :] * steps.swapaxes(1, 2)) @ weights
-        return slopes.swapaxes(1, 2)
+        lengths = np.array([length for length, _ in bending])
+        return self.centre, drift, np.ascontiguousarray(self.moving), lengths, np.array([each for _, each in bending])
 
     # The error of the mixture is the mean of the errors of its kernels plus the scatter of where they lead.
     def covariance_at(self, points: Array) -> Array:
@@ -106,7 +119,7 @@ class Kriging:
         mean, total = self(points), np.zeros((len(points), self.dim, self.dim))
         for kernel in self.kernels:
             system = System(self, kernel)
-            for block in _blocks(len(points), 1 << 10):
+            for block in _blocks(len(points)):
                 off = system.landed(points[block]) - mean[block]
                 spread = system.spread(points[block])
                 total[block] += kernel.weight * (spread + off[:, :, None] * off[:, None, :])
@@ -203,5 +216,5 @@ def matern(apart: Array, length: float) -> Array:
     return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
 
 
-def _blocks(count: int, size: int = _BLOCK) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, count, size))
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ from fusion.errors import FrameError
 from fusion.kriging import Kernel, Kriging
 
 Array = npt.NDArray[np.float64]
-_NEWTON_STEPS: Final = 40
-_CLOSE: Final = 1e-12
-"""Of the extent of the landmarks: how far the image of an inverse may lie from the point."""
 
 
 class Warp:
@@ -161,7 +158,7 @@ class Bend:
         """Map points (..., 3)."""
         landed = points.copy()
         flat = points[..., self._axes].reshape(-1, self.process.dim)
-        found = self._source(flat) if self.turned else self.process(flat)
+        found = self.process.sources(flat) if self.turned else self.process(flat)
         landed[..., self._axes] = found.reshape(landed[..., self._axes].shape)
         return landed
 
@@ -200,31 +197,7 @@ class Bend:
     def _at(self, points: Array) -> Array:
         """Return points (m, d) of the moving side that belong to points (..., 3) of the side this starts from."""
         flat = points[..., self._axes].reshape(-1, self.process.dim)
-        return self._source(flat) if self.turned else flat
-
-    def _source(self, points: Array) -> Array:
-        """Return where points (m, d) of the fixed side come from; NaN where nothing leads to them."""
-        # Newton's steps x - J⁻¹ (g(x) - y) from the inverse of the affine part; each is halved while it brings the
-        # image no nearer, so that a start where the map bends strongly does not throw it off.
-        process = self.process
-        drift = process.affine
-        found: Array = np.asarray(np.linalg.solve(drift[:, :-1], (points - drift[:, -1]).T).T, dtype=np.float64)
-        limit = _CLOSE * float(np.ptp(process.fixed, axis=0).max() + np.abs(process.fixed).max())
-        miss = process(found) - points
-        far = np.asarray(np.linalg.norm(miss, axis=1))
-        for _ in range(_NEWTON_STEPS):
-            rows = np.flatnonzero(far > limit)
-            if not rows.size:
-                break
-            step = np.linalg.solve(process.jacobian(found[rows]), miss[rows][..., None])[..., 0]
-            for shrink in (1.0, 0.5, 0.25, 0.1):
-                trial = found[rows] - shrink * step
-                missed = process(trial) - points[rows]
-                better = np.linalg.norm(missed, axis=1) < far[rows]
-                found[rows[better]], miss[rows[better]] = trial[better], missed[better]
-                far[rows[better]] = np.linalg.norm(missed[better], axis=1)
-                rows, step = rows[~better], step[~better]
-        return np.where((far <= 1e3 * limit)[:, None], found, np.nan)
+        return self.process.sources(flat) if self.turned else flat
 
     @property
     def _axes(self) -> slice:

@@ -43,6 +43,7 @@ DEFERRED = {
     "fusion/fused/position.py": {"fusion.fused._position_kernels", "fusion.resampling._kernels"},  # numba
     "fusion/images/blocks.py": {"fusion.images._kernels"},
     "fusion/images/measures.py": {"fusion.images._kernels"},
+    "fusion/kriging.py": {"fusion._kriging_kernels"},  # numba
     "fusion/resampling/boxes.py": {"fusion.resampling._kernels"},
     "fusion/resampling/footprints.py": {"fusion.resampling._footprint_kernels"},
     "fusion/resampling/groups.py": {"fusion.resampling._axis_kernels", "fusion.resampling._share_kernels"},
