@@ -29,35 +29,40 @@ SMOOTH = "45 nm"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="one draw on an eighth of the field")
+    parser.add_argument("--small", action="store_true", help="fractions alone, on two sections of a small field")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=500)
     parser.add_argument("--only", choices=["sections", "tio2", "fractions", "active", "coarse"])
     options = parser.parse_args()
-    raw, truth = sections(slice(0, 256) if options.small else slice(None))
+    corner = (slice(500, 660), slice(300, 460)) if options.small else (slice(None), slice(None))
+    raw, truth = sections(*corner)
     seeds = range(1 if options.small else options.seeds)
-    run = {options.only} if options.only else {"sections", "tio2", "fractions", "active", "coarse"}
+    everything = {"fractions"} if options.small else {"sections", "tio2", "fractions", "active", "coarse"}
+    run = {options.only} if options.only else everything
     if "sections" in run:
         report_sections(raw, truth, seeds)
     if "tio2" in run:
         report_tio2(seeds)
     if run & {"fractions", "coarse"}:
         trained = volumes.train_classifier(raw, painted(truth, [2], 40, 0))
-        result = volumes.segment(raw.isel(z=slice(13, 18)), model=trained, smooth=SMOOTH)
-        known = truth.isel(z=slice(13, 18))
-        report_fractions(result, known, "sections 13 to 17", options.repeats)
-        report_coarse(result, known, 20 if options.small else 100)
+        here = slice(2, 4) if options.small else slice(13, 18)
+        result = volumes.segment(raw.isel(z=here), model=trained, smooth=SMOOTH)
+        name = f"sections {here.start} to {here.stop - 1}"
+        if "fractions" in run:
+            report_fractions(result, truth.isel(z=here), name, 20 if options.small else options.repeats)
+        if "coarse" in run:
+            report_coarse(result, truth.isel(z=here), 100)
     if "active" in run:
         report_active(raw, truth, seeds)
 
 
-def sections(part: slice) -> tuple[xr.Dataset, xr.DataArray]:
+def sections(y: slice, x: slice) -> tuple[xr.Dataset, xr.DataArray]:
     """Return the sections and where the mitochondria are."""
     folder = locate("sstem_volume/vnc_stack1_raw/00.tif").parent
-    raw = volumes.open(folder, voxel=VOXEL).isel(y=part, x=part).compute()
+    raw = volumes.open(folder, voxel=VOXEL).isel(y=y, x=x).compute()
     drawn = volumes.open(folder.with_name("vnc_stack1_mitochondria"), voxel=VOXEL, labels={"no": 0, "yes": 255})
     (name,) = drawn.data_vars
-    return raw, (drawn[name].isel(y=part, x=part) == 255).compute()
+    return raw, (drawn[name].isel(y=y, x=x) == 255).compute()
 
 
 def painted(truth: xr.DataArray, planes: list[int], number: int, seed: int) -> xr.Dataset:
