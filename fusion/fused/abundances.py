@@ -144,7 +144,8 @@ def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.Ar
         # Var s = Σ_k e_k² Var a_k; an error that is infinite says nothing where its component has no signal, and
         # inf · 0 is NaN
         errors = here[STDERR].transpose(..., "component").values[..., None, :]
-        terms = np.where(endmember.values != 0, errors**2 * endmember.values**2, 0.0)
+        with np.errstate(invalid="ignore"):
+            terms = np.where(endmember.values != 0, errors**2 * endmember.values**2, 0.0)
         meaning = {**attrs, "long_name": "standard error of the spectrum"}
         attrs[LINKS] = name = stderr_name("spectrum")
         coords[name] = xr.Variable(dims, np.sqrt(terms.sum(axis=-1)), meaning)

@@ -234,7 +234,7 @@ def test_which_variable():
 
 
 def test_every_signal_axis_is_covered():
-    assert set(UNITS) | {"tilt", "component"} == set(SIGNAL)
+    assert set(UNITS) | {"tilt", "component", "distance"} == set(SIGNAL)
 
 
 def test_a_known_voxel_is_at_its_known_place_in_hyperspy_and_back():
