@@ -224,7 +224,7 @@ def _read_and_close(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _notice_differences(source: Path, groups: dict[str, xr.Dataset], known: manifest.Manifest) -> None:
-    """Warn of a file whose variables or attributes are not those of its manifest, without reading values."""
+    """Warn of a file whose variables, single values or attributes are not those of its manifest; read no blocks."""
     with hdf5.opened(source) as file:
         changed = list(verification.changed_attributes(file, known))
     changes = [

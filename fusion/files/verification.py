@@ -117,15 +117,21 @@ def compared(file: h5py.File) -> list[list[str]] | None:
 
 
 def changed_attributes(file: h5py.File, known: manifest.Manifest) -> Iterator[str]:
-    """Yield whose attributes are not as they were saved; no values are read."""
+    """Yield whose attributes, or single values, are not as they were saved; no blocks are read."""
     for path, group in known["groups"].items():
         if path not in file:
             continue
         if _attrs_sha256(file[path]) != group["attrs"]["sha256"]:
             yield f"{path}.attrs"
         for name, entry in group["variables"].items():
-            if name in file[path] and _attrs_sha256(file[path][name]) != entry["attrs"]["sha256"]:
-                yield f"{path.rstrip('/')}/{name}.attrs"
+            if name not in file[path]:
+                continue
+            dataset, where = file[path][name], f"{path.rstrip('/')}/{name}"
+            if _attrs_sha256(dataset) != entry["attrs"]["sha256"]:
+                yield f"{where}.attrs"
+            # a single value has no block whose checksum HDF5 would compare when it is read
+            if not entry["block"] and values_sha256(dataset, ()) != entry["sha256"]:
+                yield where
 
 
 def _group(file: Any, path: str, group: manifest.Group) -> Iterator[tuple[str, bool]]:

@@ -154,6 +154,18 @@ def test_a_changed_attribute_of_a_large_lazy_file_is_noticed(tmp_path: Path, mon
         fusion.load(path, chunks={}).close()
 
 
+def test_a_changed_single_value_of_a_large_lazy_file_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no block with a checksum; a flipped bit of a pose came back in silence."""
+    monkeypatch.setattr("fusion.files.store._SMALL", 0)
+    path = fusion.save(tree(), tmp_path / "p.nc")
+    with h5py.File(path, "r+") as file:
+        file["map/pose"][()] = 2048
+    with pytest.warns(fusion.ChangedFileWarning, match="since it was saved: /map/pose"):
+        fusion.load(path, chunks={}).close()
+
+
 def test_a_project_of_version_01_is_read(tmp_path: Path) -> None:
     path = write_version_01(tree(), tmp_path / "old.nc")
     for chunks in (None, {}):
