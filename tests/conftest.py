@@ -30,6 +30,15 @@ def measured() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session")
+def drawing() -> None:
+    """Ask for an OpenGL library; without it the test skips, and fails where `CI` is set."""
+    from volumes.drawing import opengl
+
+    if not opengl.available():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(opengl.ADVICE)
+
+
 @pytest.fixture
 def program() -> Callable[[str], str]:
     """Return the path of another program; without it the test skips, and fails where `CI` is set."""

@@ -21,12 +21,10 @@ def test_an_address_is_local_or_that_of_a_scheduler(capsys: pytest.CaptureFixtur
 
 
 def test_workers_of_this_machine_listen_on_the_loopback_interface_alone() -> None:
-    pytest.importorskip("distributed")
     with workers("local") as where:
         assert "tcp://127.0.0.1:" in where
 
 
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
-    pytest.importorskip("distributed")
     with pytest.raises(RecipeError, match=r"tcp://127\.0\.0\.1:9: no scheduler answers"), workers("tcp://127.0.0.1:9"):
         pass

@@ -78,7 +78,8 @@ def test_a_damaged_block_is_made_again_and_other_data_use_none_of_them(tmp_path:
 
 
 def test_workers_of_a_cluster_save_the_same_values(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     ds = lazy()
     expected = ds["v"].values
     with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):

@@ -254,16 +254,17 @@ def test_landmarks_of_a_section_place_it_in_a_volume() -> None:
 
 @pytest.mark.parametrize("model", TRUTHS)
 def test_the_transform_is_that_of_simpleitk(model: Model) -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK
+
     points, landed = quality(8, 22)
     noise = np.random.default_rng(23).normal(size=landed.shape)
     # with noise the scale of ITK is that of the sizes (Horn), not that of least squares
     landed = 1.3 * landed if model == "similarity" else landed + noise
-    kinds = {"rigid": sitk.VersorRigid3DTransform, "similarity": sitk.Similarity3DTransform}
-    transform = kinds[model]() if model in kinds else sitk.AffineTransform(3)
+    kinds = {"rigid": SimpleITK.VersorRigid3DTransform, "similarity": SimpleITK.Similarity3DTransform}
+    transform = kinds[model]() if model in kinds else SimpleITK.AffineTransform(3)
     # ITK's transforms are of (x, y, z) and lead from fixed to moving
     lists = [points[:, ::-1].ravel().tolist(), landed[:, ::-1].ravel().tolist()]
-    theirs = sitk.LandmarkBasedTransformInitializer(transform, *lists)
+    theirs = SimpleITK.LandmarkBasedTransformInitializer(transform, *lists)
     ours = register_landmarks(points, landed, model=model).transform
     mapped = np.array([theirs.TransformPoint(point[::-1].tolist())[::-1] for point in points])
     np.testing.assert_allclose(ours(points), mapped, atol=1e-6)

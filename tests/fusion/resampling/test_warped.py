@@ -93,20 +93,26 @@ def test_labels_and_errors_come_along() -> None:
 
 
 def test_an_image_is_that_of_simpleitk() -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK
+
     moving, grid, bend = image((40, 50)), image((38, 47), 1.03, seed=1), warp(50.0, 2)
     nodes = np.stack(np.meshgrid([0.0], grid["y"].values, grid["x"].values, indexing="ij"), axis=-1)[0]
     shift = (bend.inverse()(nodes) - nodes)[..., :0:-1]
-    field, source = sitk.GetImageFromArray(shift.copy(), isVector=True), sitk.GetImageFromArray(moving["v"].values)
+    field, source = (
+        SimpleITK.GetImageFromArray(shift.copy(), isVector=True),
+        SimpleITK.GetImageFromArray(moving["v"].values),
+    )
     for one, ds in ((field, grid), (source, moving)):
         one.SetSpacing([float(ds[dim][1] - ds[dim][0]) for dim in ("x", "y")])
-    plain = sitk.Image(47, 38, sitk.sitkFloat64)
+    plain = SimpleITK.Image(47, 38, SimpleITK.sitkFloat64)
     plain.SetSpacing(field.GetSpacing())
-    theirs = sitk.Resample(source, plain, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, np.nan)
+    theirs = SimpleITK.Resample(
+        source, plain, SimpleITK.DisplacementFieldTransform(field), SimpleITK.sitkLinear, np.nan
+    )
     ours = fusion.resample(moving, grid, transform=bend, method="linear")["v"].values
-    both = np.isfinite(ours) & np.isfinite(sitk.GetArrayFromImage(theirs))
+    both = np.isfinite(ours) & np.isfinite(SimpleITK.GetArrayFromImage(theirs))
     assert both.mean() > 0.6
-    np.testing.assert_allclose(ours[both], sitk.GetArrayFromImage(theirs)[both], atol=5e-3)
+    np.testing.assert_allclose(ours[both], SimpleITK.GetArrayFromImage(theirs)[both], atol=5e-3)
 
 
 def test_what_points_cannot_tell_is_refused() -> None:

@@ -18,21 +18,22 @@ GENERAL = (
 
 
 def simpleitk(kind: str) -> Any:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK
+
     turn, centre, shift = (0.6, -0.3, 0.2), (1.0, 2.0, 3.0), (4.0, -5.0, 6.0)
     if kind == "composite":
-        both = sitk.CompositeTransform(3)
+        both = SimpleITK.CompositeTransform(3)
         both.AddTransform(simpleitk("affine"))
         both.AddTransform(simpleitk("euler"))
         return both
     made = {
-        "translation": lambda: sitk.TranslationTransform(3, shift),
-        "affine": lambda: sitk.AffineTransform([1.0, 0.2, 0.1, -0.3, 1.2, 0.0, 0.1, 0.0, 0.9], shift, centre),
-        "euler": lambda: sitk.Euler3DTransform(centre, *turn, shift),
-        "versor": lambda: sitk.VersorRigid3DTransform((0.2, -0.1, 0.3, 0.9273618495495703), shift, centre),
-        "similarity": lambda: sitk.Similarity3DTransform(1.3, (0.2, -0.1, 0.3, 0.9273618495495703), shift, centre),
-        "plane": lambda: sitk.Euler2DTransform(centre[:2], 0.4, shift[:2]),
-        "similarity of a plane": lambda: sitk.Similarity2DTransform(1.3, 0.4, shift[:2], centre[:2]),
+        "translation": lambda: SimpleITK.TranslationTransform(3, shift),
+        "affine": lambda: SimpleITK.AffineTransform([1.0, 0.2, 0.1, -0.3, 1.2, 0.0, 0.1, 0.0, 0.9], shift, centre),
+        "euler": lambda: SimpleITK.Euler3DTransform(centre, *turn, shift),
+        "versor": lambda: SimpleITK.VersorRigid3DTransform((0.2, -0.1, 0.3, 0.9273618495495703), shift, centre),
+        "similarity": lambda: SimpleITK.Similarity3DTransform(1.3, (0.2, -0.1, 0.3, 0.9273618495495703), shift, centre),
+        "plane": lambda: SimpleITK.Euler2DTransform(centre[:2], 0.4, shift[:2]),
+        "similarity of a plane": lambda: SimpleITK.Similarity2DTransform(1.3, 0.4, shift[:2], centre[:2]),
     }
     return made[kind]()
 
@@ -43,9 +44,10 @@ KINDS = ["translation", "affine", "euler", "versor", "similarity", "plane", "sim
 @pytest.mark.parametrize("suffix", [".tfm", ".txt", ".h5"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_of_simpleitk_mean_what_simpleitk_does(kind: str, suffix: str, tmp_path: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK
+
     theirs = simpleitk(kind)
-    sitk.WriteTransform(theirs, str(tmp_path / f"a{suffix}"))
+    SimpleITK.WriteTransform(theirs, str(tmp_path / f"a{suffix}"))
     ours = fusion.read_transform(tmp_path / f"a{suffix}", unit="mm")
     dim = theirs.GetDimension()
     fixed = PROBE * 1e-3  # mm
@@ -56,9 +58,10 @@ def test_files_of_simpleitk_mean_what_simpleitk_does(kind: str, suffix: str, tmp
 
 
 def test_simpleitk_reads_what_is_written(tmp_path: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK
+
     fusion.write_transform(GENERAL, tmp_path / "a.tfm", unit="mm")
-    theirs = sitk.ReadTransform(str(tmp_path / "a.tfm"))
+    theirs = SimpleITK.ReadTransform(str(tmp_path / "a.tfm"))
     moving = np.array([theirs.TransformPoint((point[::-1] * 1e-3).tolist())[::-1] for point in GENERAL(PROBE)]) * 1e3
     np.testing.assert_allclose(moving, PROBE, atol=1e-9)
 
@@ -86,7 +89,8 @@ def test_ngff_is_read_in_any_order_of_axes_and_unit(tmp_path: Path) -> None:
 
 
 def test_ngff_without_turns_is_what_its_models_accept(tmp_path: Path) -> None:
-    models = pytest.importorskip("ome_zarr_models.common.coordinate_transformations")
+    from ome_zarr_models.common import coordinate_transformations as models
+
     fusion.write_transform(Affine.translation(1.0, 2.0, 3.0) @ Affine.scaling(1.0, 0.5, 0.5), tmp_path / "a.json")
     (one,) = json.loads((tmp_path / "a.json").read_text())["ome"]["coordinateTransformations"]
     scale, translation = one["transformations"]

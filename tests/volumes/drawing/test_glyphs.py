@@ -5,9 +5,8 @@ import pytest
 
 import fusion
 import volumes
-from volumes.drawing import opengl
 
-pytestmark = pytest.mark.skipif(not opengl.available(), reason=opengl.ADVICE)
+pytestmark = pytest.mark.usefixtures("drawing")
 
 
 @pytest.mark.parametrize("sized", [True, False])

@@ -11,7 +11,7 @@ import pytest
 import fusion
 import volumes
 from fusion.errors import DataError
-from volumes.drawing import jupyter, opengl
+from volumes.drawing import jupyter
 
 CONSTANT = "wslink-secret"
 
@@ -62,7 +62,7 @@ def test_a_server_that_runs_with_the_constant_key_is_refused(server):
         jupyter.lock()
 
 
-@pytest.mark.skipif(not opengl.available(), reason="no OpenGL")
+@pytest.mark.usefixtures("drawing")
 @pytest.mark.parametrize(("backend", "locked"), [("trame", True), ("static", False)])
 def test_show_locks_what_has_a_server(monkeypatch, backend, locked):
     import pyvista as pv
@@ -81,10 +81,10 @@ def test_show_locks_what_has_a_server(monkeypatch, backend, locked):
 
 def test_the_real_server_refuses_the_constant_key():
     """As a browser does: a handshake over the socket, once with either key."""
-    live = pytest.importorskip("trame_pyvista.jupyter")
     import aiohttp
     import msgpack
     import pyvista as pv
+    import trame_pyvista.jupyter as live
     from wslink import chunking
 
     jupyter.lock.cache_clear()

@@ -6,11 +6,10 @@ import pytest
 import fusion
 import volumes
 from fusion.errors import DataError
-from volumes.drawing import opengl
 from volumes.drawing.options import Options
 from volumes.drawing.relief import draped, relief_of
 
-pytestmark = pytest.mark.skipif(not opengl.available(), reason=opengl.ADVICE)
+pytestmark = pytest.mark.usefixtures("drawing")
 OPTIONS = Options(style="relief")
 
 

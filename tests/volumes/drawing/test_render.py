@@ -61,12 +61,6 @@ def labelled(names):
     return fusion.dataset({"labels": (("y", "x"), values, attrs)}, axes(dims="yx"), name="labels")
 
 
-@pytest.fixture(scope="session")
-def drawing():
-    if not opengl.available():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(opengl.ADVICE)
-
-
 def shot(ds, **options):
     plotter = volumes.render(ds, off_screen=True, window_size=SMALL, **options)
     try:

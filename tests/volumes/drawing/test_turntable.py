@@ -7,10 +7,10 @@ from PIL import Image
 import fusion
 import volumes
 from fusion.errors import DataError, StoreError
-from volumes.drawing import opengl, options
+from volumes.drawing import options
 from volumes.drawing.options import thinned
 
-needs_opengl = pytest.mark.skipif(not opengl.available(), reason="no OpenGL")
+needs_opengl = pytest.mark.usefixtures("drawing")
 
 
 def volume(shape=(8, 10, 12)):

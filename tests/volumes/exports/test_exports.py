@@ -99,10 +99,12 @@ def test_what_imagej_would_round_is_refused(tmp_path: Path) -> None:
 
 
 def ome_image(path: Path) -> Any:
-    zarr = pytest.importorskip("zarr")
-    models = pytest.importorskip("ome_zarr_models.v04")
+    import zarr
+    from ome_zarr_models import v04 as models
+    from pydantic_zarr import v2
+
     # its annotations name a type that only the module of their base has
-    models.Image.model_rebuild(_types_namespace=vars(pytest.importorskip("pydantic_zarr.v2")))
+    models.Image.model_rebuild(_types_namespace=vars(v2))
     group = zarr.open_group(path, mode="r", zarr_format=2)
     return models.Image.from_zarr(group), group
 
@@ -157,7 +159,6 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_folder_of_zarr_is_replaced_as_one(tmp_path: Path) -> None:
-    pytest.importorskip("zarr")
     path = volumes.export(volume(sizes=(3, 300, 50))[["density"]], tmp_path / "v.ome.zarr")
     volumes.export(volume()[["density"]], path)
     image, group = ome_image(path)

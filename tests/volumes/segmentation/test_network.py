@@ -9,7 +9,6 @@ from tests.makers.networks import blur_network
 from tests.makers.segmented import image
 from volumes.segmentation import image as blocks
 
-pytest.importorskip("onnxruntime")
 STEPS = {"z": 0.05, "y": 0.005, "x": 0.005}
 META = {"classes": "resin cell", "pixel": "5 nm", "halo": "1"}
 

@@ -1,5 +1,7 @@
 """A notebook as Jupyter saves it: executed, made HTML, opened without a network; its page is live and locked in."""
 
+import nbclient
+import nbconvert
 import nbformat
 import numpy as np
 import pytest
@@ -8,8 +10,6 @@ import fusion
 import volumes
 from tests.makers.browser import Browser
 
-nbclient = pytest.importorskip("nbclient")
-nbconvert = pytest.importorskip("nbconvert")
 CELL = """
 import numpy as np
 import fusion, volumes
