@@ -18,33 +18,33 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/resample.py
-	$(BIN)/python benchmarks/shares.py
-	$(BIN)/python benchmarks/positions.py
-	$(BIN)/python benchmarks/blocks.py
-	$(BIN)/python benchmarks/larger.py
-	$(BIN)/python benchmarks/low_rank.py
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/decompose.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/elements.py
-	$(BIN)/python benchmarks/intervals.py
-	$(BIN)/python benchmarks/line_weights.py
-	$(BIN)/python benchmarks/rank.py
-	$(BIN)/python benchmarks/correlation.py
-	$(BIN)/python benchmarks/tomography.py
-	$(BIN)/python benchmarks/alignment.py --needle
-	$(BIN)/python benchmarks/phase_spectra.py
-	$(BIN)/python benchmarks/segmentation.py
-	$(BIN)/python benchmarks/particles.py --many
-	$(BIN)/python benchmarks/page.py
-	$(BIN)/python benchmarks/landmarks.py
-	$(BIN)/python benchmarks/warps.py
-	$(BIN)/python benchmarks/images.py
-	$(BIN)/python benchmarks/sections.py
-	$(BIN)/python benchmarks/warp_resampling.py
-	$(BIN)/python benchmarks/points.py
-	$(BIN)/python benchmarks/sandbox.py
-	$(BIN)/python benchmarks/mutations.py
+	$(BIN)/python benchmarks/fusion/resample.py
+	$(BIN)/python benchmarks/fusion/shares.py
+	$(BIN)/python benchmarks/fusion/positions.py
+	$(BIN)/python benchmarks/fusion/blocks.py
+	$(BIN)/python benchmarks/fusion/larger.py
+	$(BIN)/python benchmarks/fusion/low_rank.py
+	$(BIN)/python benchmarks/conspectus/startup.py
+	$(BIN)/python benchmarks/spectra/decompose.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/spectra/elements.py
+	$(BIN)/python benchmarks/spectra/intervals.py
+	$(BIN)/python benchmarks/spectra/line_weights.py
+	$(BIN)/python benchmarks/spectra/rank.py
+	$(BIN)/python benchmarks/fusion/correlation.py
+	$(BIN)/python benchmarks/volumes/tomography.py
+	$(BIN)/python benchmarks/volumes/alignment.py --needle
+	$(BIN)/python benchmarks/spectra/phase_spectra.py
+	$(BIN)/python benchmarks/volumes/segmentation.py
+	$(BIN)/python benchmarks/volumes/particles.py --many
+	$(BIN)/python benchmarks/volumes/page.py
+	$(BIN)/python benchmarks/fusion/landmarks.py
+	$(BIN)/python benchmarks/fusion/warps.py
+	$(BIN)/python benchmarks/fusion/images.py
+	$(BIN)/python benchmarks/fusion/sections.py
+	$(BIN)/python benchmarks/fusion/warp_resampling.py
+	$(BIN)/python benchmarks/fusion/points.py
+	$(BIN)/python benchmarks/conspectus/sandbox.py
+	$(BIN)/python benchmarks/conspectus/mutations.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/site/build.py

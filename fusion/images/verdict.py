@@ -12,7 +12,7 @@ from fusion.images.pictures import Picture
 
 CLEAR: Final = 1.3
 """How many times as high as any other the answer stands. Of 100 pairs of images that have nothing to do with one
-another none reached 1.14 (benchmarks/images.py --unrelated 100); pairs that belong together reach 1.5 to 4."""
+another none reached 1.14 (benchmarks/fusion/images.py --unrelated 100); pairs that belong together reach 1.5 to 4."""
 
 
 @dataclass(frozen=True)

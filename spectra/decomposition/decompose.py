@@ -107,13 +107,13 @@ def decompose(
     its pixels larger by `fusion.coarsen`, first.
 
     The errors are those of the Poisson noise, of both factors jointly, and of how far two components can be mixed
-    before an abundance or a spectrum turns negative, which a common continuum and overlapping lines leave open. On
-    maps with 3 to 7 components, continua of 0 to 30 % and 100 to 5000 counts a pixel 1.96 of them cover 94 % of
-    abundances and 95 % of endmembers on average, and 90 % in the worst map of ten (`benchmarks/intervals.py`). Below
-    about six counts a pixel those of endmembers are too small. Where half of one component could as well be another
-    the errors of both are infinite, and the attribute ``undetermined`` names the components. `bootstrap` estimates
-    errors by refitting, `unmix` fits spectra that are known. Intensities have no errors, since how much noise they
-    have is not known.
+    before an abundance or a spectrum turns negative, which a common continuum and overlapping lines leave open. On maps
+    with 3 to 7 components, continua of 0 to 30 % and 100 to 5000 counts a pixel 1.96 of them cover 94 % of abundances
+    and 95 % of endmembers on average, and 90 % in the worst map of ten (`benchmarks/spectra/intervals.py`). Below about
+    six counts a pixel those of endmembers are too small. Where half of one component could as well be another the
+    errors of both are infinite, and the attribute ``undetermined`` names the components. `bootstrap` estimates errors
+    by refitting, `unmix` fits spectra that are known. Intensities have no errors, since how much noise they have is not
+    known.
 
     References
     ----------

@@ -67,12 +67,12 @@ def count_components(ds: xr.Dataset, most: int = 12, seed: int = 0) -> xr.Datase
 
     Notes
     -----
-    A component too weak for its dose is not counted: the number is a lower bound that grows with the counts, and
-    not the number of phases. No method sees one whose singular value, without noise, is below σ (pixels ·
-    channels)^¼, σ² = 1 / counts of the map; this one sees those of 1.6 times that and more (`benchmarks/rank.py`).
-    Dead time, drift and shifting lines are structure and are counted. Counting ends at the first component that is
-    not clear; where pixels are so empty that counts lie isolated, noise may come before what is real: coarsen.
-    The five standard errors are added as they are, not their squares, since the parts share their counts.
+    A component too weak for its dose is not counted: the number is a lower bound that grows with the counts, and not
+    the number of phases. No method sees one whose singular value, without noise, is below σ (pixels · channels)^¼, σ² =
+    1 / counts of the map; this one sees those of 1.6 times that and more (`benchmarks/spectra/rank.py`). Dead time,
+    drift and shifting lines are structure and are counted. Counting ends at the first component that is not clear;
+    where pixels are so empty that counts lie isolated, noise may come before what is real: coarsen. The five standard
+    errors are added as they are, not their squares, since the parts share their counts.
 
     References
     ----------

@@ -35,8 +35,8 @@ class Mixing(NamedTuple):
         """Mean square of Δ about the estimate, zero on the diagonal; infinite where no bound holds it."""
         # Least squares move the components to one end of the range, since every bound that is loosened lets more noise
         # be fitted; the truth is near the other end wherever components are truly absent from some pixels. The share of
-        # r² that its mean square then is was measured (benchmarks/intervals.py); a uniform density has a third. Each of
-        # the two sides counts by its length.
+        # r² that its mean square then is was measured (benchmarks/spectra/intervals.py); a uniform density has a third.
+        # Each of the two sides counts by its length.
         total = self.out + self.into
         mean = _MOMENT * (self.out**3 + self.into**3) / np.where(total > 0, total, 1.0)
         return np.where(np.maximum(self.out, self.into) >= _GRID[-1], np.inf, mean)

@@ -96,18 +96,18 @@ def fit_lines(
 
     Notes
     -----
-    Model of a pixel: d = Σ a_k s_k. A shape s_k is the sum of the lines of a shell, Gaussians with the widths of
-    Fiori and Newbury (`spectra.lines.xrays.width`) and the weights that eXspy tabulates, integrated over each channel;
-    those of the background are the continuum of the total spectrum times Bernstein polynomials of energy. Weights of
-    lines within a shell are known to 5 % (K), 15 % (L), 25 % (M) and 30 % (below 1 keV, `weight_error`), and the
-    continuum to 3 % over the width of a line; the total spectrum, which has the counts to do so, corrects them within
-    these errors (`spectra.lines.doubts`). The weights of the fit of a pixel are 1 / m, with m the fit to the total
-    spectrum: they are those of Poisson counts whose spectrum is everywhere that of the mean. All pixels share them, so
-    that the fit is one matrix product; pixels with a negative amount are solved again under the bound. Errors are those
-    of `abundance_error`, and what the total spectrum leaves of the errors of weights and continuum, which is the same
-    in all pixels and does not shrink in a sum over them. `benchmarks/line_weights.py` measures how often the intervals
-    hold. At the bound errors are those of the fit without it. Incomplete charge collection, escape and sum peaks are
-    not modelled.
+    Model of a pixel: d = Σ a_k s_k. A shape s_k is the sum of the lines of a shell, Gaussians with the widths of Fiori
+    and Newbury (`spectra.lines.xrays.width`) and the weights that eXspy tabulates, integrated over each channel; those
+    of the background are the continuum of the total spectrum times Bernstein polynomials of energy. Weights of lines
+    within a shell are known to 5 % (K), 15 % (L), 25 % (M) and 30 % (below 1 keV, `weight_error`), and the continuum to
+    3 % over the width of a line; the total spectrum, which has the counts to do so, corrects them within these errors
+    (`spectra.lines.doubts`). The weights of the fit of a pixel are 1 / m, with m the fit to the total spectrum: they
+    are those of Poisson counts whose spectrum is everywhere that of the mean. All pixels share them, so that the fit is
+    one matrix product; pixels with a negative amount are solved again under the bound. Errors are those of
+    `abundance_error`, and what the total spectrum leaves of the errors of weights and continuum, which is the same in
+    all pixels and does not shrink in a sum over them. `benchmarks/spectra/line_weights.py` measures how often the
+    intervals hold. At the bound errors are those of the fit without it. Incomplete charge collection, escape and sum
+    peaks are not modelled.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A few hundred damaged files, as benchmarks/mutations.py makes them: the promises of docs/safety.md hold."""
+"""Hundreds of damaged files, as benchmarks/conspectus/mutations.py makes them: the promises of docs/safety.md hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks import mutations
+from benchmarks.conspectus import mutations
 from fusion.isolation import sandbox
 from tests.makers import made
 

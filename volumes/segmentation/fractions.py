@@ -53,7 +53,7 @@ def phase_fraction(result: xr.Dataset, judged: xr.Dataset | None = None) -> xr.D
     -----
     The difference estimator: C.-E. Särndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling (Springer,
     1992), section 6.3; A. N. Angelopoulos et al., Science 382, 669 (2023). The interval is Student's t with n - 1
-    degrees of freedom; `benchmarks/segmentation.py` measures how often it holds.
+    degrees of freedom; `benchmarks/volumes/segmentation.py` measures how often it holds.
 
     Examples
     --------

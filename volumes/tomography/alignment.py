@@ -72,8 +72,8 @@ def align_tilts(
     D. Gürsoy et al., Sci. Rep. 7, 11818 (2017); here a view is never matched with a volume that it took part in, and
     errors come from groups of slices, which are reconstructed independently. They are a lower bound: what all slices
     share is not in them, such as wrong angles, a specimen that shrinks, or drift that the volume follows. Simulated
-    (``benchmarks/alignment.py``), 1.96 of them held the shifts across the axis in 76 %, along it in 88 %; on a measured
-    needle, against its authors' alignment, in 15 % and 100 %. The interval of the direction is as uncertain.
+    (``benchmarks/volumes/alignment.py``), 1.96 of them held the shifts across the axis in 76 %, along it in 88 %; on a
+    measured needle, against its authors' alignment, in 15 % and 100 %. The interval of the direction is as uncertain.
     """
     series = tilt_series(views, variable, axis)
     if method not in get_args(Method):

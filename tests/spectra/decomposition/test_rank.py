@@ -27,8 +27,8 @@ def mixture(components, seed, dose=400.0, size=16, channels=60):
 
 @pytest.mark.parametrize("strength", [1.6, 6.0])
 def test_components_of_synthetic_maps_are_counted(strength):
-    """From poor to rich; the whole of it, 200 maps, is benchmarks/rank.py."""
-    path = Path(__file__).parents[3] / "benchmarks" / "rank.py"
+    """From poor to rich; the whole of it, 200 maps, is benchmarks/spectra/rank.py."""
+    path = Path(__file__).parents[3] / "benchmarks" / "spectra" / "rank.py"
     spec = importlib.util.spec_from_file_location("benchmark_rank", path)
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)

@@ -13,7 +13,7 @@ from spectra.factorisation.uncertainty import abundance_error, fit_errors, joint
 
 
 def benchmark(name):
-    path = Path(__file__).parents[3] / "benchmarks" / f"{name}.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "spectra" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -25,7 +25,7 @@ intervals = benchmark("intervals")
 
 @pytest.mark.parametrize("dose", [30.0, 300.0, 5000.0])
 def test_intervals_hold_the_truth_in_95_percent(dose):
-    """The whole of it, 200 maps, is benchmarks/intervals.py."""
+    """The whole of it, 200 maps, is benchmarks/spectra/intervals.py."""
     _, everywhere, present, absent, endmembers, known, known_present = intervals.row(range(6), dose)
     assert 0.92 < everywhere < 0.97
     assert 0.92 < present < 0.97
@@ -35,7 +35,7 @@ def test_intervals_hold_the_truth_in_95_percent(dose):
 
 
 def test_intervals_hold_the_truth_on_continuum_with_overlapping_lines():
-    """The whole of it, 200 maps, is benchmarks/intervals.py."""
+    """The whole of it, 200 maps, is benchmarks/spectra/intervals.py."""
     coverage = np.mean([intervals.hard_coverage(seed)[1] for seed in range(8)], axis=0)
     abundance, endmember, known, *infinite = coverage
     assert 0.9 < abundance < 0.98

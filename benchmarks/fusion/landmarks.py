@@ -1,6 +1,6 @@
 """Register landmarks with known truth: whether the intervals hold it, and whether wrong sets are named.
 
-    python benchmarks/landmarks.py [--cases 1000] [--models rigid ...]
+    python benchmarks/fusion/landmarks.py [--cases 1000] [--models rigid ...]
 
 Each case has 3 to 30 landmarks in a cube (or square) of 100 um, a tilt of 0 to 90 degrees about a random axis and a
 target within the cube. Errors: of both sides, unequal by landmark and axis, 1 % of the extent and three times as large

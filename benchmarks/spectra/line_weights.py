@@ -1,6 +1,6 @@
 """Show how often the errors of `spectra.fit_lines` hold where the weights of lines are off by their stated error.
 
-    python benchmarks/line_weights.py [--draws 200] [--counts 20000]
+    python benchmarks/spectra/line_weights.py [--draws 200] [--counts 20000]
 
 Five compositions whose lines overlap. In each draw every line of a shell but the strongest has a weight that is off by
 a normal deviate of its `weight_stderr`, the counts are those of Poisson, and a continuum falls as Kramers' law says.

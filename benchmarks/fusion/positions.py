@@ -1,6 +1,6 @@
 """Coverage of the 95 % intervals of `fusion.fuse` where the pose is fitted to landmarks that are off.
 
-    python benchmarks/positions.py [--maps 40]
+    python benchmarks/fusion/positions.py [--maps 40]
 
 A map of one phase with a sharp or soft edge is counted, registered by eight landmarks so that its middle is off by
 0.15, 0.5 or 1 pixel (standard deviation along an axis), and fused. The truth is what the map would show without noise

@@ -1,6 +1,6 @@
 """Race decompositions of sparse counts against HyperSpy.
 
-    python benchmarks/decompose.py [--size 256] [--repeat 3] [--method pca | nmf]
+    python benchmarks/spectra/decompose.py [--size 256] [--repeat 3] [--method pca | nmf]
 
 A map of size x size pixels and 2048 channels with 5 endmembers, Poisson counts, about 95 % zeros; both start from the
 same integers in memory and may use all cores. Every run is a process of its own, so that its peak memory is its own:

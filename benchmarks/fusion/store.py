@@ -1,9 +1,9 @@
 """What a project file survives, and how fast it is written: kills, full disks, flipped bits, any data, speed.
 
-python benchmarks/store.py                   # about an hour
-python benchmarks/store.py --small           # a minute
-python benchmarks/store.py --only speed
-python benchmarks/store.py --only kills --count 200 --seed 3    # a part of it
+python benchmarks/fusion/store.py                   # about an hour
+python benchmarks/fusion/store.py --small           # a minute
+python benchmarks/fusion/store.py --only speed
+python benchmarks/fusion/store.py --only kills --count 200 --seed 3    # a part of it
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 from hypothesis import HealthCheck, given, seed, settings
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import fusion
 from fusion import Axis
@@ -84,7 +84,7 @@ def full(count: int, _: int) -> None:
         sizes = np.linspace(0, path.stat().st_size * 1.01, count).astype(int)
         fusion.save(small(), path)
         command = [sys.executable, "-c", code, str(path), *map(str, sizes)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1],
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2],
                               env={**os.environ, "PYTHONPATH": "."}, check=False)  # fmt: skip
         left = [item.name for item in Path(name).iterdir() if item != path]
         fusion.load(path)

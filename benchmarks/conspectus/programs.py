@@ -1,8 +1,8 @@
 """What other programs see in the files of a run: each opens them with its own library and says what is there.
 
-python benchmarks/programs.py out/demo                                 # prints the table
-python benchmarks/programs.py out/demo --page docs/programs.md         # writes it
-python benchmarks/programs.py out/demo --checker compliance-checker    # with the checker of CF, if it is installed
+python benchmarks/conspectus/programs.py out/demo                                 # prints the table
+python benchmarks/conspectus/programs.py out/demo --page docs/programs.md         # writes it
+python benchmarks/conspectus/programs.py out/demo --checker compliance-checker    # with the checker of CF
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = """# What other programs see
 `specimen.nc` holds all datasets of a run as groups, `fused.nc` the fused one, flat. The table is made from the results
 of `make demo`, every value read, by
 
-    python benchmarks/programs.py out/demo --page docs/programs.md --checker compliance-checker
+    python benchmarks/conspectus/programs.py out/demo --page docs/programs.md --checker compliance-checker
 
 Octave's `ncread` reads whatever is in a file; its `ncinfo` (package netcdf 1.0.16) stops at attributes that are lists
 of texts, and at groups within groups.

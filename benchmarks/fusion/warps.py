@@ -1,6 +1,6 @@
 """Register landmarks of bent specimens: whether the intervals of a warp hold the truth, and what names wrong sets.
 
-    python benchmarks/warps.py [--cases 1000]
+    python benchmarks/fusion/warps.py [--cases 1000]
 
 Each case has 8 to 30 landmarks in a square or cube of 100 um, a linear map near a rotation, and a bend of 5 um (root
 mean square): none, a polynomial of the second degree, a sine of 120 um, or a random field that is smooth over some

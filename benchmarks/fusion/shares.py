@@ -1,6 +1,6 @@
 """Counts on another grid: what shares keep and what interpolation loses, and how long both take.
 
-    python benchmarks/shares.py [--poses 50] [--size 64] [--repeat 3]
+    python benchmarks/fusion/shares.py [--poses 50] [--size 64] [--repeat 3]
 
 Sums over random poses and scales from 0.1 to 10; a checkerboard on coarse voxels; the counts that `backproject` loses
 within a block of uniform density; and times beside SimpleITK, which interpolates linearly, and scipy.sparse, which

@@ -1,6 +1,6 @@
 """A spectrum in each voxel of a large volume, kept as abundances and endmembers: fuse, save and ask, under a limit.
 
-    python benchmarks/low_rank.py [--size 512] [--memory 2.0]
+    python benchmarks/fusion/low_rank.py [--size 512] [--memory 2.0]
 
 A map of four components with errors and 2048 channels is fused, through a pose with covariance, with a volume of size³
 voxels that comes in blocks; the result is saved. A process of its own then opens the file and reads spectra of voxels,

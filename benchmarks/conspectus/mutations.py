@@ -5,7 +5,7 @@ Each mutant is listed by `contents`, and every item opened by `open`. The promis
 if it were whole. A cut file is refused, or opens with a `fusion.TruncatedFileWarning`, or with the very values of the
 whole file, because only bytes that nobody needs are gone.
 
-    python benchmarks/mutations.py --count 250
+    python benchmarks/conspectus/mutations.py --count 250
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import xarray as xr
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/ is no package of the distribution
+sys.path.insert(0, str(Path(__file__).parents[2]))  # tests/ is no package of the distribution
 
 import fusion
 import spectra

@@ -1,6 +1,6 @@
 """Resample a lazy volume block by block: how long the graph takes, and how often the source is made.
 
-    python benchmarks/blocks.py [--blocks 10]
+    python benchmarks/fusion/blocks.py [--blocks 10]
 
 A generated volume of 64 blocks is turned onto a grid of blocks³ blocks; its sum and that of the coverage are computed.
 """

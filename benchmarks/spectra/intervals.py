@@ -1,6 +1,6 @@
 """Show how often 95 % intervals hold the truth, on maps whose components are determined.
 
-    python benchmarks/intervals.py [--maps 200] [--draws 0] [--small]
+    python benchmarks/spectra/intervals.py [--maps 200] [--draws 0] [--small]
 
 Maps of 24 x 24 pixels and 64 channels with 3 endmembers, Poisson counts from 30 to 5000 a pixel. Each endmember has two
 lines and nothing between them, and somewhere each component is absent: for every pair of components there are pixels

@@ -1,6 +1,6 @@
 """Show how often `spectra.find_elements` names what is not there, and misses what is, on maps of known composition.
 
-    python benchmarks/elements.py [--maps 200] [--files]
+    python benchmarks/spectra/elements.py [--maps 200] [--files]
 
 Maps of 16 x 16 pixels with 20 to 2000 counts each and two to seven elements at 15 to 30 keV or 200 keV. The generator
 shares nothing with the fit but the table of lines: weights of lines are off by their stated errors, the energy scale

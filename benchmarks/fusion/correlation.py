@@ -1,6 +1,6 @@
 """How often independent maps are called correlated at 5 %, by fusion.correlation and by a test that counts every pixel.
 
-python benchmarks/correlation.py [--runs 1000] [--size 128] [--length 1 3 8 15 20]
+python benchmarks/fusion/correlation.py [--runs 1000] [--size 128] [--length 1 3 8 15 20]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Spectra of phases through partial volumes, against the mean under each phase's mask: bias and coverage of the truth.
 
-python benchmarks/phase_spectra.py [--runs 40] [--ratio 1 2 5 10 20] [--shift 0 1 2 3] [--small]
+python benchmarks/spectra/phase_spectra.py [--runs 40] [--ratio 1 2 5 10 20] [--shift 0 1 2 3] [--small]
 
 A specimen of three phases is segmented exactly, on cells `ratio` times smaller than the pixels of the map; the map lies
 off by a random shift of so many pixels (standard deviation along each axis), which the fit is told as an error only.

@@ -1,6 +1,6 @@
 """Register images with known truth: how often the transform is found, how often a verdict is wrong, what errors hold.
 
-    python benchmarks/images.py [--starts 100] [--unrelated 200] [--cases 200]
+    python benchmarks/fusion/images.py [--starts 100] [--unrelated 200] [--cases 200]
 
 Measured pairs, the moving image turned by any angle (SEM and transmission SEM, HAADF and element maps, two channels of
 a confocal microscope): the share found, that is with all corners within 3 % of the width, the share called sure, and

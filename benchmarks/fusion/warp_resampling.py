@@ -1,6 +1,6 @@
 """Resample a volume through a warp: `fusion.resample` and its kernel against SimpleITK's displacement field.
 
-    python benchmarks/warp_resampling.py [--size 160] [--channels 4] [--repeat 3]
+    python benchmarks/fusion/warp_resampling.py [--size 160] [--channels 4] [--repeat 3]
 
 All run in turns on the threads that they take by themselves. SimpleITK has a displacement for each voxel and resamples
 one channel a call; its displacements are computed from the same warp before the clock runs. Ours computes a lattice of

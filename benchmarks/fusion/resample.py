@@ -1,7 +1,7 @@
 """Race the trilinear kernel against VTK, SimpleITK and a plain copy.
 
-    python benchmarks/resample.py [--size 192] [--repeat 5]      8 component maps at once
-    python benchmarks/resample.py --single [--size 256]          1 channel
+    python benchmarks/fusion/resample.py [--size 192] [--repeat 5]      8 component maps at once
+    python benchmarks/fusion/resample.py --single [--size 256]          1 channel
 
 A cube is rotated by 10 degrees about an oblique axis through its centre; everybody may use all cores. The
 contenders take turns, so that a noisy machine is noisy for all, and the ratios are medians over turns.

@@ -1,6 +1,6 @@
 """Particles found by volumes.find_particles and by trackpy, tuned for each image by its truth.
 
-python benchmarks/particles.py [--fraction 0.1 0.3 0.55] [--snr 1 3 10] [--blur 1 2] [--spread 0 0.08] [--many]
+python benchmarks/volumes/particles.py [--fraction 0.1 0.3 0.55] [--snr 1 3 10] [--blur 1 2] [--spread 0 0.08] [--many]
 
 Without trackpy (pip install trackpy) its columns are nan. Spheres with a radius of 4 voxels, drawn on a finer grid,
 blurred by 1.2 voxels across and `blur` times that along z. All figures are of particles that lie a radius within the
@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 import volumes
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.makers.spheres import image_of, labelled, suspension
 

@@ -1,7 +1,7 @@
 """How large a page is, what it costs until it is ready, and how fast its volume turns without a graphics card.
 
 Ready is when its first picture is asked for; the time of a processor is that of all processes of the browser.
-Run ``python benchmarks/page.py``; ``--size 32`` for a quick look. Needs Chromium.
+Run ``python benchmarks/volumes/page.py``; ``--size 32`` for a quick look. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import fusion
 import volumes

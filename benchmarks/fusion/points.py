@@ -1,6 +1,6 @@
 """Register points without order: how often the transform is found, and how often it is claimed where there is none.
 
-    python benchmarks/points.py [--cases 20]
+    python benchmarks/fusion/points.py [--cases 20]
 
 Points of a field of 20 um are found again at any angle (and scale) with an error of 0.08 um; 0, 30 or 50 % of them are
 missing on the fixed side, which has as many others instead. A case is found if the middle of an edge of the field lands

@@ -1,6 +1,6 @@
 """How exactly volumes.align_tilts finds random shifts and a turned tilt axis, and how often its intervals hold them.
 
-python benchmarks/alignment.py [--runs 20] [--size 64] [--noise 0.02 0.1] [--needle] [--small]
+python benchmarks/volumes/alignment.py [--runs 20] [--size 64] [--noise 0.02 0.1] [--needle] [--small]
 
 Rods of random grains in a field of 64 pixels are shifted by up to an eighth of the field each way, with a tilt axis 3
 degrees off, in 39 views.

@@ -1,6 +1,6 @@
 """A volume larger than memory: resampled under a limit, on a cluster, and after a kill; equal bits every time.
 
-    python benchmarks/larger.py [--gigabytes 20] [--memory 1.0]
+    python benchmarks/fusion/larger.py [--gigabytes 20] [--memory 1.0]
 
 A volume of float32 is made block by block, turned by 5 degrees onto another grid, and reduced to one sha256: by threads
 of a process whose data the kernel limits (RLIMIT_DATA, in GiB), and by two workers of a local cluster that have as much

@@ -1,6 +1,6 @@
 """Find planes of a measured volume: how often, how exactly, and how often the verdict is wrong.
 
-    python benchmarks/sections.py [--cases 50] [--absent 50] [--small]
+    python benchmarks/fusion/sections.py [--cases 50] [--absent 50] [--small]
 
 Oblique planes of the needle (128³ voxels), cut by splines of fifth order, with another contrast (inverted, compressed
 or folded) and noise of 0.3 and 1.0 of the standard deviation, from starts 10 degrees and 6 voxels off: the share with

@@ -1,6 +1,6 @@
 """Count the components of maps that were made with a known number of them.
 
-    python benchmarks/rank.py [--maps 200]
+    python benchmarks/spectra/rank.py [--maps 200]
 
 Maps of 16 x 16 pixels and 60 channels with 2 to 8 components. The dose of each is set so that the weakest component,
 without noise, has a singular value of so many times the limit below which no method tells it from noise: sigma

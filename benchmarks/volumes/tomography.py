@@ -1,6 +1,6 @@
 """Predict views of the needle that were not used, by volumes.reconstruct's solvers and by scikit-image, in one run.
 
-python benchmarks/tomography.py [--bin 2] [--slices 16] [--small]
+python benchmarks/volumes/tomography.py [--bin 2] [--slices 16] [--small]
 
 Every second view makes the slices, the others judge them: the norm of what is wrong with their prediction over the norm
 of these views. The rounds are chosen without them, from every tenth of the views that are used. The slices of
