@@ -30,17 +30,17 @@ from fusion.images.result import ImageRegistration
 from fusion.images.section import find_section
 from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
+from fusion.placing.placing import measure, place
+from fusion.placing.projection import backproject, project
+from fusion.placing.regions import region_mean
+from fusion.placing.response import Response
 from fusion.registration.combination import combine
 from fusion.registration.landmarks import register_landmarks
 from fusion.registration.matching import match_landmarks
 from fusion.registration.points import PointRegistration, register_points
 from fusion.registration.result import Registration
 from fusion.resampling.coarsen import coarsen
-from fusion.resampling.placing import measure, place
-from fusion.resampling.projection import backproject, project
-from fusion.resampling.regions import region_mean
 from fusion.resampling.resample import resample
-from fusion.resampling.response import Response
 from fusion.specimens.phantom import phantom
 from fusion.statistics.correlation import Correlation, correlation
 from fusion.techniques.compatibility import compatible

@@ -40,15 +40,14 @@ HEAVY = {
 }  # fmt: skip
 """What a function may import on its own, because it is heavy or optional."""
 DEFERRED = {
-    "fusion/fused/position.py": {"fusion.fused._position_kernels", "fusion.resampling._kernels"},  # numba
+    "fusion/fused/position.py": {"fusion.fused._position_kernels"},  # numba
     "fusion/images/blocks.py": {"fusion.images._kernels"},
     "fusion/images/measures.py": {"fusion.images._kernels"},
     "fusion/kriging.py": {"fusion._kriging_kernels"},  # numba
-    "fusion/resampling/boxes.py": {"fusion.resampling._kernels"},
-    "fusion/resampling/footprints.py": {"fusion.resampling._footprint_kernels"},
-    "fusion/resampling/groups.py": {"fusion.resampling._axis_kernels", "fusion.resampling._share_kernels"},
+    "fusion/grids/footprints.py": {"fusion.grids._footprint_kernels"},
+    "fusion/grids/groups.py": {"fusion.grids._axis_kernels", "fusion.grids._share_kernels"},
     "fusion/resampling/points.py": {"fusion.resampling._kernels"},
-    "fusion/resampling/shares.py": {"fusion.resampling._kernels", "fusion.resampling._separable_kernels"},
+    "fusion/grids/shares.py": {"fusion.grids._separable_kernels"},
     "fusion/resampling/warped.py": {"fusion.resampling._warp_kernels"},
     "fusion/registration/points.py": {"fusion.registration._points_kernels"},
     "volumes/points/density.py": {"volumes.points._kernels"},  # numba
@@ -209,7 +208,7 @@ def length_of(function: ast.FunctionDef) -> int:
 
 
 COMPUTING = {
-    "fusion": {"affine", "registration", "resampling", "fused", "statistics", "specimens"},
+    "fusion": {"affine", "registration", "grids", "resampling", "placing", "fused", "statistics", "specimens"},
     "spectra": {"cleaning", "factorisation", "decomposition", "lines"},
     "volumes": {"tomography", "points", "surfaces", "segmentation"},
 }

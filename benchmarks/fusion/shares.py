@@ -20,8 +20,8 @@ from scipy.sparse import csr_array, kron
 from scipy.spatial.transform import Rotation
 
 import fusion
-from fusion.resampling import shares
-from fusion.resampling.cells import geometry
+from fusion.grids import shares
+from fusion.grids.cells import geometry
 
 Array = NDArray[Any]
 

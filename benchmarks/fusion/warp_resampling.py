@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import fusion
-from fusion.resampling.cells import geometry
+from fusion.grids.cells import geometry
 from fusion.resampling.warped import warped
 
 Array = NDArray[Any]

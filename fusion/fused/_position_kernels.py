@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion._kernels import kernel, part
-from fusion.resampling._axis_kernels import count_up_to
+from fusion.grids._axis_kernels import count_up_to
 
 Array = NDArray[Any]
 Number = Any

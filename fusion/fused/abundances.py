@@ -24,9 +24,9 @@ from fusion.conventions import (
 from fusion.errors import ConventionError, DataError
 from fusion.frames import affine_between
 from fusion.fused.position import position
+from fusion.grids.cells import geometry
 from fusion.model import with_error
 from fusion.resampling.blocks import run
-from fusion.resampling.cells import geometry
 from fusion.resampling.resample import COVERAGE, Method, resample
 
 ABUNDANCE: Final = "abundance"

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.affine import Affine
-from fusion.resampling.cells import Geometry, Span
-from fusion.resampling.shares import sampling
+from fusion.grids._slab_kernels import in_slabs
+from fusion.grids.cells import Geometry, Span
+from fusion.grids.shares import sampling
 
 Array = npt.NDArray[Any]
 REACH: Final = 1.96
@@ -71,7 +72,6 @@ class Position:
 
     def _filled(self, full: Array, threads: int | None) -> tuple[Array, Array]:
         from fusion.fused import _position_kernels as kernels
-        from fusion.resampling._kernels import in_slabs
 
         k = full.shape[3] // 2 if self.noisy else full.shape[3]
         values = _frozen(full[..., :k].astype(np.float64))

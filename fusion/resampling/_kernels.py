@@ -8,9 +8,7 @@ Along x every mapped index is monotone, so the part of an output row that lies i
 ends are searched with the very test that defines "inside"; the loops over the run then need no branches.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fusion._kernels import kernel, part
-from fusion.resampling._axis_kernels import count_up_to
-from fusion.resampling._vector_kernels import blend, prefetch
+from fusion.grids._axis_kernels import count_up_to
+from fusion.grids._slab_kernels import in_slabs
+from fusion.grids._vector_kernels import blend, prefetch
 
 Array = NDArray[Any]
 Grid = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -31,8 +30,6 @@ TOLERANCE = 1e-6
 
 _AHEAD = 32
 _LANES = 16
-_SLAB_ROWS = 32
-_SLAB_VALUES = 1 << 21
 
 
 def linear(
@@ -119,46 +116,6 @@ def nearest(
         _nearest_slab(volume, mapping, points, results, slab, background)
 
     in_slabs(work, out.shape, threads)
-
-
-def in_slabs(work: Callable[..., None], shape: Sequence[int], threads: int | None = None) -> None:
-    """Call ``work(z0, z1, y0, y1)`` on slabs that cover a grid, in threads.
-
-    The slabs are small, so that an interrupt need only wait for those under way, and narrow in y, so that the
-    source planes that one output plane reads are still in the cache for the next.
-
-    Parameters
-    ----------
-    work : callable
-        Must release the GIL to gain from threads.
-    shape : sequence of int
-        The grid's shape; the axes behind the first two only count for the size of a slab.
-    threads : int, optional
-        Number of threads; all cores if left out.
-    """
-    threads = threads or os.cpu_count() or 1
-    slabs = _slabs(shape, threads)
-    if threads == 1 or len(slabs) < 2:
-        for slab in slabs:
-            work(*slab)
-        return
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for future in [pool.submit(work, *slab) for slab in slabs]:
-            future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _slabs(shape: Sequence[int], threads: int) -> list[tuple[int, int, int, int]]:
-    if 0 in shape:
-        return []
-    planes, rows, row = shape[0], shape[1], int(np.prod(shape[2:]))
-    limit = min(_SLAB_VALUES, planes * rows * row // (4 * threads)) // row
-    wide = max(1, min(rows, limit, max(_SLAB_ROWS, limit // planes)))
-    deep = max(1, limit // wide)
-    starts = [(z, y) for z in range(0, planes, deep) for y in range(0, rows, wide)]
-    return [(z, min(z + deep, planes), y, min(y + wide, rows)) for z, y in starts]
 
 
 def _check(source: Array, matrix: Array, grid: Grid, out: Array, inside: Array, axes: Axes) -> None:

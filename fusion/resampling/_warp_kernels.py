@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion._kernels import kernel, part
-from fusion.resampling._axis_kernels import count_up_to
+from fusion.grids._axis_kernels import count_up_to
+from fusion.grids._slab_kernels import in_slabs
 from fusion.resampling._kernels import (
     _AHEAD,
     _LANES,
@@ -26,7 +27,6 @@ from fusion.resampling._kernels import (
     _nearest_row,
     _sizes,
     bounds,
-    in_slabs,
 )
 
 Number = Any

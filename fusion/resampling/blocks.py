@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import SPATIAL, spatial_dims
-from fusion.resampling.cells import Span
+from fusion.grids.cells import Span
 
 Array = npt.NDArray[Any]
 

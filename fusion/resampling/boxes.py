@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fusion.resampling import shares
-from fusion.resampling.cells import Geometry, Span
+from fusion.grids import shares
+from fusion.grids._slab_kernels import in_slabs
+from fusion.grids.cells import Geometry, Span
 
 Array = npt.NDArray[Any]
 Rule = Literal["counts", "mean", "label", "share"]
@@ -86,8 +87,6 @@ class Boxes:
     # The rows of aligned grids are few and built once; those of others fill a slab at a time.
     def read_all(self, full: Array) -> tuple[Array, Array]:
         """Return values (z, y, x, channel) and coverage (z, y, x) on the grid, in threads."""
-        from fusion.resampling._kernels import in_slabs
-
         if self.geometry.separable:
             return self._read(full, _everything(self.shape), _everything(full.shape), threads=None)
         out, coverage = np.empty((*self.shape, full.shape[3]), self.dtypes(full.dtype)[0]), np.empty(self.shape)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import SPATIAL, spacing
-from fusion.resampling.cells import Cells, Geometry, Span, Vector
+from fusion.grids.cells import Cells, Geometry, Span, Vector
 
 Array = npt.NDArray[Any]
 OUTSIDE: Final = -1

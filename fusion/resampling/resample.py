@@ -31,12 +31,12 @@ from fusion.conventions import (
 )
 from fusion.errors import ConventionError, DataError
 from fusion.frames import POSE, affine_only, between, get_pose, set_pose
+from fusion.grids.cells import Geometry, geometry
+from fusion.grids.shares import sampling
 from fusion.model import require_lengths
 from fusion.resampling.blocks import Reader, run
 from fusion.resampling.boxes import Boxes
-from fusion.resampling.cells import Geometry, geometry
 from fusion.resampling.points import OUTSIDE, points
-from fusion.resampling.shares import sampling
 from fusion.resampling.size import announce
 from fusion.resampling.warped import warped
 from fusion.warp import Transform, Warp, as_text
@@ -111,7 +111,7 @@ def resample(
     -----
     Shares of pixels are exact, except between even grids that are turned about more than one axis and have more than
     20,000 voxels: there they come from a table of the footprint of a pixel, values within a thousandth (rms) of the
-    exact ones, their sum exact as ever (`fusion.resampling.footprints`).
+    exact ones, their sum exact as ever (`fusion.grids.footprints`).
 
     The standard error is that of the map as it was measured, pixels independent of each other; neighbouring voxels
     read the same pixels and are correlated. For a mean over voxels with its error use `fusion.region_mean`.

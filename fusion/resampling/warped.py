@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.resampling.cells import Cells, Geometry, Span, Vector
+from fusion.grids.cells import Cells, Geometry, Span, Vector
 from fusion.resampling.points import OUTSIDE, Points, points
 from fusion.warp import Warp
 

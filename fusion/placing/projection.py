@@ -18,7 +18,7 @@ from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, ki
 from fusion.errors import ConventionError, DataError
 from fusion.frames import POSE, affine_between, get_pose, set_pose
 from fusion.model import require_lengths
-from fusion.resampling.beams import Beam, Method, beam
+from fusion.placing.beams import Beam, Method, beam
 
 Vector = npt.NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from fusion.conventions import LINKS, SPATIAL, check, error_of, kind, spatial_di
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError
 from fusion.frames import affine_between
+from fusion.grids import shares
+from fusion.grids.cells import Geometry, Span, geometry
 from fusion.model import require_lengths
-from fusion.resampling import shares
-from fusion.resampling.cells import Geometry, Span, geometry
 from fusion.resampling.resample import COVERAGE
 
 Array = npt.NDArray[Any]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion._kernels import kernel, part
-from fusion.resampling._vector_kernels import blend
+from fusion.grids._vector_kernels import blend
 
 Array = NDArray[Any]
 Number = Any

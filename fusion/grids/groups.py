@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fusion.resampling.cells import Axes, Geometry, Vector
+from fusion.grids.cells import Axes, Geometry, Vector
 
 Array = npt.NDArray[Any]
 Rows = Any  # scipy.sparse.csr_array, which is imported late
@@ -75,7 +75,7 @@ def overlap_rows(edges: Sequence[Vector], seen: Array, halves: Array, matrix: Ar
 
 
 def _fill_overlaps(edges: Any, cells: Any, matrix: Array, spans: Array, rows: Any) -> None:
-    from fusion.resampling import _share_kernels
+    from fusion.grids import _share_kernels
 
     kernels: Any = _share_kernels
     edges, step, (seen, halves, reach) = tuple(map(_frozen, edges)), np.ascontiguousarray(matrix), cells
@@ -95,7 +95,7 @@ def sampled(geometry: Geometry, source: Axes, target: Axes, count: Axes, width: 
 
     The kernel takes three axes; those of other groups are one cell at 0.
     """
-    from fusion.resampling import _share_kernels as kernels
+    from fusion.grids import _share_kernels as kernels
 
     n = geometry.target.measure(target).size
     middles, halves = np.zeros((3, n)), np.zeros((3, n))

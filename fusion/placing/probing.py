@@ -14,10 +14,10 @@ from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, error_of, kind, spatial_dims, title
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError
+from fusion.grids.cells import cells_of
+from fusion.grids.groups import Rows, overlap_rows
 from fusion.model import require_lengths
-from fusion.resampling.cells import cells_of
-from fusion.resampling.groups import Rows, overlap_rows
-from fusion.resampling.response import Response
+from fusion.placing.response import Response
 
 Array = npt.NDArray[Any]
 PLANE = ("y", "x")

@@ -12,8 +12,8 @@ import xarray as xr
 from fusion.affine import Affine
 from fusion.conventions import spacing
 from fusion.errors import ConventionError
-from fusion.resampling import shares
-from fusion.resampling.cells import Geometry, Span, geometry
+from fusion.grids import shares
+from fusion.grids.cells import Geometry, Span, geometry
 
 Method = Literal["shares", "linear", "nearest"]
 Vector = npt.NDArray[np.float64]

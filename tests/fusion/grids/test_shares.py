@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 import fusion
 from fusion import Affine, Axis
-from fusion.resampling import shares
-from fusion.resampling.cells import geometry
+from fusion.grids import shares
+from fusion.grids.cells import geometry
 
 QUICK = settings(deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 

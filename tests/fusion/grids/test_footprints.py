@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 import fusion
 from fusion import Affine, Axis
-from fusion.resampling import shares
-from fusion.resampling.cells import Geometry, geometry
-from fusion.resampling.footprints import Footprints
+from fusion.grids import shares
+from fusion.grids.cells import Geometry, geometry
+from fusion.grids.footprints import Footprints
 
 SHAPE = (11, 13, 12)
 

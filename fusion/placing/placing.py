@@ -14,12 +14,13 @@ from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spatial_dims, title
 from fusion.errors import ConventionError, DataError
 from fusion.frames import affine_between, get_pose, set_pose
+from fusion.grids import shares
+from fusion.grids.cells import Geometry, geometry
 from fusion.model import require_lengths
-from fusion.resampling import probing, shares
-from fusion.resampling.cells import Geometry, geometry
-from fusion.resampling.projection import on_grid
+from fusion.placing import probing
+from fusion.placing.projection import on_grid
+from fusion.placing.response import Response
 from fusion.resampling.resample import COVERAGE, resample
-from fusion.resampling.response import Response
 
 Array = npt.NDArray[Any]
 FINEST: Final = 0.5
@@ -228,6 +229,7 @@ def _measured(cells: Geometry, variable: xr.DataArray, grid: xr.Dataset, seen: x
 # measured of v are Rᵀv, and v_i <- v_i Σ_j R_ij m_j / (Rᵀv)_j. Values stay non-negative, their sum is that of the map
 # from the first round on, and the fixed points have Rᵀv = m. (Conjugate gradients get there in fewer rounds, through
 # negative counts.) Pixels partly beyond the volume are compared with what was placed of them.
+# W. H. Richardson, J. Opt. Soc. Am. 62, 55 (1972); L. B. Lucy, Astron. J. 79, 745 (1974).
 def _consistent(operator: shares.Shares, counts: Array, placed: Array) -> Array:
     seen, back = operator.coverage[..., None], operator.turned()
     wanted = counts * back.coverage[..., None]

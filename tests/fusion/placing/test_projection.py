@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fusion
 from fusion import Affine, Axis
-from fusion.resampling.beams import Method
+from fusion.placing.beams import Method
 
 SHAPE = (6, 9, 11)
 # shrinking a failing transform takes minutes and tells nothing

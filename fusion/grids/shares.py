@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fusion.resampling.cells import Axes, Geometry, Vector
-from fusion.resampling.footprints import Footprints, fits
-from fusion.resampling.groups import Group, Rows, overlap, sampled
+from fusion.grids._slab_kernels import in_slabs
+from fusion.grids.cells import Axes, Geometry, Vector
+from fusion.grids.footprints import Footprints, fits
+from fusion.grids.groups import Group, Rows, overlap, sampled
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, int, int]
@@ -115,8 +116,7 @@ class Shares:
         return np.ascontiguousarray(np.moveaxis(moved, range(3), done))
 
     def _along_axes(self, matrices: Sequence[Rows], values: Array, squared: bool) -> Array:
-        from fusion.resampling._kernels import in_slabs
-        from fusion.resampling._separable_kernels import apply
+        from fusion.grids._separable_kernels import apply
 
         order = {group.target[0]: (group.source[0], rows) for group, rows in zip(self.groups, matrices, strict=True)}
         source = np.moveaxis(values, [order[a][0] for a in range(3)], range(3))

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fusion.resampling.cells import Geometry, Lattice
-from fusion.resampling.groups import overlap_rows
+from fusion.grids.cells import Geometry, Lattice
+from fusion.grids.groups import overlap_rows
 
 Array = npt.NDArray[Any]
 NODES: Final = 20
@@ -59,7 +59,7 @@ def table(lattice: Lattice) -> Table:
 # (rms) of the counts in a voxel, far below the noise of counts; nearest nodes would be twenty times worse.
 @lru_cache(maxsize=4)
 def _table(matrix: bytes) -> Table:
-    from fusion.resampling._footprint_kernels import LANES
+    from fusion.grids._footprint_kernels import LANES
 
     step = np.frombuffer(matrix).reshape(3, 3)
     low, box = boxes(Lattice(np.column_stack([step, np.zeros(3)])))
@@ -75,7 +75,7 @@ def _table(matrix: bytes) -> Table:
 
 @dataclass(frozen=True)
 class Footprints:
-    """The operator between two even grids; it does what most ask of `fusion.resampling.shares.Shares`.
+    """The operator between two even grids; it does what most ask of `fusion.grids.shares.Shares`.
 
     C (cell by pixel) is the share of a pixel in a cell. Its columns add up to 1 within the grid.
 
@@ -130,7 +130,7 @@ class Footprints:
 
     def _applied(self, values: Array, squared: bool) -> tuple[Array, Array]:
         """Return C values, or Cᵀ values on the way back, and the sums of shares."""
-        from fusion.resampling._footprint_kernels import spread
+        from fusion.grids._footprint_kernels import spread
 
         source, target = self.geometry.source, self.geometry.target
         written, known = (source if self.back else target), np.ascontiguousarray(values, dtype=float)

@@ -1,0 +1,1 @@
+"""The cells of two grids, and what they share."""

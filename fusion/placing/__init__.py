@@ -1,0 +1,1 @@
+"""Between a map and a volume: placed, measured again, projected, and the mean of a region."""
