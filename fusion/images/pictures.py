@@ -72,8 +72,10 @@ def read(image: xr.Dataset | xr.DataArray, variable: str | None, mask: xr.DataAr
 
     Raises
     ------
+    ConventionError
+        If there is no image, or several could be meant.
     RegistrationError
-        If there is no image, several could be meant, its axes are not uniform, or the mask does not fit.
+        If its axes are not uniform, or the mask does not fit.
     UnitError
         If its pixel size is not known.
     """
@@ -103,7 +105,7 @@ def _image(image: xr.Dataset | xr.DataArray, variable: str | None, which: str) -
     require_lengths(ds, "registered")
     names = [str(name) for name in ds.data_vars if spatial_dims(ds[name]) and name not in describing(ds)]
     if variable is None and len(names) != 1:
-        raise ConventionError([f"{which}: {title(ds)} has {names or 'no images'}; name one with variable="])
+        raise ConventionError([f"{which}: {title(ds)} has {names or 'no images'}; name one with variable_{which}="])
     name = names[0] if variable is None else variable
     if name not in ds.data_vars:
         raise ConventionError([f"{which}: {title(ds)} has no variable {name!r}; it has {names}"])
