@@ -10,7 +10,7 @@ import xarray as xr
 
 from fusion.conventions import SPATIAL, check, describing, spatial_dims, title
 from fusion.errors import ConventionError, DataError, RegistrationError
-from fusion.images.pictures import Array
+from fusion.images.pictures import Array, uniform_axes
 from fusion.model import require_lengths
 
 _LEAST: Final = 0.8
@@ -81,12 +81,7 @@ def read_block(volume: xr.Dataset | xr.DataArray, variable: str | None, low: Arr
     array = _volume(volume, variable)
     if array.dtype.kind not in "biuf":
         raise DataError(f"volume: {array.name} has {array.dtype} values and real numbers are needed")
-    centres = [array[dim].values.astype(float) for dim in SPATIAL]
-    for dim, line in zip(SPATIAL, centres, strict=True):
-        steps = np.diff(line)
-        if len(steps) < 3 or np.ptp(steps) > 0.01 * steps.mean():
-            raise RegistrationError(f"volume: at least 4 uniform steps along {dim} are needed; resample it first")
-    step = np.array([np.diff(line).mean() for line in centres])
+    centres, step = uniform_axes(array, 3, "volume")
     parts = [slice(*np.searchsorted(line, [a, b])) for line, a, b in zip(centres, low, high, strict=True)]
     if min(part.stop - part.start for part in parts) < 4:
         raise RegistrationError("start places the image outside the volume, or nearly; check its direction and units")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -73,8 +72,7 @@ def candidates(moving: Picture, fixed: Picture, scope: Scope) -> Candidates:
     peaks = search(orientation(ours), theirs, maps, scope.overlap)
     # a mirror image has every property of the image but its place: the highest of its scores is what chance, edges of
     # few directions and repeated motifs reach among as many poses
-    flipped = replace(ours, values=ours.values[:, ::-1], weight=ours.weight[:, ::-1])
-    mirrored = search(orientation(flipped), theirs, maps, scope.overlap)
+    mirrored = search(orientation(ours.mirrored()), theirs, maps, scope.overlap)
     if not peaks or not mirrored:
         raise RegistrationError("no shift lets the images overlap as far as asked; lower overlap=")
     least = _ELSEWHERE * float(np.hypot(*moving.extent)) * scale

@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 
 from fusion.images.orientation import Orientation, doubled_turn, orientation
-from fusion.images.pictures import Array, Picture, at
+from fusion.images.pictures import Array, Picture, at, smoothed
 
 Metric = Literal["orientation", "mutual information"]
 _BINS: Final = 24
@@ -89,8 +89,8 @@ class Information:
 
         table, back = np.zeros((_BINS, _BINS)), self.moving.back(matrix)
         kernels.joint_histogram(self.moving.values, self.moving.weight, back, self.points, self.bins, table)
-        both = _entropy(table)
-        return (_entropy(table.sum(axis=0)) + _entropy(table.sum(axis=1))) / both if both > 0 else 0.0
+        both = entropy(table)
+        return (entropy(table.sum(axis=0)) + entropy(table.sum(axis=1))) / both if both > 0 else 0.0
 
     def part(self, rows: Array) -> Information:
         """Return the same measure at some of the points."""
@@ -110,17 +110,17 @@ def measure(metric: Metric, moving: Picture, fixed: Picture) -> Edges | Informat
 
 def _binned(picture: Picture) -> Array:
     """Return the values as positions among the bins, uneven light taken off, noise of single pixels smoothed."""
-    from scipy.ndimage import gaussian_filter
-
-    def smooth(blur: Array | float) -> Array:
-        weight = gaussian_filter(picture.weight, blur, mode="constant")
-        return np.asarray(gaussian_filter(picture.values * picture.weight, blur, mode="constant") / (weight + 1e-6))
-
-    flat = smooth(1.0) - smooth(np.array(picture.values.shape) / 5.0)
-    low, high = np.quantile(flat[picture.weight > 0.5], [0.005, 0.995])
-    return np.asarray(np.clip((flat - low) / max(high - low, 1e-30), 0.0, 1.0) * (_BINS - 1))
+    flat = smoothed(picture, 1.0) - smoothed(picture, np.array(picture.values.shape) / 5.0)
+    return among_bins(flat, picture.weight > 0.5, _BINS)
 
 
-def _entropy(counts: Array) -> float:
+def among_bins(values: Array, known: Array, bins: int) -> Array:
+    """Return values as positions from 0 to `bins` - 1, between the quantiles 0.5 % and 99.5 % of the known ones."""
+    low, high = np.quantile(values[known], [0.005, 0.995])
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-30), 0.0, 1.0) * (bins - 1))
+
+
+def entropy(counts: Array) -> float:
+    """Return the entropy of a histogram in nats."""
     share = counts[counts > 0] / max(float(counts.sum()), 1e-30)
     return float(-(share * np.log(share)).sum())

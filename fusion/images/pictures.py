@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class Picture:
         inverse[:, 2] -= self.origin
         return np.asarray(inverse / self.step[:, None])
 
+    def mirrored(self) -> Picture:
+        """Return the picture with its columns in reverse order, where it lies."""
+        return replace(self, values=self.values[:, ::-1], weight=self.weight[:, ::-1])
+
     def points(self) -> Array:
         """Return the centres (y, x, 2) in um."""
         rows, columns = (self.origin[i] + self.step[i] * np.arange(self.values.shape[i]) for i in (0, 1))
@@ -86,16 +90,26 @@ def read(image: xr.Dataset | xr.DataArray, variable: str | None, mask: xr.DataAr
         valid &= _mask(mask, array, which)
     if valid.sum() < 64 or np.ptp(values[valid]) == 0:
         raise DataError(f"{which}: {array.name} has no contrast, or fewer than 64 pixels that were measured")
-    axes = [array[dim].values.astype(float) for dim in ("y", "x")]
-    for dim, centres in zip("yx", axes, strict=True):
-        steps = np.diff(centres)
-        if len(steps) < 7 or np.ptp(steps) > 0.01 * steps.mean():
-            raise RegistrationError(f"{which}: images need at least 8 uniform steps along {dim}; resample it first")
-    step = np.array([np.diff(centres).mean() for centres in axes])
-    mean = values[valid].mean()
-    return Picture(
-        np.where(valid, values, mean), valid.astype(np.float32), np.array([centres[0] for centres in axes]), step
-    )
+    lines, step = uniform_axes(array, 7, which)
+    origin = np.array([line[0] for line in lines])
+    return Picture(np.where(valid, values, values[valid].mean()), valid.astype(np.float32), origin, step)
+
+
+def uniform_axes(array: xr.DataArray, fewest: int, which: str) -> tuple[list[Array], Array]:
+    """Return the centres along each dim and the mean distances (dims,) between them, in um.
+
+    Raises
+    ------
+    RegistrationError
+        If a dim has too few steps, or they differ by more than a hundredth.
+    """
+    lines = [array[dim].values.astype(float) for dim in array.dims]
+    for dim, steps in zip(array.dims, map(np.diff, lines), strict=True):
+        if len(steps) < fewest or np.ptp(steps) > 0.01 * steps.mean():
+            raise RegistrationError(
+                f"{which}: at least {fewest} uniform steps along {dim} are needed; resample it first"
+            )
+    return lines, np.array([np.diff(line).mean() for line in lines])
 
 
 def _image(image: xr.Dataset | xr.DataArray, variable: str | None, which: str) -> xr.DataArray:
@@ -124,6 +138,14 @@ def _mask(mask: xr.DataArray, array: xr.DataArray, which: str) -> npt.NDArray[np
     if not isinstance(mask, xr.DataArray) or set(mask.dims) != {"y", "x"} or mask.sizes != dict(array.sizes):
         raise RegistrationError(f"{which}: a mask is a DataArray over the same y and x as the image, True where to use")
     return np.asarray(mask.transpose("y", "x").values, dtype=bool)
+
+
+def smoothed(picture: Picture, blur: Array | float) -> Array:
+    """Return the values smoothed by a Gaussian of `blur` pixels, of what was measured alone."""
+    from scipy.ndimage import gaussian_filter
+
+    weight = gaussian_filter(picture.weight, blur, mode="constant")
+    return np.asarray(gaussian_filter(picture.values * picture.weight, blur, mode="constant") / (weight + 1e-6))
 
 
 def sampled(picture: Picture, step: float) -> Picture:
@@ -163,5 +185,8 @@ def moved(matrix: Array, points: Array) -> Array:
 
 
 def corners_apart(first: Array, second: Array, picture: Picture) -> float:
-    """Return how far apart in um two matrices bring a corner of a picture: the corner where it is furthest."""
-    return float(np.hypot(*(moved(first, picture.corners) - moved(second, picture.corners)).T).max())
+    """Return how far apart in um two matrices, of the plane or of space, bring the corner that is furthest."""
+    dim = len(first) - 1
+    corners = np.pad(picture.corners, ((0, 0), (dim - 2, 0)))
+    gap = (first - second)[:dim]
+    return float(np.linalg.norm(corners @ gap[:, :dim].T + gap[:, dim], axis=1).max())

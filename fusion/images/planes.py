@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from fusion.images.blocks import Block
-from fusion.images.pictures import Array, Picture
+from fusion.images.measures import among_bins, entropy
+from fusion.images.pictures import Array, Picture, smoothed
 
 _BINS: Final = 32
 
@@ -91,8 +92,8 @@ class PlaneInformation:
         total = float(table.sum())
         if total < _BINS:
             return 0.0
-        entropies = [_entropy(part / total) for part in (table.sum(axis=0), table.sum(axis=1), table)]
-        return (entropies[0] + entropies[1] - entropies[2]) * total / len(self.planes.bins)
+        shared = entropy(table.sum(axis=0)) + entropy(table.sum(axis=1)) - entropy(table)
+        return shared * total / len(self.planes.bins)
 
     def part(self, rows: Array) -> PlaneInformation:
         """Return the same measure at some of the points."""
@@ -101,14 +102,8 @@ class PlaneInformation:
 
 def compared(picture: Picture, block: Block, blur: float) -> Planes:
     """Return a picture and a block, both smoothed by a Gaussian of `blur` um, at points about as far apart."""
-    from scipy.ndimage import gaussian_filter
-
-    step = float(picture.step[0])
-    weight = gaussian_filter(picture.weight, blur / step, mode="constant")
-    smooth = gaussian_filter(picture.values * picture.weight, blur / step, mode="constant") / (weight + 1e-6)
-    known = picture.weight > 0.5
-    low, high = np.quantile(smooth[known], [0.005, 0.995])
-    bins = np.rint(np.clip((smooth - low) / max(high - low, 1e-30), 0.0, 1.0) * (_BINS - 1)).astype(np.intp)
+    step, known = float(picture.step[0]), picture.weight > 0.5
+    bins = np.rint(among_bins(smoothed(picture, blur / step), known, _BINS)).astype(np.intp)
     thin = max(1, int(np.ceil(blur / step - 0.1)))
     taken = np.zeros_like(known)
     taken[thin // 2 :: thin, thin // 2 :: thin] = True
@@ -116,8 +111,3 @@ def compared(picture: Picture, block: Block, blur: float) -> Planes:
     # the integral of the squared Gaussian: noise smoothed by it is as good as independent at one point in so many
     cell = max(1.0, 4.0 * np.pi * (blur / (thin * step)) ** 2)
     return Planes(block.smoothed(blur, _BINS), picture.points()[taken], bins[taken], cell)
-
-
-def _entropy(share: Array) -> float:
-    positive = share[share > 0]
-    return float(-(positive * np.log(positive)).sum())

@@ -37,7 +37,7 @@ class Scope(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """A pose that stands out: its score, and the 3 × 3 matrix from moving to fixed, (y, x, 1) in um."""
+    """A pose that stands out: its score, and its matrix from moving to fixed, in um."""
 
     score: float
     matrix: Array

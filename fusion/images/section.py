@@ -13,10 +13,11 @@ from fusion.affine import Affine, skew
 from fusion.errors import RegistrationError, UncertainRegistrationError
 from fusion.images.blocks import Block, read_block
 from fusion.images.parts import interleaved, spread
-from fusion.images.pictures import Array, Picture, read, sampled
+from fusion.images.pictures import Array, Picture, corners_apart, read, sampled
 from fusion.images.planes import Evidence, PlaneInformation, Planes, compared
 from fusion.images.refinement import refine
 from fusion.images.result import ImageRegistration
+from fusion.images.search import Peak
 from fusion.images.verdict import corner_error, judge, off_start
 
 Uncertain = Literal["refuse", "keep"]
@@ -55,13 +56,6 @@ class Pose:
         middle = self.start[:3, :3] @ self.centre
         matrix[:3, 3] = self.start[:3, 3] + middle - turn @ middle + parameters[3:]
         return matrix
-
-
-class Found(NamedTuple):
-    """A matrix (4, 4) from the image to the volume, and its score."""
-
-    score: float
-    matrix: Array
 
 
 class Range(NamedTuple):
@@ -157,17 +151,16 @@ def _registration(picture: Picture, block: Block, start: Affine, limits: Range) 
     pose = Pose(start.matrix, np.array([0.0, *image.centre]), float(np.hypot(*image.extent)) / 2.0)
     levels = _levels(image, block, limits, step)
     best, *others = _search(levels, pose, limits, image)
-    flipped = replace(image, values=image.values[:, ::-1], weight=image.weight[:, ::-1])
-    mirrored, *_ = _search(_levels(flipped, block, limits, step), pose, limits, image)
+    mirrored, *_ = _search(_levels(image.mirrored(), block, limits, step), pose, limits, image)
     finest = levels[-1][1]
     checked = pose.about(best.matrix)(refine(PlaneInformation(finest), pose.about(best.matrix), step))
     transform = _with_error(best.matrix, image, finest, pose, step)
     tolerance = _TOLERANCE * step
+    rivals = (other.score for other in others if corners_apart(other.matrix, best.matrix, image) > tolerance)
     verdict = judge(
-        score=best.score, mirrored=mirrored.score,
-        rival=next((found.score for found in others if _apart(found.matrix, best.matrix, image) > tolerance), 0.0),
+        score=best.score, mirrored=mirrored.score, rival=next(rivals, 0.0),
         overlap=float(np.isfinite(finest.block.on_plane(best.matrix, finest.points)).mean()), tolerance=tolerance,
-        apart=_apart(checked, best.matrix, image), error=corner_error(transform, image),
+        apart=corners_apart(checked, best.matrix, image), error=corner_error(transform, image),
         off_start=off_start(transform, start, image, 3),
     )  # fmt: skip
     return ImageRegistration(transform, "rigid", verdict, step)
@@ -181,7 +174,7 @@ def _with_error(matrix: Array, image: Picture, planes: Planes, pose: Pose, step:
     return Affine(matrix) if error is None else Affine(matrix, covariance=error.covariance, dof=error.dof)
 
 
-def _search(levels: list[tuple[float, Planes]], pose: Pose, limits: Range, image: Picture) -> list[Found]:
+def _search(levels: list[tuple[float, Planes]], pose: Pose, limits: Range, image: Picture) -> list[Peak]:
     """Return the best poses, different ones, the best first."""
     measure = Evidence(levels[0][1])
     found = _best(measure, _poses(pose, limits))[: _KEPT[0]]
@@ -194,15 +187,15 @@ def _search(levels: list[tuple[float, Planes]], pose: Pose, limits: Range, image
     return found
 
 
-def _best(measure: Evidence, matrices: Iterable[Array]) -> list[Found]:
-    return sorted((Found(measure(matrix), matrix) for matrix in matrices), key=lambda found: -found.score)
+def _best(measure: Evidence, matrices: Iterable[Array]) -> list[Peak]:
+    return sorted((Peak(measure(matrix), matrix) for matrix in matrices), key=lambda found: -found.score)
 
 
-def _distinct(found: list[Found], reach: float, image: Picture) -> list[Found]:
+def _distinct(found: list[Peak], reach: float, image: Picture) -> list[Peak]:
     """Return the poses, the best first, without those that are within reach of a better one at every corner."""
-    kept: list[Found] = []
+    kept: list[Peak] = []
     for each in found:
-        if all(_apart(each.matrix, other.matrix, image) > reach for other in kept):
+        if all(corners_apart(each.matrix, other.matrix, image) > reach for other in kept):
             kept.append(each)
     return kept
 
@@ -216,12 +209,6 @@ def _poses(pose: Pose, limits: Range) -> Iterator[Array]:
         turn, shift = draw[:3], draw[3:]
         if max(np.linalg.norm(turn), np.linalg.norm(shift)) <= 1.0:
             yield pose(np.concatenate([limits.rim * turn, limits.shift * shift]))
-
-
-def _apart(first: Array, second: Array, image: Picture) -> float:
-    """Return how far apart in um two matrices (4, 4) bring the corner of an image that is furthest."""
-    corners = np.pad(image.corners, ((0, 0), (1, 0)))
-    return float(np.linalg.norm(corners @ (first - second)[:3, :3].T + (first - second)[:3, 3], axis=1).max())
 
 
 def _levels(image: Picture, block: Block, limits: Range, step: float) -> list[tuple[float, Planes]]:
