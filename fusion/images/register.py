@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 import xarray as xr
 
 from fusion.affine import Affine
-from fusion.errors import RegistrationError, UncertainRegistrationError
+from fusion.errors import RegistrationError
 from fusion.images.candidates import Candidates, candidates, search_scope
 from fusion.images.measures import Edges, Measure, Metric, measure
 from fusion.images.parts import Spread, interleaved, spread
 from fusion.images.pictures import Array, Picture, at, corners_apart, moved, read, sampled
 from fusion.images.refinement import Model, Motion, refine
-from fusion.images.result import ImageRegistration
+from fusion.images.result import ImageRegistration, Uncertain, believed
 from fusion.images.verdict import corner_error, judge, off_start
 
-Uncertain = Literal["refuse", "keep"]
 _MOST: Final = 60_000
 """Pixels of the smaller image at the finest step, about 250 across."""
 _TOLERANCE: Final = 4.0
@@ -106,12 +105,7 @@ def register_images(
     theirs = read(fixed, variable_fixed, mask_fixed, "fixed")
     scope = search_scope(model, start, turn, stretch, overlap)
     found = candidates(ours, theirs, scope)
-    result = _registration(ours, theirs, found, model, metric, start)
-    if uncertain == "refuse" and not result.verdict.sure:
-        raise UncertainRegistrationError(
-            f"{result.verdict}; pass uncertain='keep' to see the best answer, or register by landmarks", result
-        )
-    return result
+    return believed(_registration(ours, theirs, found, model, metric, start), uncertain)
 
 
 class _Level(NamedTuple):

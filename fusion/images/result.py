@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fusion.affine import Affine
+from fusion.errors import UncertainRegistrationError
 from fusion.images.refinement import Model
 from fusion.images.verdict import Verdict
 from fusion.registration.result import ExpectedErrors
+
+Uncertain = Literal["refuse", "keep"]
+"""What to do with an answer that is not sure."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,18 @@ class ImageRegistration(ExpectedErrors[Affine]):
     def __str__(self) -> str:
         error = f"error at the corners {self.verdict.error:.3g} um ({self.covariance_kind})"
         return f"{self.model} transform, {self.verdict}; {error}"
+
+
+def believed(result: ImageRegistration, uncertain: Uncertain) -> ImageRegistration:
+    """Return a result that is sure, or that is to be kept all the same.
+
+    Raises
+    ------
+    UncertainRegistrationError
+        If it is neither.
+    """
+    if uncertain == "refuse" and not result.verdict.sure:
+        raise UncertainRegistrationError(
+            f"{result.verdict}; pass uncertain='keep' to see the best answer, or register by landmarks", result
+        )
+    return result

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 import xarray as xr
 
 from fusion.affine import Affine, skew
-from fusion.errors import RegistrationError, UncertainRegistrationError
+from fusion.errors import RegistrationError
 from fusion.images.blocks import Block, read_block
 from fusion.images.parts import interleaved, spread
 from fusion.images.pictures import Array, Picture, corners_apart, read, sampled
 from fusion.images.planes import Evidence, PlaneInformation, Planes, compared
 from fusion.images.refinement import refine
-from fusion.images.result import ImageRegistration
+from fusion.images.result import ImageRegistration, Uncertain, believed
 from fusion.images.search import Peak
 from fusion.images.verdict import corner_error, judge, off_start
 
-Uncertain = Literal["refuse", "keep"]
 _POSES: Final = 8192
 """Poses that are tried first; a power of two, as Sobol's sequence likes it."""
 _TOLERANCE: Final = 4.0
@@ -121,7 +120,8 @@ def find_section(
     -----
     Poses spread evenly over the range are compared on smoothed data, the best are refined while the smoothing is
     halved, and the last step compares the pixels themselves with splines between the voxels; see
-    `fusion.images.planes`.
+    `fusion.images.planes`. The verdict asks for as clear a lead as that of two images does, a factor which was not
+    measured anew for sections (`fusion.images.verdict`).
     """
     if uncertain not in get_args(Uncertain):
         raise RegistrationError(f"unknown uncertain {uncertain!r}; accepted are {', '.join(get_args(Uncertain))}")
@@ -132,12 +132,7 @@ def find_section(
         raise RegistrationError(f"turn is 0 to 30 degrees and reach positive, in um; received {turn!r} and {reach!r}")
     limits = Range(np.deg2rad(turn) * diagonal / 2.0, reach)
     block = read_block(volume, variable_volume, *_box(picture, start, 1.5 * sum(limits)))
-    result = _registration(picture, block, start, limits)
-    if uncertain == "refuse" and not result.verdict.sure:
-        raise UncertainRegistrationError(
-            f"{result.verdict}; pass uncertain='keep' to see the best answer, or register by landmarks", result
-        )
-    return result
+    return believed(_registration(picture, block, start, limits), uncertain)
 
 
 def _box(picture: Picture, start: Affine, margin: float) -> tuple[Array, Array]:
