@@ -100,9 +100,12 @@ class PlaneInformation:
         return PlaneInformation(self.planes.part(rows))
 
 
-def compared(picture: Picture, block: Block, blur: float) -> Planes:
-    """Return a picture and a block, both smoothed by a Gaussian of `blur` um, at points about as far apart."""
-    step, known = float(picture.step[0]), picture.weight > 0.5
+def compared(picture: Picture, block: Block, blur: float, step: float) -> Planes:
+    """Return a picture and a block, both smoothed by a Gaussian of `blur` um, at points about as far apart.
+
+    A pixel of the picture is `step` um wide in the volume.
+    """
+    known = picture.weight > 0.5
     bins = np.rint(among_bins(smoothed(picture, blur / step), known, _BINS)).astype(np.intp)
     thin = max(1, int(np.ceil(blur / step - 0.1)))
     taken = np.zeros_like(known)

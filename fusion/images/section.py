@@ -126,7 +126,7 @@ def find_section(
     if uncertain not in get_args(Uncertain):
         raise RegistrationError(f"unknown uncertain {uncertain!r}; accepted are {', '.join(get_args(Uncertain))}")
     picture = read(image, variable_image, mask, "image")
-    diagonal = float(np.hypot(*picture.extent) * np.cbrt(abs(np.linalg.det(start.matrix[:3, :3]))))
+    diagonal = float(np.hypot(*picture.extent)) * _scale(start)
     reach = diagonal / 20.0 if reach is None else float(reach)
     if not (0.0 < turn <= 30.0 and 0.0 < reach < np.inf):
         raise RegistrationError(f"turn is 0 to 30 degrees and reach positive, in um; received {turn!r} and {reach!r}")
@@ -140,10 +140,17 @@ def _box(picture: Picture, start: Affine, margin: float) -> tuple[Array, Array]:
     return corners.min(axis=0) - margin, corners.max(axis=0) + margin
 
 
+def _scale(start: Affine) -> float:
+    """Return the factor of lengths within the plane of the image."""
+    down, along = start.matrix[:3, 1:3].T
+    return float(np.sqrt(np.linalg.norm(np.cross(down, along))))
+
+
 def _registration(picture: Picture, block: Block, start: Affine, limits: Range) -> ImageRegistration:
-    step = max(float(picture.step.max()), float(block.step.min()))
-    image = sampled(picture, step)
-    pose = Pose(start.matrix, np.array([0.0, *image.centre]), float(np.hypot(*image.extent)) / 2.0)
+    scale = _scale(start)
+    step = max(float(picture.step.max()) * scale, float(block.step.min()))
+    image = sampled(picture, step / scale)
+    pose = Pose(start.matrix, np.array([0.0, *image.centre]), float(np.hypot(*image.extent)) * scale / 2.0)
     levels = _levels(image, block, limits, step)
     best, *others = _search(levels, pose, limits, image)
     mirrored, *_ = _search(_levels(image.mirrored(), block, limits, step), pose, limits, image)
@@ -210,6 +217,6 @@ def _levels(image: Picture, block: Block, limits: Range, step: float) -> list[tu
     """Return reach in um and the two compared, from a blur that spans the gaps between the first poses to none."""
     blur, levels = max(limits.rim, limits.shift, 2.0 * step) / 4.0, []
     while blur > 0.6 * step:
-        levels.append((blur, compared(image, block, blur)))
+        levels.append((blur, compared(image, block, blur, step)))
         blur /= 2.0
-    return [*levels, (step, compared(image, block, 0.0))]
+    return [*levels, (step, compared(image, block, 0.0, step))]

@@ -1,5 +1,7 @@
 """A plane of a volume of soft balls, known everywhere: found from a start nearby, refused where it is not there."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -57,6 +59,18 @@ def test_the_plane_is_found_with_its_error(volume: xr.Dataset) -> None:
     np.testing.assert_allclose(result.transform.scale, 1.0, atol=1e-9)
     placed = fusion.resample(volume, section(), transform=result.transform.inverse(), method="linear")
     assert float(placed["coverage"].mean()) > 0.9
+
+
+def test_a_start_with_a_scale_searches_the_same_range(volume: xr.Dataset) -> None:
+    """The image in other units of length: the same poses, hence the same answer."""
+    image = section().isel(y=slice(8, 32), x=slice(8, 28))
+    small = image.assign_coords({dim: image[dim].copy(data=image[dim] / 8.0) for dim in "yx"})
+    near: dict[str, Any] = {"turn": 3.0, "reach": 1.0, "uncertain": "keep"}
+    plain = fusion.find_section(image, volume, start=TRUTH, **near)
+    scaled = fusion.find_section(small, volume, start=TRUTH @ Affine.scaling(8.0, 8.0, 8.0), **near)
+    np.testing.assert_allclose(scaled.transform(CORNERS / 8.0), plain.transform(CORNERS), atol=1e-3)
+    np.testing.assert_allclose(scaled.tre(CORNERS / 8.0), plain.tre(CORNERS), rtol=0.02)
+    assert scaled.step == plain.step
 
 
 def test_an_image_of_something_else_is_refused(volume: xr.Dataset) -> None:
