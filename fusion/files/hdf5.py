@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fusion.errors import ConspectusError, FileReadError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import h5py
 
 Names = Iterable[str]
+DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError, SystemError)
+"""What h5py, and the decoders of its blocks, raise where a file is damaged."""
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def opened(path: str | PathLike[str], *, arrays: Names | None = None) -> Iterato
             yield file
     except ConspectusError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, SystemError) as error:
+    except DAMAGE as error:
         reason = f"not a readable HDF5 file, damaged or cut short ({error})"
         raise FileReadError(path, reason, hint="copy it again") from error
 

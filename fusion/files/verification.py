@@ -142,14 +142,14 @@ def _group(file: Any, path: str, group: manifest.Group) -> Iterator[tuple[str, b
             yield f"{path}.attrs", False
         new = {name for name, item in members.items() if _is_variable(item)} - set(group["variables"])
         yield from ((f"{path.rstrip('/')}/{name}", False) for name in sorted(new))
-    except Exception:  # HDF5 reports damage by errors of many classes
+    except hdf5.DAMAGE:
         yield path, True
         return
     for name, entry in group["variables"].items():
         where = f"{path.rstrip('/')}/{name}"
         try:
             yield from ((f"{where}{suffix}", False) for suffix in _changes(members, name, entry))
-        except Exception:
+        except hdf5.DAMAGE:
             yield where, True
 
 
