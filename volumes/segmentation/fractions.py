@@ -71,7 +71,8 @@ def phase_fraction(result: xr.Dataset, judged: xr.Dataset | None = None) -> xr.D
     """
     require_result(result)
     shares = result["probability"].transpose(*spatial_dims(result["label"]), "component")
-    mean = shares.mean([dim for dim in shares.dims if dim != "component"], skipna=True).astype(np.float64)
+    # of millions of float32 the sum is off by percents unless it is a float64 itself
+    mean = shares.mean([dim for dim in shares.dims if dim != "component"], skipna=True, dtype=np.float64)
     known = None
     if judged is not None:
         truth, there = judged_at(result, shares, judged)
