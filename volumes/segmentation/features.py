@@ -56,9 +56,8 @@ class FeatureSet:
 
     def of_block(self, block: Array, dims: tuple[str, ...], steps: Mapping[str, float]) -> Array:
         """Return the features (spatial..., feature) of a block without its rim; NaN where the block is NaN."""
-        values = np.asarray(block, dtype=np.float32)
-        seen = np.isfinite(values)
-        values[~seen] = 0.0
+        seen = np.isfinite(block)
+        values = np.where(seen, block, np.float32(0.0)).astype(np.float32, copy=False)
         widest = self.halo(steps)
         rims = tuple(widest.get(dim, 0) for dim in dims)
         # rows of features lie together in memory, as the trees read them

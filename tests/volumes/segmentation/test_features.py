@@ -8,7 +8,7 @@ from fusion.errors import ConventionError, DataError, UnitError
 from fusion.model import Axis, dataset
 from tests.makers.segmented import STEPS, image
 from volumes.segmentation import image as blocks
-from volumes.segmentation.features import eigenvalues
+from volumes.segmentation.features import FeatureSet, eigenvalues
 
 EVEN = {"z": 0.006, "y": 0.005, "x": 0.007}
 
@@ -78,6 +78,15 @@ def test_lazy_features_are_lazy_and_equal_however_the_image_is_cut(steps, monkey
     hole = np.isnan(ds["image"].values)
     assert np.isnan(eager["feature"].values[hole]).all()
     assert np.isfinite(eager["feature"].values[~hole]).all()
+
+
+def test_a_block_is_left_as_it_is():
+    """It may be a view of the image, which other blocks read as well."""
+    block = np.random.default_rng(0).normal(size=(30, 30)).astype(np.float32)
+    block[15, 15] = np.nan
+    block.flags.writeable = False
+    found = FeatureSet((0.005,), ("y", "x")).of_block(block, ("y", "x"), {"y": 0.005, "x": 0.005})
+    assert np.isnan(found).any(axis=-1).sum() == 1
 
 
 def test_what_is_nan_weighs_nothing():
