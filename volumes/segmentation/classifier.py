@@ -51,6 +51,12 @@ class Classifier:
     unit: str
     annotation: str
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the history of a segmentation says of the classifier."""
+        scales, dims = list(self.features.scales), list(self.features.dims)
+        return {"scales": scales, "dims": dims, "trees": len(self.forest.roots), "annotation": self.annotation}
+
     def halo(self, steps: Mapping[str, float]) -> dict[str, int]:
         """Return how many voxels beyond a block are needed."""
         return self.features.halo(steps)

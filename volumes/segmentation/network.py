@@ -48,9 +48,9 @@ class Network:
     content: bytes
 
     @property
-    def sha256(self) -> str:
-        """That of the file."""
-        return hashlib.sha256(self.content).hexdigest()
+    def settings(self) -> dict[str, Any]:
+        """What the history of a segmentation says of the network."""
+        return {"network_sha256": hashlib.sha256(self.content).hexdigest()}
 
     def halo(self, steps: Mapping[str, float]) -> dict[str, int]:
         """Return how many voxels beyond a block are needed."""

@@ -21,7 +21,7 @@ from volumes.segmentation.annotation import UNKNOWN, Annotation
 from volumes.segmentation.classifier import Classifier, load_classifier, train_classifier
 from volumes.segmentation.features import smoothed
 from volumes.segmentation.image import blockwise, computed, image_of, inner, steps_of
-from volumes.segmentation.network import Network, load_network
+from volumes.segmentation.network import load_network
 
 Array = npt.NDArray[Any]
 
@@ -32,6 +32,10 @@ class Model(Protocol):
     @property
     def names(self) -> dict[int, str]:
         """What each label is called."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the history says of the model."""
 
     def halo(self, steps: Mapping[str, float]) -> dict[str, int]:
         """Return how many voxels beyond a block are needed."""
@@ -71,7 +75,7 @@ def segment(
     variable : str, optional
         The image, where the dataset has several.
     scales, trees, seed
-        As for `volumes.train_classifier`.
+        As for `volumes.train_classifier`; a model has those that it was trained with.
     smooth : str or float, optional
         Standard deviation, as a length, of a Gaussian window over which the probabilities are averaged, across
         sections too: what is smaller than that, or is in one section alone, is taken for noise.
@@ -127,7 +131,8 @@ def segment(
     if image.chunks is None:
         arrays = list(computed(arrays, progress))
     result = _labelled(ds, image, chosen.names, arrays)
-    settings = {"variable": str(image.name), "smooth": width, **_described(chosen, trees, seed)}
+    trained = {} if annotation is None else {"seed": seed}
+    settings = {"variable": str(image.name), "smooth": width, **chosen.settings, **trained}
     return provenance.record(result, "volumes.segment", settings)
 
 
@@ -150,15 +155,6 @@ def _model(
         return model
     path = Path(str(model))
     return load_network(path) if path.suffix == ".onnx" else load_classifier(path)
-
-
-def _described(model: Model, trees: int, seed: int) -> dict[str, Any]:
-    if isinstance(model, Network):
-        return {"network_sha256": model.sha256}
-    if not isinstance(model, Classifier):
-        return {}
-    scales, dims = list(model.features.scales), list(model.features.dims)
-    return {"scales": scales, "dims": dims, "trees": trees, "seed": seed, "annotation": model.annotation}
 
 
 def _probabilities(image: xr.DataArray, model: Model, width: float | None) -> Any:

@@ -53,6 +53,13 @@ class TestSegment:
         assert wanted.items() <= step["parameters"].items()
         assert len(step["parameters"]["annotation"]) == 64
 
+    def test_the_history_of_a_trained_model_tells_what_it_is(self, textures):
+        ds, _, marks = textures
+        trained = volumes.train_classifier(ds, marks, trees=3, seed=5)
+        parameters = provenance.read(volumes.segment(ds, model=trained))["steps"][-1]["parameters"]
+        assert (parameters["trees"], parameters["annotation"]) == (3, trained.annotation)
+        assert "seed" not in parameters  # a classifier does not know its own
+
     def test_a_lazy_volume_gives_an_equal_lazy_result(self, textures):
         ds, _, marks = textures
         eager = volumes.segment(ds, marks, trees=5, smooth="30 nm")
