@@ -14,7 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.axes import length
-from fusion.errors import ConspectusError, DataError, FileReadError
+from fusion.errors import ConspectusError, DataError, FileReadError, UnitError
 from volumes.segmentation.features import feature_set
 from volumes.segmentation.image import inner, steps_of
 
@@ -73,10 +73,10 @@ class Network:
 
     def require_image(self, image: xr.DataArray) -> None:
         """Refuse an image of other axes or another pixel size."""
-        steps = steps_of(image)
-        if feature_set(image, None).dims != self.dims:
+        steps, dims = steps_of(image), feature_set(image, None).dims
+        if dims != self.dims:
             raise DataError(
-                f"{image.name} is segmented over {', '.join(steps)}, the network over {', '.join(self.dims)}"
+                f"{image.name} is segmented over {', '.join(dims)}, the network over {', '.join(self.dims)}"
             )
         wrong = {dim: steps[dim] for dim in self.dims if abs(steps[dim] / self.pixel - 1) > _TOLERANCE}
         if wrong:
@@ -122,8 +122,12 @@ def load_network(path: Path) -> Network:
     rank = len(session.get_inputs()[0].shape)
     if rank not in (4, 5) or not known["halo"].isdigit():
         raise FileReadError(path, f"its input has {rank} axes and its halo is {known['halo']!r}; 4 or 5 and a number")
+    try:
+        pixel = length(known["pixel"])
+    except UnitError as error:
+        raise FileReadError(path, f"its pixel is {known['pixel']!r}, not a length such as '4.6 nm'") from error
     names = dict(enumerate(known["classes"].split(), 1))
-    return Network(names, ("z", "y", "x")[5 - rank :], length(known["pixel"]), int(known["halo"]), content)
+    return Network(names, ("z", "y", "x")[5 - rank :], pixel, int(known["halo"]), content)
 
 
 @lru_cache(maxsize=4)

@@ -50,6 +50,8 @@ def test_it_refuses(ds, tmp_path):
         volumes.segment(ds, model=blur_network(tmp_path / "c.onnx", META, softmax=False))
     with pytest.raises(DataError, match="segmented over z, y, x, the network over y, x"):
         volumes.segment(image(ds["image"].values, steps=STEPS | {"z": 0.005}), model=blur_network(path, META))
+    with pytest.raises(FileReadError, match="its pixel is 'small', not a length such as"):
+        volumes.segment(ds, model=blur_network(path, META | {"pixel": "small"}))
     broken = tmp_path / "d.onnx"
     broken.write_bytes(b"no network")
     with pytest.raises(FileReadError, match="no ONNX network"):
