@@ -198,9 +198,14 @@ def require_same(image: xr.DataArray, chosen: FeatureSet, owner: str) -> None:
         )
 
 
+def reach(sigma: float) -> int:
+    """Return how many voxels a Gaussian of so many voxels extends before it is cut off."""
+    return int(_REACH * sigma + 0.5)
+
+
 def _rim(sigma: float) -> int:
     """Return how many voxels a feature of a scale reaches: two Gaussians, and two differences of neighbours."""
-    return int(_REACH * sigma + 0.5) + int(_REACH * _TENSOR * sigma + 0.5) + 2
+    return reach(sigma) + reach(_TENSOR * sigma) + 2
 
 
 # A derivative is the difference of neighbours in the smoothed image, which for a Gaussian of at least a pixel is

@@ -19,7 +19,7 @@ from fusion.model import like
 from fusion.progress import Progress
 from volumes.segmentation.annotation import UNKNOWN, Annotation
 from volumes.segmentation.classifier import Classifier, load_classifier, train_classifier
-from volumes.segmentation.features import smoothed
+from volumes.segmentation.features import reach, smoothed
 from volumes.segmentation.image import blockwise, computed, image_of, inner, steps_of
 from volumes.segmentation.network import load_network
 
@@ -166,7 +166,7 @@ def _probabilities(image: xr.DataArray, model: Model, width: float | None) -> An
     if width is None:
         return data
     sigma = tuple(width / steps[dim] if dim in steps else 0.0 for dim in dims)
-    halo = {dim: int(3.0 * each + 0.5) for dim, each in zip(dims, sigma, strict=True) if each}
+    halo = {dim: reach(each) for dim, each in zip(dims, sigma, strict=True) if each}
     rims = tuple(halo.get(dim, 0) for dim in dims)
     return blockwise(data, dims, halo, partial(_smoothed, sigma=sigma, rims=rims), channels)
 
