@@ -134,10 +134,8 @@ def _nearest(image: xr.DataArray, dim: str, positions: Array, name: str) -> Arra
     centres = image[dim].values
     step = spacing(image[dim])
     half = np.inf if step is None else step / 2 * (1 + 1e-3)
-    index = np.clip(np.searchsorted(centres, positions), 1, max(len(centres) - 1, 1))
-    index -= positions - centres[index - 1] < centres[np.minimum(index, len(centres) - 1)] - positions
-    index = np.clip(index, 0, len(centres) - 1)
-    far = ~(np.abs(centres[index] - positions) <= half)
+    index: Array = image.indexes[dim].get_indexer(positions, method="nearest", tolerance=half)
+    far = index < 0
     if far.any():
         raise DataError(
             f"{name}: {int(far.sum())} of {len(far)} annotated positions lie outside {image.name} along {dim}, the "

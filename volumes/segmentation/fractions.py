@@ -123,7 +123,7 @@ def judged_at(result: xr.Dataset, shares: xr.DataArray, judged: xr.Dataset) -> t
         )
     marks = marks_on(result["label"], judged)
     where = {dim: xr.DataArray(marks.indices[:, k], dims="point") for k, dim in enumerate(shares.dims[:-1])}
-    return truth_of(result, shares, marks, title(judged)), shares.isel(where).transpose("point", "component")
+    return _truth(result, shares, marks, title(judged)), shares.isel(where).transpose("point", "component")
 
 
 def judged_pairs(truth: Array, there: Array, name: str) -> Array:
@@ -141,7 +141,7 @@ def judged_pairs(truth: Array, there: Array, name: str) -> Array:
     return pairs
 
 
-def truth_of(result: xr.Dataset, shares: xr.DataArray, marks: Marks, name: str) -> Array:
+def _truth(result: xr.Dataset, shares: xr.DataArray, marks: Marks, name: str) -> Array:
     """Return for each mark 1 in the column of its class and 0 in the others."""
     classes = [str(text) for text in shares["component"].values]
     strange = {marks.names[label] for label in np.unique(marks.labels).tolist()} - set(classes)

@@ -66,7 +66,8 @@ def steps_of(array: xr.DataArray) -> dict[str, float]:
 
 
 # Every block carries a rim of `halo` voxels, beyond the image those of its edge, and loses it again in `function`: a
-# value does not depend on how the image is cut, and lazy and eager results are equal to the last bit.
+# value does not depend on how the image is cut, and lazy and eager results are equal to the last bit. dask's own
+# map_overlap refuses a rim that is wider than the image, as that of a large scale may be.
 def blockwise(
     data: Any, dims: tuple[str, ...], halo: Mapping[str, int], function: Callable[[Array], Array], channels: int
 ) -> Any:

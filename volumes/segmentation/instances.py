@@ -115,16 +115,11 @@ def _parted(member: Array, sampling: list[float], depth: float) -> Array:
 
 
 def _without_small(numbers: Array, smallest: int) -> Array:
-    sizes = np.bincount(numbers.ravel())
-    kept = np.flatnonzero(sizes >= smallest)
-    kept = kept[kept > 0]
+    found, first, sizes = np.unique(numbers, return_index=True, return_counts=True)
+    kept = (found > 0) & (sizes >= smallest)
     # number by the first voxel of each, so that the order does not depend on that of the seeds
-    where = np.full(sizes.size, numbers.size)
-    flat = numbers.ravel()
-    first, position = np.unique(flat, return_index=True)
-    where[first] = position
-    ordered = kept[np.argsort(where[kept])]
-    new = np.zeros(sizes.size, np.int32)
+    ordered = found[kept][np.argsort(first[kept])]
+    new = np.zeros(found[-1] + 1, np.int32)
     new[ordered] = np.arange(1, ordered.size + 1)
     result: Array = new[numbers]
     return result

@@ -80,7 +80,7 @@ def partial_volume(
     moved = resample(parts, grid, transform=transform, method="counts", depth=depth)
     count = moved["measured"].where(moved["measured"] > 1e-9)
     fraction = (moved["share"] / count).clip(0.0, 1.0)
-    independent = (count / _integral_range(result, shares)).clip(1.0)
+    independent = (count / _integral_range(shares)).clip(1.0)
     error = (moved["variance"] / count / independent) ** 0.5
     on_grid = spatial_dims(fraction)
     attrs = {"units": "1", "long_name": "share of the cell", **cell_methods(on_grid, "mean")}
@@ -95,7 +95,7 @@ def partial_volume(
 # correlation over all distances. Whole objects are missed or made up, not voxels: the correlation of what is wrong is
 # taken to be that of the label itself, summed to the first distance at which it falls below zero along each axis, where
 # noise begins; and shapes are taken to be as long as that along each axis, so that A is the product over axes.
-def _integral_range(result: xr.Dataset, shares: xr.DataArray) -> xr.DataArray:
+def _integral_range(shares: xr.DataArray) -> xr.DataArray:
     """Return in voxels, for each class, how many of them are right or wrong together; NaN where nothing says so."""
     dims = spatial_dims(shares)
     even = all(spacing(shares[dim]) is not None for dim in dims if shares.sizes[dim] > 1)
