@@ -179,17 +179,15 @@ def judged(result: xr.Dataset, truth: xr.DataArray, n: int, seed: int) -> xr.Dat
 
 
 def at(truth: xr.DataArray, points: xr.Dataset) -> Any:
-    where = {dim: points[dim].variable for dim in truth.dims}
-    return truth.sel({dim: xr.DataArray(v.values, dims="point") for dim, v in where.items()}, method="nearest").values
+    return truth.sel({dim: points[dim] for dim in truth.dims}, method="nearest").values
 
 
 def report_coarse(result: xr.Dataset, truth: xr.DataArray, window: int) -> None:
     """Say how far calibrated probabilities and shares of coarse cells are off, and how often their errors hold."""
     print(f"\n| {window} pixels a cell, points | calibration error | rms error | rms of its error | within 2 errors |")
     print("|---|---|---|---|---|")
-    member = labelled(truth, 1 + truth.values)["label"] == 2
     shape = dict.fromkeys(("y", "x"), window)
-    share = member.astype(float).coarsen(shape, boundary="trim").mean()
+    share = truth.astype(float).coarsen(shape, boundary="trim").mean()
     axes = {dim: fusion.Axis("um", values=share[dim].values) for dim in share.dims}
     pose, frame = fusion.get_pose(result)
     grid = fusion.dataset(
