@@ -109,6 +109,13 @@ def kind(array: xr.DataArray | xr.Variable) -> Kind:
     return method if method in ("sum", "mean", "point") else "none"  # type: ignore[return-value]
 
 
+def label_names(array: xr.DataArray) -> dict[int, str]:
+    """Return what each label is called, by ``flag_meanings``; ``label_<value>`` where these do not name all of them."""
+    flags = [int(flag) for flag in np.atleast_1d(array.attrs["flag_values"])]
+    names = str(array.attrs.get("flag_meanings", "")).split()
+    return dict(zip(flags, names if len(names) == len(flags) else [f"label_{flag}" for flag in flags], strict=True))
+
+
 def cell_methods(dims: Iterable[str], method: str) -> dict[str, str]:
     """Return the attribute that says what a value is along spatial dims; empty where there are none.
 

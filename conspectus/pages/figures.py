@@ -15,7 +15,7 @@ import fusion
 import volumes
 from conspectus.project import Picture
 from fusion import display
-from fusion.conventions import error_of, signal_dim, spatial_dims
+from fusion.conventions import error_of, label_names, signal_dim, spatial_dims
 from fusion.variables import main_variable
 
 if TYPE_CHECKING:
@@ -185,17 +185,17 @@ def labels(ds: xr.Dataset, array: xr.DataArray, title: str) -> tuple[str, str, F
     from matplotlib.patches import Patch
 
     flat = array.isel(z=array.sizes["z"] // 2) if "z" in array.dims else array
-    flags = [int(flag) for flag in np.atleast_1d(array.attrs["flag_values"]) if flag >= 0]
-    names = str(array.attrs["flag_meanings"]).split()
+    names = {flag: name for flag, name in sorted(label_names(array).items()) if flag >= 0}
+    flags = list(names)
     ranks = np.where(flat.values < 0, np.nan, np.searchsorted(flags, flat.values))
     figure, axes = _figure(5.4, 5.0)
-    shades = ["white" if names[k] == "background" else display.color(k) for k in range(len(flags))]
+    shades = ["white" if name == "background" else display.color(k) for k, name in enumerate(names.values())]
     limits = {"vmin": -0.5, "vmax": len(flags) - 0.5}
     axes[0, 0].imshow(ranks, cmap=ListedColormap(shades), interpolation="nearest", **limits, **_face_on(flat, ds))
     axes[0, 0].set_xlabel(_label(flat[flat.dims[1]]), fontsize=9)
     axes[0, 0].set_ylabel(_label(flat[flat.dims[0]]), fontsize=9)
     if len(flags) <= len(display.PALETTE):
-        patches = [Patch(color=shade, label=name) for shade, name in zip(shades, names, strict=False)]
+        patches = [Patch(color=shade, label=name) for shade, name in zip(shades, names.values(), strict=True)]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=9)
     where = f"The section z = {float(flat['z']):.3f} um." if "z" in array.dims else "Each colour is one label."
     return title, where, figure

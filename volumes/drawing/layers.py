@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from fusion.conventions import describing, error_of, kind, linked, spatial_dims
+from fusion.conventions import describing, error_of, kind, label_names, linked, spatial_dims
 from fusion.display import PALETTE, color
 from fusion.errors import DataError
 from volumes.drawing.mixing import covered, window
@@ -140,9 +140,8 @@ def label_layers(array: xr.DataArray, colors: Sequence[str] | None) -> list[Laye
     """
     if kind(array) != "label":
         return []
-    flags = zip(np.atleast_1d(array.attrs["flag_values"]), _meanings(array), strict=True)
     present = np.unique(array.values)
-    shown = [(flag, name) for flag, name in flags if name not in _UNSEEN and flag in present]
+    shown = [(flag, name) for flag, name in label_names(array).items() if name not in _UNSEEN and flag in present]
     if not 0 < len(shown) <= _MOST_LABELS:
         return []
     palette = [_hex(name) for name in colors] if colors is not None else _palette(len(shown))
@@ -220,13 +219,6 @@ def photograph(ds: xr.Dataset, variable: str | None) -> list[Layer]:
     bottom, top = window(seen.values, *PERCENTILES)
     unit = str(array.attrs.get("units", "1"))
     return [Layer(_PURE[i][0], seen.isel(channel=i), _PURE[i][1], bottom, top, unit, "photograph") for i in range(3)]
-
-
-def _meanings(array: xr.DataArray) -> list[str]:
-    """Return the name of each label; that of its value where not all have one."""
-    names = str(array.attrs.get("flag_meanings", "")).split()
-    flags = np.atleast_1d(array.attrs["flag_values"])
-    return names if len(names) == len(flags) else [f"label_{flag}" for flag in flags]
 
 
 def _palette(count: int) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.conventions import check, kind, spacing, spatial_dims, title
+from fusion.conventions import check, kind, label_names, spacing, spatial_dims, title
 from fusion.errors import ConventionError, DataError
 from fusion.model import require_lengths
 
@@ -89,11 +89,7 @@ def label_of(ds: xr.Dataset) -> xr.DataArray:
 
 def names_of(labels: xr.DataArray) -> dict[int, str]:
     """Return what each label is called, without -1, which is no class."""
-    flags = [int(flag) for flag in np.atleast_1d(labels.attrs["flag_values"])]
-    names = str(labels.attrs.get("flag_meanings", "")).split()
-    if len(names) != len(flags):
-        names = [f"label_{flag}" for flag in flags]
-    return {flag: name for flag, name in zip(flags, names, strict=True) if flag != UNKNOWN}
+    return {flag: name for flag, name in label_names(labels).items() if flag != UNKNOWN}
 
 
 def _marks(image: xr.DataArray, part: xr.Dataset) -> Marks:
