@@ -83,7 +83,7 @@ def shapes(objects: xr.Dataset, *, border_error: str | float | None = None) -> x
         raise DataError(
             f"{title(objects)}: shapes have two or three axes; those of {label.name} are {dict(label.sizes)}"
         )
-    names = [flag for flag, text in names_of(label).items() if text != "background"]
+    names = sorted(flag for flag, text in names_of(label).items() if text != "background")
     found = {flag: where for flag, where in _boxes(label.values, names).items() if where is not None}
     if not found:
         raise DataError(f"{title(objects)}: there is no object; the labels are {names_of(label)}")

@@ -73,6 +73,14 @@ class TestShapes:
         table, found = measured_once((0.6, 0.5, 0.75), (0.6, 0.5, 0.15))
         assert found["at_edge"][np.argsort(table["x"].values)].tolist() == [1, 0]
 
+    def test_flag_values_come_in_any_order(self):
+        label = np.zeros((20, 30), int)
+        label[2:8, 2:8], label[10:16, 20:29] = 7, 3
+        flags = {"flag_values": [7, 3, 0], "flag_meanings": "square oblong background"}
+        found = volumes.shapes(painted(label, steps=STEPS, classes=flags))
+        assert found["object"].values.tolist() == [3, 7]
+        np.testing.assert_allclose(found["area"], np.array([54, 36]) * 0.01 * 0.0125)
+
     def test_a_speck_has_no_surface(self):
         label = np.zeros((5, 6, 7), int)
         label[2, 3, 3] = 1
