@@ -18,10 +18,10 @@ from fusion.resampling.resample import COVERAGE, resample
 from fusion.units import LENGTH
 from volumes.drawing.options import Options
 from volumes.drawing.overlay import with_overlay
+from volumes.drawing.relief import HEIGHT
 from volumes.viewer import _planes
 from volumes.viewer.content import ABUNDANCE, ENDMEMBER
 
-HEIGHT: Final = "height"
 _MOST_POINTS: Final = 20_000
 _MOST_ROWS: Final = 160
 """Of a surface, and columns: 50,000 triangles are cut by three planes in a few milliseconds."""
