@@ -61,6 +61,7 @@ def record(
     *,
     inputs: Iterable[str | PathLike[str]] = (),
     parents: Iterable[xr.Dataset] = (),
+    source: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Return the dataset with one more step in its history.
 
@@ -76,12 +77,15 @@ def record(
         Files that were read; each is kept with its sha256.
     parents : iterable of Dataset, optional
         Further datasets that went into this one; their records come first, each step once.
+    source : Dataset, optional
+        What the step took, where it called other steps on the way: `ds` then has their records, and these are left out.
 
     Returns
     -------
     Dataset
     """
-    known = read(ds)
+    source = ds if source is None else source
+    known = read(source)
     others = [read(parent) for parent in parents]
     before = [other["steps"][-1]["id"] for other in (known, *others) if other["steps"]]
     for other in others:
@@ -94,7 +98,7 @@ def record(
     named = (json.dumps(file["path"], ensure_ascii=False) for file in files)
     arguments = ", ".join(filter(None, [*named, _summary(entry["parameters"])]))
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {step}({arguments})"
-    history = [*filter(None, [str(ds.attrs.get("history", ""))]), line]
+    history = [*filter(None, [str(source.attrs.get("history", ""))]), line]
     return ds.assign_attrs(history="\n".join(history), provenance=json.dumps(_merged(known, new)))
 
 

@@ -242,6 +242,24 @@ def from_text(text: str) -> Warp:
     return Warp(*(_step(described) for described in json.loads(text)))
 
 
+def as_parameters(transform: Transform | None) -> dict[str, Any]:
+    """Return a transform as parameters of a step on record (`fusion.provenance`); of None there are none."""
+    if isinstance(transform, Warp):
+        return {"warp": as_text(transform)}
+    return {} if transform is None else {name: getattr(transform, name) for name in ("matrix", "covariance", "dof")}
+
+
+def from_parameters(parameters: Mapping[str, Any]) -> tuple[Transform | None, dict[str, Any]]:
+    """Return the transform that `as_parameters` described, and the other parameters of the step."""
+    others = {key: value for key, value in parameters.items() if key not in ("warp", "matrix", "covariance", "dof")}
+    if "warp" in parameters:
+        return from_text(parameters["warp"]), others
+    if "matrix" not in parameters:
+        return None, others
+    affine = Affine(parameters["matrix"], covariance=parameters["covariance"], dof=float(parameters["dof"]))
+    return affine, others
+
+
 def _described(step: Affine | Bend) -> dict[str, Any]:
     dof = {} if np.isinf(step.dof) else {"dof": step.dof}
     if isinstance(step, Affine):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 
-import fusion
 import spectra
 import volumes
 from conspectus.errors import RecipeError
@@ -18,9 +16,10 @@ from conspectus.recipes.apply import functions
 from fusion import provenance
 from fusion.errors import ConspectusError
 from fusion.provenance import Provenance, Step
-from fusion.warp import from_text
+from fusion.warp import from_parameters
 
 _OPENERS: Final = {"spectra.open": spectra.open, "volumes.open": volumes.open}
+_NO_JSON: Final = ("Infinity", "-Infinity", "NaN")
 
 
 class Graph:
@@ -76,21 +75,18 @@ class Graph:
 
     def _called(self, step: Step) -> xr.Dataset:
         """Call the function of a step with the results of the steps before it."""
-        if step["name"] == "fusion.fuse":  # it places by fusion.resample, whose inputs and transform are its own
-            placing = self._steps[step["inputs"][0]]
-            parameters = placing["parameters"] | step["parameters"]
-            step = Step(id=step["id"], name=step["name"], parameters=parameters, inputs=placing["inputs"])
         if step["name"] not in functions():
             raise _NotRepeatableError("it is no public function that takes a dataset and returns one")
         function = functions()[step["name"]]
-        needed = [name for name, p in inspect.signature(function).parameters.items() if p.annotation == "xr.Dataset"]
-        if len(step["inputs"]) != len(needed):
-            missing = f"it takes {len(needed)} datasets, of which {len(step['inputs'])} came from steps on record"
+        _, *others = inspect.signature(function).parameters.values()
+        needed = 1 + sum(parameter.annotation == "xr.Dataset" for parameter in others)
+        if len(step["inputs"]) != needed:
+            missing = f"it takes {needed} datasets, of which {len(step['inputs'])} came from steps on record"
             raise _NotRepeatableError(missing)
         datasets = [self._result(identity) for identity in step["inputs"]]
         try:
-            made: xr.Dataset = function(*datasets, **dict(_arguments(step["parameters"])))
-        except (TypeError, ConspectusError) as error:
+            made: xr.Dataset = function(*datasets, **_arguments(step["parameters"]))
+        except (AttributeError, TypeError, ConspectusError) as error:  # an object is text on record
             raise _NotRepeatableError(f"with what is on record it fails ({error})") from error
         return made
 
@@ -99,13 +95,8 @@ class _NotRepeatableError(Exception):
     """Why a step cannot be carried out again."""
 
 
-def _arguments(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments of a function; a transform is on record as what describes it."""
-    if "matrix" in parameters:
-        covariance, dof = parameters["covariance"], float(parameters.get("dof", np.inf))
-        yield "transform", fusion.Affine(parameters["matrix"], covariance=covariance, dof=dof)
-    elif "warp" in parameters:
-        yield "transform", from_text(parameters["warp"])
-    for key, value in parameters.items():
-        if key not in ("matrix", "covariance", "dof", "warp"):
-            yield key, float(value) if value in ("Infinity", "-Infinity", "NaN") else value
+def _arguments(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a function; numbers that JSON does not know are text on record."""
+    transform, others = from_parameters(parameters)
+    given = {} if transform is None else {"transform": transform}
+    return given | {key: float(value) if value in _NO_JSON else value for key, value in others.items()}

@@ -28,6 +28,7 @@ from fusion.grids.cells import geometry
 from fusion.model import with_error
 from fusion.resampling.blocks import run
 from fusion.resampling.resample import COVERAGE, Method, resample
+from fusion.warp import as_parameters
 
 ABUNDANCE: Final = "abundance"
 ENDMEMBER: Final = "endmember"
@@ -90,9 +91,9 @@ def fuse(
     if taken:
         raise ConventionError([f"{title(volume)}: {sorted(map(str, taken))} already exist; rename or drop them first"])
     fused = placed.assign({name: variable for name, variable in volume.data_vars.items() if name != COVERAGE})
-    return check(
-        provenance.record(fused.assign_attrs(title="fused"), "fusion.fuse", {"method": method, "depth": depth})
-    )
+    fused = fused.assign_attrs(title="fused")
+    parameters = {"method": method, "depth": depth, **as_parameters(transform)}
+    return check(provenance.record(fused, "fusion.fuse", parameters, parents=[volume], source=decomposed))
 
 
 def spectrum(fused: xr.Dataset, *, y: npt.ArrayLike, x: npt.ArrayLike, z: npt.ArrayLike | None = None) -> xr.DataArray:

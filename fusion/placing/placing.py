@@ -21,6 +21,7 @@ from fusion.placing import probing
 from fusion.placing.projection import on_grid
 from fusion.placing.response import Response
 from fusion.resampling.resample import COVERAGE, resample
+from fusion.warp import as_parameters
 
 Array = npt.NDArray[Any]
 FINEST: Final = 0.5
@@ -96,8 +97,8 @@ def place(
             values = _consistent(operator, _channels(ds[name]), _channels(placed[name]))
             placed[name] = placed[name].copy(data=values.reshape(placed[name].shape))
         placed[name].attrs["lost_fraction"] = _lost(ds[name], placed[name])
-    parameters = {"depth": depth, "consistent": consistent}
-    return check(provenance.record(placed, "fusion.place", parameters))
+    parameters = {"depth": depth, "consistent": consistent, **as_parameters(transform)}
+    return check(provenance.record(placed, "fusion.place", parameters, parents=[volume], source=ds))
 
 
 def _lost(counts: xr.DataArray, placed: xr.DataArray) -> float:

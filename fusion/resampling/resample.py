@@ -39,7 +39,7 @@ from fusion.resampling.boxes import Boxes
 from fusion.resampling.points import OUTSIDE, points
 from fusion.resampling.size import announce
 from fusion.resampling.warped import warped
-from fusion.warp import Transform, Warp, as_text
+from fusion.warp import Transform, Warp, as_parameters
 
 Array = npt.NDArray[Any]
 Method = Literal["auto", "counts", "mean", "linear", "nearest"]
@@ -147,7 +147,7 @@ def resample(
             f"{title(ds)} covers no point of the grid of {title(grid)}; check the transform, or give depth="
         )
     result = _assembled(ds, grid, moved)
-    parameters = {"method": method, "depth": depth, **_described(transform)}
+    parameters = {"method": method, "depth": depth, **as_parameters(transform)}
     return provenance.record(result, "fusion.resample", parameters, parents=[grid])
 
 
@@ -157,12 +157,6 @@ def _straight(transform: Transform, ds: xr.Dataset) -> Affine:
         ends = [np.atleast_1d(ds[dim].values)[[0, -1]] if dim in ds.coords else np.zeros(2) for dim in SPATIAL]
         return transform.tangent([float(np.mean(axis)) for axis in ends])
     return affine_only(transform)
-
-
-def _described(transform: Transform) -> dict[str, Any]:
-    if isinstance(transform, Warp):
-        return {"warp": as_text(transform)}
-    return {"matrix": transform.matrix, "covariance": transform.covariance, "dof": transform.dof}
 
 
 def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry) -> None:

@@ -17,6 +17,7 @@ from fusion.errors import DataError, FrameError
 from fusion.frames import affine_between
 from fusion.model import require_data
 from fusion.variables import real_variable
+from fusion.warp import as_parameters
 from spectra.decomposition.unfolding import labelled
 from spectra.factorisation.phase_fit import MOST, Fit, Pixels, coarse_shift, fit
 from spectra.factorisation.problem import Mask
@@ -112,8 +113,7 @@ def phase_spectra(
     result = labelled(variables, ds, array, shares.sizes["component"], attrs)
     if "component" in shares.coords:
         result = result.assign_coords(component=shares["component"].values)
-    placed = None if transform is None else transform.matrix.ravel()
-    parameters = {"transform": placed, "position": position, "weighting": weighting}
+    parameters = {**as_parameters(transform), "position": position, "weighting": weighting}
     return provenance.record(result, "spectra.phase_spectra", parameters, parents=[fractions])
 
 

@@ -20,7 +20,7 @@ from conspectus.recipes import plan, recipe, replay, run
 from conspectus.recipes.journal import Journal
 from conspectus.recipes.step import Step
 from conspectus.recipes.steps import Decompose
-from fusion import Affine
+from fusion import Affine, provenance
 from tests.makers.datasets import small
 from tests.makers.recipes import RECIPE, write_recipe
 
@@ -186,6 +186,18 @@ def test_a_session_of_python_is_made_again_to_the_last_bit(tmp_path: Path, capsy
     assert str(replay.replay(path, sources=tmp_path).differences[0]) == "the provenance: fused"
 
 
+def test_steps_that_resample_on_the_way_are_made_again(tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.arange(960, dtype=np.uint16).reshape(4, 12, 20), photometric="minisblack"
+    )
+    counts = spectra.open(tmp_path / "map.nc")
+    volume = volumes.open(tmp_path / "stack.tif", voxel="250 nm", dims=("z", "y", "x"))
+    placed = fusion.place(counts, volume, transform=Affine.translation(x=0.2), depth=0.5)
+    for ds in (placed, volumes.slice(volume, (0.5, 1.0, 1.0), (0.0, 1.0, 1.0))):
+        assert replay.replay(fusion.save(ds, tmp_path / "s.nc"), sources=tmp_path).same
+
+
 def test_a_step_that_cannot_be_carried_out_again_is_named_with_the_reason(tmp_path: Path) -> None:
     fused, counts = session(tmp_path), spectra.open(tmp_path / "map.nc")
     endmembers = spectra.decompose(counts, 2)["endmember"]
@@ -193,6 +205,9 @@ def test_a_step_that_cannot_be_carried_out_again_is_named_with_the_reason(tmp_pa
     cases = {
         r"step 2 \(spectra.unmix\) .* missing 1 required positional": spectra.unmix(counts, endmembers),
         "no record of how it was made": small(),
+        r"fusion.set_pose\) .* with what is on record it fails": provenance.record(
+            counts, "fusion.set_pose", {"pose": "Affine(angle 7 degrees)", "frame": "stage"}
+        ),
         r"fusion.coarsen\) .* takes 1 datasets, of which 0": fusion.coarsen(small(), x=3),
         r"fusion.resample\) .* takes 2 datasets, of which 1": moved,
     }

@@ -95,6 +95,16 @@ def test_records_of_all_parents_come_first() -> None:
     assert [step["name"] for step in strict(ds)["steps"]] == ["acquire", "open", "resample"]
 
 
+def test_a_step_that_calls_another_is_one_step_of_its_own_inputs() -> None:
+    tree = fusion.phantom(shape=(4, 60, 60), map_shape=(8, 9), channels=64, shift=(0.1, 0.1))
+    volume, truth = (provenance.record(tree[name].to_dataset(), name) for name in ("volume", "map_truth"))
+    transform = fusion.Affine.translation(y=0.1)
+    *before, last = strict(fusion.fuse(truth, volume, transform=transform, depth=0.06))["steps"]
+    assert [step["name"] for step in before] == ["volume", "fusion.phantom", "map_truth"]
+    assert (last["name"], last["inputs"]) == ("fusion.fuse", [before[2]["id"], before[0]["id"]])
+    assert (last["parameters"]["depth"], last["parameters"]["matrix"]) == (0.06, transform.matrix.tolist())
+
+
 def test_versions_of_the_packages_are_known() -> None:
     versions = strict(provenance.record(image(), "step"))["versions"]
     assert versions["numpy"] == np.__version__

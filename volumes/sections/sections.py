@@ -121,7 +121,7 @@ def slice(ds: xr.Dataset, through: npt.ArrayLike, normal: npt.ArrayLike, *, step
     result = _read(ds, grid, way, None)
     result["y"].attrs["direction"] = "up" if y_upwards(ds) else "down"
     parameters = {"through": centre, "normal": across, "step": step}
-    return provenance.record(result, "volumes.slice", parameters)
+    return provenance.record(result, "volumes.slice", parameters, source=ds)
 
 
 def _readable(ds: xr.Dataset) -> xr.Dataset:
@@ -136,7 +136,8 @@ def _along(ds: xr.Dataset, start: Array, stop: Array, step: float, depth: float 
     result = _read(ds, grid, way, (step / 100 if depth is None else depth) if flat else None)
     result["x"].attrs["long_name"] = "distance"
     result = _with_position(result, get_pose(ds)[0], way(np.stack([0 * grid["x"], 0 * grid["x"], grid["x"]], axis=-1)))
-    return provenance.record(result, "volumes.profile", {"start": start, "stop": stop, "step": step, "depth": depth})
+    parameters = {"start": start, "stop": stop, "step": step, "depth": depth}
+    return provenance.record(result, "volumes.profile", parameters, source=ds)
 
 
 def _read(ds: xr.Dataset, grid: xr.Dataset, way: Affine, depth: float | None) -> xr.Dataset:

@@ -11,7 +11,7 @@ import xarray as xr
 from fusion import provenance, resample
 from fusion.conventions import cell_methods, spacing, spatial_dims
 from fusion.model import like, with_error
-from fusion.warp import Transform
+from fusion.warp import Transform, as_parameters
 from volumes.segmentation.points import require_result
 
 Array = npt.NDArray[Any]
@@ -88,7 +88,9 @@ def partial_volume(
     made = like(
         moved.drop_vars(list(moved.data_vars)), {"fraction": fraction.assign_attrs(attrs), "coverage": coverage}
     )
-    return provenance.record(with_error(made, "fraction", error), "volumes.partial_volume", {"depth": depth})
+    made = with_error(made, "fraction", error)
+    parameters = {"depth": depth, **as_parameters(transform)}
+    return provenance.record(made, "volumes.partial_volume", parameters, parents=[grid], source=result)
 
 
 # The variance of the mean over n voxels is that of one times A / n, where A, the integral range, is the sum of the
