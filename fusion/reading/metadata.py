@@ -12,6 +12,7 @@ import numpy as np
 SIGNAL_MARK: Final = "_sig_"
 """HyperSpy marks signals within a tree so, and would try to build one of what JSON keeps of it."""
 _LONGEST: Final = 256
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def as_json(tree: Any, *, longest: int | None = _LONGEST) -> str:
@@ -46,6 +47,22 @@ def text(value: Any) -> str:
     """
     decoded = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return decoded.replace("\x00", "")
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file in whichever encoding: by its first bytes, else UTF-8, else Latin-1.
+
+    Examples
+    --------
+    >>> decoded("µm".encode("utf-16")), decoded("µm".encode("utf-8-sig")), decoded("µm".encode("latin-1"))
+    ('µm', 'µm', 'µm')
+    """
+    if content.startswith(_UTF16):
+        return content[: len(content) // 2 * 2].decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def _plain(value: Any, longest: float) -> Any:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fusion import units
 from fusion.errors import FileReadError
+from fusion.reading.metadata import decoded
 from spectra.axes import number, split_unit
 
 Array = npt.NDArray[np.float64]
@@ -25,8 +26,6 @@ _MEASURED: Final = re.compile(r"^(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P
 _WITH_COMMAS: Final = re.compile(r"[^\s;]+")
 _BETWEEN_COMMAS: Final = re.compile(r"[^\s;,]+")
 _FORTRAN: Final = re.compile(r"(?<=\d|\.)[dD](?=[-+]?\d)")
-_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-"""With what a text of an encoding begins that a spreadsheet or an editor chose; others are Latin-1."""
 _X_RAYS: Final = ("WDS", "XRF")
 """Types of signals whose axis the plugin leaves open."""
 _NO_END: Final = "all channels are there, but not the keyword #ENDOFDATA behind them"
@@ -52,7 +51,7 @@ def read(path: Path) -> list[Raw]:
     """
     from rsciio.msa import parse_msa_string
 
-    content = _text(path)
+    content = decoded(path.read_bytes())
     lines = content.splitlines()
     entries = [(match[1].upper(), match[2] or "", _plain(match[3])) for match in map(_KEYWORD.match, lines) if match]
     header = {key: value for key, _, value in entries}
@@ -81,12 +80,6 @@ def read(path: Path) -> list[Raw]:
 
 
 _ITS_OWN: Final = ("DATATYPE", "SPECTRUM", "ENDOFDATA")
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "latin-1")
-    return content.decode(encoding, "replace")
 
 
 def _missing(path: Path, content: str, header: dict[str, str], table: Array) -> str:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from fusion import units
 from fusion.conventions import SPATIAL
 from fusion.errors import FileReadError, TruncatedFileWarning
+from fusion.reading.metadata import decoded
 from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers.light.localisations import X_ERROR, Y_ERROR, Z_ERROR, Column, arrays_of
 from volumes.readers.unit_spelling import spelled
@@ -32,7 +33,6 @@ _BEFORE: Final = re.compile(r"^(?:(?:sep=.|#[^\n]*)\n)+", re.IGNORECASE)
 _QUOTED_COMMA: Final = re.compile(r'"([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)"')
 """A number with a decimal comma, which a spreadsheet quotes where commas stand between the columns."""
 _COUNT, _PHOTONS = "count", ("photon", "photons")
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _WITHOUT_END: Final = "its last line has no end: complete, or cut within its last number"
 _NAMES: Final = {
     "frame": "frame_number", "intensity": "photons", "offset": "background", "bkgstd": "background_std",
@@ -84,17 +84,7 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
 
 def _plain_lines(content: bytes) -> str:
     """Return text whose lines end in one way, from the line of titles on."""
-    return _BEFORE.sub("", _decoded(content).replace("\r\n", "\n").replace("\r", "\n"))
-
-
-def _decoded(content: bytes) -> str:
-    """Return text of whichever encoding: a spreadsheet writes UTF-16 and Latin-1, too."""
-    if content.startswith(_UTF16):
-        return content[: len(content) // 2 * 2].decode("utf-16", "replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+    return _BEFORE.sub("", decoded(content).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _titles(line: str) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fusion.conventions import cell_methods
 from fusion.errors import FileReadError
 from fusion.model import Axis
+from fusion.reading.metadata import decoded
 from fusion.reading.stored_array import IMAGE, StoredArray
 
 MARK: Final = b"#Units of "
@@ -24,7 +25,7 @@ def arrays(path: Path) -> list[StoredArray]:
 
     A file that was cut exactly between two rows of the grid has the form of a smaller map.
     """
-    lines = _text(path).splitlines(keepends=True)
+    lines = decoded(path.read_bytes()).splitlines(keepends=True)
     if not lines[-1].endswith("\n"):
         raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
     header = {match[1].strip(): match[2] for match in map(_ENTRY.match, lines) if match}
@@ -46,14 +47,6 @@ def arrays(path: Path) -> list[StoredArray]:
             variable="current",
         )
     ]
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _unit(path: Path, header: dict[str, str], quantity: str) -> str:
