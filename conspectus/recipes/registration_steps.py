@@ -121,7 +121,9 @@ class Register(Step):
             turn=self.turn, stretch=self.stretch, variable_moving=self.variable_moving,
             variable_fixed=self.variable_fixed, uncertain=self.uncertain,
         )  # fmt: skip
-        return self._judged(project, result, start, f"by images, {self.model}")
+        self._report(project, result, start, f"by images, {self.model}")
+        project.pictures.append(figures.alignment(project[self.moving], project[self.fixed], result.transform))
+        return result.transform
 
     def _by_section(self, project: Project) -> fusion.Affine:
         start = self._start(project)
@@ -132,7 +134,11 @@ class Register(Step):
             turn=10.0 if self.turn is None else self.turn, reach=self.reach, variable_image=self.variable_moving,
             variable_volume=self.variable_fixed, uncertain=self.uncertain,
         )  # fmt: skip
-        return self._judged(project, result, start, "as a section")
+        self._report(project, result, start, "as a section")
+        # of the volume that is the plane that the image shows, in the frame of the image
+        back = result.transform.inverse()
+        project.pictures.append(figures.alignment(project[self.fixed], project[self.moving], back))
+        return result.transform
 
     def _image(self, project: Project, side: Literal["moving", "fixed"]) -> xr.Dataset:
         """Return the dataset of a side; its spectra by their sum, where no variable is named."""
@@ -149,40 +155,32 @@ class Register(Step):
         """Return where a search begins, with the error that sigma says: the key, or what the poses say."""
         moving, fixed = project[self.moving], project[self.fixed]
         start = _by_pose(moving, fixed) if self.start is None else fusion.Affine(np.reshape(self.start, (4, 4)))
-        if start is None or self.sigma is None:
-            return start
-        return start.with_repeatability(shift=self.sigma, about=_corners(moving).mean(axis=0))
+        return start if start is None or self.sigma is None else _repeatable(start, self.sigma, moving)
 
-    def _judged(
+    def _report(
         self, project: Project, result: fusion.ImageRegistration, start: fusion.Affine | None, note: str
-    ) -> fusion.Affine:
-        moving, fixed = project[self.moving], project[self.fixed]
+    ) -> None:
         project.find(f"{self.moving} on {self.fixed}", str(result.verdict), note)
         if start is not None:
-            middle = _corners(moving).mean(axis=0)
+            middle = _corners(project[self.moving]).mean(axis=0)
             off = float(np.linalg.norm(result.transform(middle) - start(middle)))
             project.find(
                 "distance from the start", f"{1e3 * off:.1f} nm", "of the answer from the poses, or from start"
             )
         project.find("kind of the error", result.covariance_kind, "what the scatter of parts of the image tells")
-        # of a volume that is the plane that the image shows, in the frame of the image
-        ours = moving, fixed, result.transform
-        pair = (fixed, moving, result.transform.inverse()) if self.method == "section" else ours
-        project.pictures.append(figures.alignment(*pair))
-        return result.transform
 
     def _by_stage(self, project: Project) -> fusion.Affine:
         moving, fixed = project[self.moving], project[self.fixed]
         (pose, frame), (onto, other) = affine_pose(moving), affine_pose(fixed)
-        for name, place in ((self.moving, frame), (self.fixed, other)):
-            if not place.on_stage:
+        for name, known in ((self.moving, frame), (self.fixed, other)):
+            if not known.on_stage:
                 raise RecipeError(f"register: the file of {name} states no position of a stage; use another method")
         transform = onto.inverse() @ pose
         note = "one stage" if frame == other else f"taken for one: {frame!r} and {other!r}"
         if self.sigma is None:
             note += "; the error is not known, give sigma"
         else:
-            transform = transform.with_repeatability(shift=self.sigma, about=_corners(moving).mean(axis=0))
+            transform = _repeatable(transform, self.sigma, moving)
         project.find(f"{self.moving} on {self.fixed}", "by the stage", note)
         project.pictures.append(figures.alignment(moving, fixed, transform))
         return transform
@@ -224,6 +222,11 @@ class Register(Step):
 def _corners(ds: xr.Dataset) -> np.ndarray:
     ends = [(float(ds[dim].min()), float(ds[dim].max())) if dim in ds.coords else (0.0, 0.0) for dim in SPATIAL]
     return np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _repeatable(transform: fusion.Affine, sigma: float, moving: xr.Dataset) -> fusion.Affine:
+    """Return a transform that is known to so many um, at the middle of the dataset that it moves."""
+    return transform.with_repeatability(shift=sigma, about=_corners(moving).mean(axis=0))
 
 
 def _by_pose(moving: xr.Dataset, fixed: xr.Dataset) -> fusion.Affine | None:
