@@ -132,7 +132,7 @@ def cf(path: Path, checker: str) -> str:
 def output(command: list[str], **options: Any) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if not done.stdout:
-        raise OSError(done.stderr)
+        raise OSError(done.stderr or f"{command[0]} prints nothing")
     return done.stdout
 
 

@@ -130,10 +130,8 @@ def _unit(attrs: Mapping[str, Any], key: str, name: _Name) -> tuple[str, str]:
         return name.unit, key
     if isinstance(attrs[key], (bytes, str)) and (unit := _length_unit(_without_numbers(text(attrs[key])))):
         return unit, key
-    bases, endings = (
-        (key, name.base, re.split(r"[_ ]?size", name.base, flags=re.IGNORECASE)[0]),
-        ("unit", "units", "_unit", "_units", " unit", " units"),
-    )
+    bases = key, name.base, re.sub(r"[_ ]?sizes?$", "", name.base, flags=re.IGNORECASE)
+    endings = "unit", "units", "_unit", "_units", " unit", " units"
     beside = [f"{base}{ending}".lower() for base in bases for ending in endings]
     named = {attribute.lower(): attribute for attribute in attrs}
     for attribute in (*beside, "units", "unit"):
@@ -143,7 +141,7 @@ def _unit(attrs: Mapping[str, Any], key: str, name: _Name) -> tuple[str, str]:
 
 
 def _without_numbers(written: str) -> str:
-    """Return what a text holds beside numbers, once where each number has it."""
+    """Return the one word that stands behind each number of a text; nothing where words differ or there are none."""
     words = {word.strip(_BETWEEN) for word in re.split(_NUMBERS, written)} - {""}
     return words.pop() if len(words) == 1 else ""
 

@@ -27,7 +27,8 @@ _NOT_READ: Final = {
 }
 _STAMPS: Final = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}
 _SUFFIXES: Final = (".mrc", ".mrcs", ".st", ".ali", ".rec", ".map")
-_WORDS_SENSED: Final = 4 * 24
+_SENSED: Final = 4 * 24
+"""Bytes of the header up to the last word that `_sense` reads."""
 _STANDARD: Final = {"<": b"\x44\x44\0\0", ">": b"\x11\x11\0\0"}
 
 
@@ -82,7 +83,7 @@ def read(path: Path) -> Header:
 
 def is_older(path: Path, head: bytes) -> bool:
     """Whether a file is one from before MRC2000, without ``MAP``: by its name, and a header that fits its length."""
-    if path.suffix.lower() not in _SUFFIXES or len(head) < _WORDS_SENSED:
+    if path.suffix.lower() not in _SUFFIXES or len(head) < _SENSED:
         return False
     size = path.stat().st_size
     return any(_sense(head, order, size)[1] for order in _STANDARD)
