@@ -80,9 +80,9 @@ def groups(path: Path) -> dict[str, xr.Dataset]:
     """
     if (engine := _engine(path)) == "scipy":
         return {"": opened(path)}
+    with hdf5.opened(path, arrays=()) as file:
+        paths = list(hdf5.groups(file))
     try:
-        with hdf5.opened(path, arrays=()) as file:
-            paths = list(hdf5.groups(file))
         # one by one: xarray.open_groups names the lazy arrays of two groups alike, and dask computes one for both
         by_path = {
             name: xr.open_dataset(path, group=name, engine=engine, decode_times=False, chunks={}) for name in paths
