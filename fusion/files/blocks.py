@@ -80,7 +80,7 @@ def each(do: Callable[[Region], None], where: Iterable[Region]) -> None:
 
 
 def encoded(block: Array, compression: Compression = "zlib") -> bytes:
-    """Return a block as HDF5 stores it behind `FILTERS`; doing this here lets several blocks be compressed at once."""
+    """Return a block as HDF5 stores it behind `fusion.files.filters`; here several can be compressed at once."""
     import imagecodecs
 
     planes = _shuffled(block)
@@ -180,7 +180,7 @@ class BlockWriter:
     Parameters
     ----------
     dataset : h5py.Dataset
-        Created with `FILTERS`.
+        Created with the filters of `fusion.files.filters`.
     lock : threading.Lock
         Shared by all arrays of a file.
     compression : str

@@ -91,7 +91,9 @@ def save(
     if compression not in FILTERS:
         raise StoreError(f"{target}: compression is one of {', '.join(FILTERS)}; received {compression!r}")
     if compression == "zstd" and not find_zstd():
-        raise StoreError(f"{target}: HDF5 has no zstd here; install netCDF4 or hdf5plugin, or use compression='zlib'")
+        raise StoreError(
+            f"{target}: HDF5 has no zstd here; install netCDF4, or import hdf5plugin, or use compression='zlib'"
+        )
     folder = None if blocks is None else Path(blocks)
     with replacing(target) as file:
         writer.write(groups, file, _about(data), folder, progress, compression)
@@ -206,7 +208,7 @@ def _read(source: Path, chunks: Any) -> dict[str, xr.Dataset]:
             hdf5.refuse_foreign(file)
             paths = list(hdf5.groups(file))
             if uses_zstd(file) and not find_zstd():
-                raise FileReadError(source, "compressed by zstd", hint="install netCDF4 or hdf5plugin")
+                raise FileReadError(source, "compressed by zstd", hint="install netCDF4, or import hdf5plugin first")
         # one by one: xarray.open_groups names the lazy arrays of two groups alike, and dask computes one for both
         groups = {path: xr.open_dataset(source, group=path, engine=_ENGINE, chunks=chunks, **_PLAIN) for path in paths}
         return {path: ds if chunks is not None else _read_and_close(ds) for path, ds in groups.items()}

@@ -267,9 +267,9 @@ def test_a_file_compressed_by_zstd_is_read_where_hdf5_has_it(tmp_path: Path, laz
 def test_zstd_is_refused_where_hdf5_lacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fusion.save(small(), tmp_path / "z.nc", compression="zstd")
     monkeypatch.setattr("fusion.files.store.find_zstd", lambda: False)
-    with pytest.raises(fusion.StoreError, match="install netCDF4 or hdf5plugin"):
+    with pytest.raises(fusion.StoreError, match="install netCDF4, or import hdf5plugin"):
         fusion.save(small(), tmp_path / "other.nc", compression="zstd")
-    with pytest.raises(fusion.FileReadError, match="install netCDF4 or hdf5plugin"):
+    with pytest.raises(fusion.FileReadError, match="install netCDF4, or import hdf5plugin"):
         fusion.load(path)
     with pytest.raises(fusion.StoreError, match="one of zlib, zstd"):
         fusion.save(small(), path, compression="lzma")  # type: ignore[arg-type]
