@@ -75,6 +75,8 @@ def read_block(volume: xr.Dataset | xr.DataArray, variable: str | None, low: Arr
         If its axes are not uniform, or too little of it lies there.
     ConventionError
         If there is no volume, or several could be meant.
+    DataError
+        If it has no real numbers, or fewer than 64 that were measured there.
     UnitError
         If its voxel size is not known.
     """

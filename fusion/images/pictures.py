@@ -79,7 +79,9 @@ def read(image: xr.Dataset | xr.DataArray, variable: str | None, mask: xr.DataAr
     ConventionError
         If there is no image, or several could be meant.
     RegistrationError
-        If its axes are not uniform, or the mask does not fit.
+        If it has other dims or axes that are not uniform, or the mask does not fit.
+    DataError
+        If it has no contrast, fewer than 64 pixels that were measured, or no real numbers.
     UnitError
         If its pixel size is not known.
     """

@@ -81,7 +81,11 @@ def register_images(
     UncertainRegistrationError
         If the verdict is not sure, under "refuse". It carries the result as ``registration``.
     RegistrationError
-        If an image or an argument cannot be used.
+        If the axes of an image, its mask or an argument cannot be used.
+    ConventionError
+        If there is no image, or several could be meant.
+    DataError
+        If an image has no contrast, too few pixels that were measured, or no real numbers.
     UnitError
         If a pixel size is not known.
 

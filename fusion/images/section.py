@@ -112,7 +112,11 @@ def find_section(
     UncertainRegistrationError
         If the verdict is not sure, under "refuse". It carries the result as ``registration``.
     RegistrationError
-        If `start` leads out of the volume, or an argument cannot be used.
+        If `start` leads out of the volume, or axes, the mask or an argument cannot be used.
+    ConventionError
+        If there is no image or no volume, or several could be meant.
+    DataError
+        If one of them has no contrast there, too few values that were measured, or no real numbers.
     UnitError
         If a pixel size is not known.
 
