@@ -73,16 +73,14 @@ class Affine:
     def rotation(cls, degrees: float, *, axis: npt.ArrayLike = (1.0, 0.0, 0.0)) -> Affine:
         """Return a rotation about `axis` (z, y, x) through the origin.
 
-        A positive angle about z takes x towards y (Rodrigues' formula).
+        A positive angle about z takes x towards y.
         """
         unit = np.asarray(axis, dtype=float)
         length = np.linalg.norm(unit)
         if unit.shape != (3,) or not length > 0:
             raise FrameError(f"a rotation axis is three numbers (z, y, x), not all zero; received {axis!r}")
-        cross = skew(unit / length)
-        angle = np.deg2rad(degrees)
         matrix = np.eye(4)
-        matrix[:3, :3] += np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+        matrix[:3, :3] = turned(skew(np.deg2rad(degrees) * unit / length))
         return cls.exact(matrix)
 
     @classmethod
@@ -222,6 +220,15 @@ def skew(vector: npt.ArrayLike) -> Array:
     """Return the matrix of the right-handed cross product with `vector`, for vectors in the order z, y, x."""
     z, y, x = np.asarray(vector, dtype=float)
     return np.array([[0.0, x, -y], [-x, 0.0, z], [y, -z, 0.0]])
+
+
+def turned(cross: Array) -> Array:
+    """Return the rotation (d, d) whose skew matrix (d, d) is `cross`, in radians; d is 2 or 3."""
+    # Rodrigues' formula, exp K = 1 + sin(a)/a K + (1 - cos a)/a² K², with |K|² = 2 a²; good at an angle of 0 too
+    angle = np.linalg.norm(cross) / np.sqrt(2.0)
+    rotation: Array = np.eye(len(cross)) + np.sinc(angle / np.pi) * cross
+    rotation += 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * cross @ cross
+    return rotation
 
 
 def as_points(points: npt.ArrayLike) -> Array:

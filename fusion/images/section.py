@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, get_args
 import numpy as np
 import xarray as xr
 
-from fusion.affine import Affine, skew
+from fusion.affine import Affine, skew, turned
 from fusion.errors import RegistrationError
 from fusion.images.blocks import Block, read_block
 from fusion.images.parts import interleaved, spread
@@ -38,7 +38,11 @@ class Pose:
     start: Array
     centre: Array
     radius: float
-    size: int = 6
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are."""
+        return 6
 
     def about(self, matrix: Array) -> Pose:
         """Return the same motions around another start."""
@@ -46,10 +50,7 @@ class Pose:
 
     def __call__(self, parameters: Array) -> Array:
         """Return the matrix (4, 4) from the image to the volume."""
-        # Rodrigues' formula: exp K = 1 + sin(a)/a K + (1 - cos a)/a² K² for a turn by the vector a
-        cross = skew(parameters[:3] / self.radius)
-        angle = float(np.linalg.norm(parameters[:3])) / self.radius
-        turn = np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * cross @ cross
+        turn = turned(skew(parameters[:3] / self.radius))
         matrix = self.start.copy()
         matrix[:3, :3] = turn @ self.start[:3, :3]
         middle = self.start[:3, :3] @ self.centre

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fusion.affine import skew
+from fusion.affine import skew, turned
 from fusion.errors import RegistrationError
 from fusion.registration.pairs import Pairs
 from fusion.registration.result import Model
@@ -123,14 +123,11 @@ def _linear_change(direction: Array, matrix: Array) -> Array:
 
 
 def _group_change(direction: Array, matrix: Array) -> Array:
-    # the exponential of a turn by Rodrigues' formula, times that of the scale; the shift is added to first order
+    # the exponential of a turn, times that of the scale; the shift is added to first order
     dim = len(direction) - 1
     scale = np.trace(direction) / dim
-    turn = direction[:-1, :-1] - scale * np.eye(dim)
-    angle = np.linalg.norm(turn) / np.sqrt(2.0)
-    rotation = np.eye(dim) + np.sinc(angle / np.pi) * turn + np.sinc(angle / (2 * np.pi)) ** 2 / 2.0 * turn @ turn
     step = np.eye(dim + 1)
-    step[:-1, :-1] = np.exp(scale) * rotation
+    step[:-1, :-1] = np.exp(scale) * turned(direction[:-1, :-1] - scale * np.eye(dim))
     step[:-1, -1] = direction[:-1, -1]
     return np.asarray(step @ matrix)
 
