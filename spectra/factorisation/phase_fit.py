@@ -16,10 +16,14 @@ from spectra.factorisation.sparse import Array, divided, entries
 _BLOCK: Final = 2**21
 """Values of a block of channels."""
 _ROUNDS: Final = 5
-"""Rounds of weights; after them spectra change by a hundredth of their error."""
+"""Rounds of weights at most."""
+_SETTLED: Final = 0.01
+"""Share of its standard error by which a spectrum may change in the last round."""
 MOST: Final = 4.0
 """Standard errors of the position that a shift may reach."""
 _STEPS: Final = 25
+_LONGEST: Final = 4.0
+"""Of a step, in those of Gauss and Newton."""
 _STILL: Final = 0.02
 """Share of its standard error by which a shift may move in the last step."""
 _FLOOR: Final = 0.02
@@ -80,7 +84,6 @@ class _Trial(NamedTuple):
     """A fit at one shift, and how its likelihood changes along the axes that are free."""
 
     fit: Fit
-    misfit: float
     gradient: Array
     curvature: Array
     mixed: Array
@@ -100,22 +103,26 @@ def fit(pixels: Pixels, fractions: Fractions, sigma: Array, start: Array) -> Fit
     """
     # Minimises Σ (d - F(δ) E)² / v + Σ (δ / σ)² over the spectra E and the shift δ: the position is a parameter with
     # the prior that the registration gives, which the counts themselves sharpen. Taken as noise of F instead, it would
-    # leave the spectra drawn towards each other by however much the shift mixes the phases. Gauss-Newton with halved
-    # steps; the fractions are piecewise linear in δ, so that a full step may pass the minimum.
+    # leave the spectra drawn towards each other by however much the shift mixes the phases. Gauss-Newton steps, as long
+    # as the secant of the gradient says: the fractions are piecewise linear in δ and no model is exact, so that a full
+    # step may pass the minimum or fall short of it. The variances v follow the fit: no sum of squares falls, but a
+    # quasi-likelihood, the integral of the gradient (R. W. M. Wedderburn, Biometrika 61, 439 (1974)), here by both ends.
     free = sigma > 0
     precision = np.diag(1.0 / sigma[free] ** 2)
     trial = _trial(pixels, fractions, start, free, None)
     length = 1.0
     for _ in range(_STEPS if free.any() else 0):
         total = trial.curvature + precision
-        step = length * np.linalg.solve(total, -trial.gradient - precision @ trial.fit.shift[free])
-        if (np.abs(step) * np.sqrt(np.diag(total)) < _STILL).all():
-            break
+        step = -length * np.linalg.solve(total, trial.gradient + precision @ trial.fit.shift[free])
         shift = trial.fit.shift.copy()
         shift[free] = np.clip(shift[free] + step, -MOST * sigma[free], MOST * sigma[free])
+        moved = (shift - trial.fit.shift)[free]
+        if (np.abs(moved) * np.sqrt(np.diag(total)) < _STILL).all():
+            break
         new = _trial(pixels, fractions, shift, free, trial.fit.spectra)
-        better = new.misfit + _prior(shift, precision, free) < trial.misfit + _prior(trial.fit.shift, precision, free)
-        trial, length = (new, min(2.0 * length, 1.0)) if better else (trial, length / 2.0)
+        before, after = ((each.gradient + precision @ each.fit.shift[free]) @ moved for each in (trial, new))
+        length = min(length / max(1.0 - after / before, 0.25), _LONGEST)
+        trial = new if before + after < 0 else trial
     return _with_position(trial, free, np.asarray(np.linalg.inv(trial.curvature + precision), dtype=float))
 
 
@@ -149,10 +156,6 @@ def coarse_shift(pixels: Pixels, by_pixel: Array, by_channel: Array, fractions: 
     return shifts[int(np.argmin(prior - np.array(explained) / variance))]
 
 
-def _prior(shift: Array, precision: Array, free: Mask) -> float:
-    return float(shift[free] @ precision @ shift[free])
-
-
 # With H = F'W F the information on the spectrum of a channel, and C = F'W G the mixed one, G = (dF/dδ) E, the curvature
 # along δ with all spectra free is Σ G'W G - C'H⁻¹ C over the channels (a Schur complement): the shift costs as many
 # numbers as there are axes, and no system of equations is larger than the number of phases.
@@ -163,12 +166,11 @@ def _trial(pixels: Pixels, fractions: Fractions, shift: Array, free: Mask, spect
     slopes = [fractions.slope(shift, int(axis))[pixels.used] for axis in axes]
     noise = None if pixels.noise is None else pixels.noise[pixels.used]
     own, spread, excess, mixed = [], [], [], []
-    misfit, gradient, curvature = 0.0, np.zeros(axes.size), np.zeros((axes.size, axes.size))
+    gradient, curvature = np.zeros(axes.size), np.zeros((axes.size, axes.size))
     for channels, values in pixels.blocks():
         block = _solved(values, known, noise, pixels.counts, None if spectra is None else spectra[:, channels])
         residual, weight = values - known @ block.spectra, block.weight
         squares = (weight * residual**2).sum(axis=0)
-        misfit += float(squares.sum() - np.log(weight).sum())
         own.append(block.spectra)
         excess.append(np.maximum(squares / max(len(known) - known.shape[1], 1), 1.0))
         spread.append(block.covariance * excess[-1][:, None, None])
@@ -179,7 +181,7 @@ def _trial(pixels: Pixels, fractions: Fractions, shift: Array, free: Mask, spect
         curvature += np.array([[float((weight * a * b).sum()) for b in moved] for a in moved]).reshape(curvature.shape)
         curvature -= np.einsum("eka,ekb->ab", cross, mixed[-1])
     found = Fit(np.hstack(own), np.concatenate(spread), np.concatenate(excess), shift, np.zeros((shift.size,) * 2))
-    return _Trial(found, misfit, gradient, curvature, np.concatenate(mixed))
+    return _Trial(found, gradient, curvature, np.concatenate(mixed))
 
 
 # E at the best shift moves by -H⁻¹ C per unit of δ, so that an error of the position with the covariance P adds
@@ -206,25 +208,29 @@ class _Block(NamedTuple):
 def _solved(values: Array, known: Array, noise: Array | None, counts: bool, start: Array | None) -> _Block:
     count, phases = known.shape
     pairs = (known[:, :, None] * known[:, None, :]).reshape(count, -1)
-    spectra, weight = start, np.ones_like(values)
-    for turn in range(_ROUNDS):
-        if spectra is not None:
-            variance = _variance(values, known @ spectra, counts)
-            if noise is not None:
-                variance = variance + np.einsum("ke,pkl,le->pe", spectra, noise, spectra, optimize=True)
-            weight = 1.0 / variance
+    before = start
+    for _ in range(_ROUNDS):
+        weight = np.ones_like(values) if before is None else 1.0 / _variance(values, known, noise, counts, before)
         inverse = np.linalg.inv((pairs.T @ weight).T.reshape(-1, phases, phases))
-        if turn + 1 < _ROUNDS or spectra is None:
-            spectra = np.einsum("ekl,le->ke", inverse, known.T @ (weight * values))
-    assert spectra is not None
+        spectra = np.einsum("ekl,le->ke", inverse, known.T @ (weight * values))
+        error = np.sqrt(np.diagonal(inverse, axis1=1, axis2=2)).T
+        if before is not None and (np.abs(spectra - before) <= _SETTLED * error).all():
+            break
+        before = spectra
     return _Block(spectra, np.asarray(inverse, dtype=float), weight)
 
 
 # A model that expects next to no count in a pixel would give that pixel all weight; no expectation is taken below a
 # fiftieth of the channel's mean, nor below one count in all pixels together. Intensities have one variance in a
 # channel, that of their residuals.
-def _variance(values: Array, model: Array, counts: bool) -> Array:
+def _variance(values: Array, known: Array, noise: Array | None, counts: bool, spectra: Array) -> Array:
+    """Return the variance (pixel, channel) of values of which these spectra are the model."""
+    model = known @ spectra
     if counts:
-        return np.asarray(np.maximum(model, np.maximum(_FLOOR * values.mean(axis=0), 1.0 / len(values))))
-    variance = ((values - model) ** 2).sum(axis=0) / len(values)
-    return np.asarray(np.broadcast_to(np.maximum(variance, np.finfo(float).tiny), values.shape))
+        variance = np.maximum(model, np.maximum(_FLOOR * values.mean(axis=0), 1.0 / len(values)))
+    else:
+        variance = ((values - model) ** 2).sum(axis=0) / len(values)
+        variance = np.broadcast_to(np.maximum(variance, np.finfo(float).tiny), values.shape)
+    if noise is None:
+        return np.asarray(variance)
+    return np.asarray(variance + np.einsum("ke,pkl,le->pe", spectra, noise, spectra, optimize=True))
