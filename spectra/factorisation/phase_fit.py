@@ -106,7 +106,8 @@ def fit(pixels: Pixels, fractions: Fractions, sigma: Array, start: Array) -> Fit
     # leave the spectra drawn towards each other by however much the shift mixes the phases. Gauss-Newton steps, as long
     # as the secant of the gradient says: the fractions are piecewise linear in δ and no model is exact, so that a full
     # step may pass the minimum or fall short of it. The variances v follow the fit: no sum of squares falls, but a
-    # quasi-likelihood, the integral of the gradient (R. W. M. Wedderburn, Biometrika 61, 439 (1974)), here by both ends.
+    # quasi-likelihood, the integral of the gradient (R. W. M. Wedderburn, Biometrika 61, 439 (1974)): a step is good if
+    # the mean of the gradients at its ends leads down.
     free = sigma > 0
     precision = np.diag(1.0 / sigma[free] ** 2)
     trial = _trial(pixels, fractions, start, free, None)
@@ -120,7 +121,7 @@ def fit(pixels: Pixels, fractions: Fractions, sigma: Array, start: Array) -> Fit
         if (np.abs(moved) * np.sqrt(np.diag(total)) < _STILL).all():
             break
         new = _trial(pixels, fractions, shift, free, trial.fit.spectra)
-        before, after = ((each.gradient + precision @ each.fit.shift[free]) @ moved for each in (trial, new))
+        before, after = (float((each.gradient + precision @ each.fit.shift[free]) @ moved) for each in (trial, new))
         length = min(length / max(1.0 - after / before, 0.25), _LONGEST)
         trial = new if before + after < 0 else trial
     return _with_position(trial, free, np.asarray(np.linalg.inv(trial.curvature + precision), dtype=float))

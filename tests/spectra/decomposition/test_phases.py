@@ -91,13 +91,12 @@ def test_a_shift_is_found_and_leaves_no_bias():
 
 
 def test_an_error_of_the_position_widens_errors():
-    """Of a map that says little of the shift its prior remains."""
-    rng = np.random.default_rng(3)
-    values = cells(rng, margin=10)
-    ds = mapped(rng.poisson(shares(values, margin=10) @ (0.02 * PURE)))
+    """Of a map that says little of the shift its prior remains; its expectation, which no shift explains better."""
+    values = cells(np.random.default_rng(3), margin=10)
+    ds = mapped(shares(values, margin=10) @ (0.02 * PURE))
     fractions = segmented(values, margin=10)
     known, unknown = (spectra.phase_spectra(ds, fractions, position=sigma) for sigma in (0.0, 0.1))
-    assert (unknown["endmember_stderr"].values > known["endmember_stderr"].values).mean() > 0.9
+    assert (unknown["endmember_stderr"].values > known["endmember_stderr"].values).all()
     assert (unknown["shift_stderr"] <= 0.1).all()
 
 
