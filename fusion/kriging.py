@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fusion.progress import counted
+
 Array = npt.NDArray[np.float64]
 _ROOT5: Final = 5.0**0.5
 _BLOCK: Final = 1 << 10
@@ -117,7 +119,7 @@ class Kriging:
     def covariance_at(self, points: Array) -> Array:
         """Return the covariance (m, d, d) in um² of where points (m, d) land."""
         mean, total = self(points), np.zeros((len(points), self.dim, self.dim))
-        for kernel in self.kernels:
+        for kernel in counted(self.kernels, "error of a warp", "kernels"):
             system = System(self, kernel)
             for block in _blocks(len(points)):
                 off = system.landed(points[block]) - mean[block]

@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import xarray as xr
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 import volumes
 from conspectus.pages.view import chosen_dataset
 
@@ -38,13 +34,4 @@ def picture(path: Path, output: Path, *, node: str | None = None, turn: bool = F
     if not turn:
         made = volumes.picture(ds, output)
         return f"{made.path}{f' ({made.note})' if made.note else ''}"
-    return str(_film(ds, output))
-
-
-def _film(ds: xr.Dataset, output: Path) -> Path:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames")
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("turning", total=_FRAMES)
-        return volumes.turntable(
-            ds, output, frames=_FRAMES, progress=lambda done: progress.update(task, completed=done)
-        )  # fmt: skip
+    return str(volumes.turntable(ds, output, frames=_FRAMES))

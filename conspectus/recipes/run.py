@@ -26,6 +26,7 @@ from conspectus.recipes import plan
 from conspectus.recipes.journal import Journal
 from conspectus.recipes.recipe import Recipe
 from conspectus.records import Run
+from fusion.progress import Work, shown_by
 
 PROJECT: Final = "specimen.nc"
 FUSED: Final = "fused.nc"
@@ -69,7 +70,7 @@ def run(recipe: Recipe, out: Path, *, fresh: bool = False, console: Console | No
     plan.require(recipe)
     project = Project(folder=recipe.folder)
     journal = Journal(None if fresh else out / STEPS)
-    with _aside(out) as folder, _progress(console) as progress:
+    with _aside(out) as folder, _progress(console) as progress, shown_by(partial(_Inner, progress)):
         stages = _stages(recipe, project, journal, folder, out.with_name(f".{out.name}.blocks"))
         costs = _carried_out(stages, progress)
         page = report.page(recipe.title, recipe.about, project, costs, folder / PICTURE)
@@ -157,6 +158,20 @@ def _progress(console: Console) -> Progress:
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=console, transient=True)
+
+
+class _Inner:
+    """A bar of a step, below that of the run."""
+
+    def __init__(self, progress: Progress, work: Work) -> None:
+        self._progress = progress
+        self._bar = progress.add_task(f"  {work.name}, {work.unit}", total=work.total)
+
+    def to(self, done: float) -> None:
+        self._progress.update(self._bar, completed=int(done))
+
+    def close(self) -> None:
+        self._progress.remove_task(self._bar)
 
 
 def _close(console: Console, title: str, project: Project, costs: list[Cost], out: Path) -> None:

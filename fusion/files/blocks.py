@@ -16,6 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.files.filters import Compression
+from fusion.progress import counted
 
 Array: TypeAlias = npt.NDArray[Any]
 Region: TypeAlias = tuple[slice, ...]
@@ -65,16 +66,17 @@ def regions(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[Region]:
         yield tuple(map(slice, start, ends))
 
 
-def each(do: Callable[[Region], None], where: Iterable[Region]) -> None:
-    """Call a function for each region, several at a time; the first error ends it."""
+def each(do: Callable[[Region], None], where: Iterable[Region], name: str) -> None:
+    """Call a function for each region, several at a time; the first error ends it. `name` is for a progress bar."""
     listed = list(where)
     if len(listed) == 1:  # most variables are one block, and a thread costs more than it
         do(listed[0])
         return
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        for _ in pool.map(do, listed):
-            pass
+        done = pool.map(do, listed)
+        for _ in counted(listed, name, "blocks"):
+            next(done)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -205,7 +207,7 @@ class BlockWriter:
 
     def write(self, values: Array) -> None:
         """Write an array that is in memory, several blocks at a time."""
-        each(lambda region: self.__setitem__(region, values[region]), regions(values.shape, self.block))
+        each(lambda region: self.__setitem__(region, values[region]), regions(values.shape, self.block), "save")
 
     def sha256(self) -> str:
         """Return the sha256 of what was written.

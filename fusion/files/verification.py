@@ -175,7 +175,7 @@ def values_sha256(dataset: Any, block: tuple[int, ...]) -> str:
         start = tuple(part.start for part in region)
         digest.add(start, _block(dataset, region, start, block))
 
-    each(add, regions(dataset.shape, block))
+    each(add, regions(dataset.shape, block), "verify")
     return digest.hexdigest()
 
 

@@ -55,8 +55,7 @@ def write(
         with h5netcdf.File(hdf5, "w") as netcdf:
             for path, ds in groups.items():
                 writer.add(netcdf if path == "/" else netcdf.create_group(path), path, ds)
-        with watched(progress):
-            entries = writer.finish(blocks)
+        entries = writer.finish(blocks, progress)
         if about is not None:
             _set_attribute(hdf5, manifest.ATTRIBUTE, manifest.dumped(about, entries))
 
@@ -82,18 +81,19 @@ class _Writer:
             entry = self._variable(group, path, str(name), variable, listed.get(str(name), ""))
             self._groups[path]["variables"][str(name)] = entry
 
-    def finish(self, folder: Path | None) -> dict[str, manifest.Group]:
+    def finish(self, folder: Path | None, progress: Progress | None) -> dict[str, manifest.Group]:
         """Compute and write the lazy values; return what is known of all groups."""
         if self._lazy:
             import dask.array as da
 
             sources, targets = zip(*self._lazy, strict=True)
-            if folder is not None:
-                kept_blocks.compute(sources, targets, folder)
-            elif kept_blocks.on_cluster():
-                kept_blocks.compute_once(sources, targets, self._beside)
-            else:
-                da.store(list(sources), list(targets), lock=False)
+            with watched("save", progress):
+                if folder is not None:
+                    kept_blocks.compute(sources, targets, folder)
+                elif kept_blocks.on_cluster():
+                    kept_blocks.compute_once(sources, targets, self._beside)
+                else:
+                    da.store(list(sources), list(targets), lock=False)
         for entry, blocks in self._blocks:
             entry["sha256"] = blocks.sha256()
         return self._groups

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from fusion.progress import counted
+
 _ROWS = 32
 _VALUES = 1 << 21
 
@@ -28,12 +30,12 @@ def in_slabs(work: Callable[..., None], shape: Sequence[int], threads: int | Non
     threads = threads or os.cpu_count() or 1
     slabs = _slabs(shape, threads)
     if threads == 1 or len(slabs) < 2:
-        for slab in slabs:
+        for slab in counted(slabs, "resample", "slabs"):
             work(*slab)
         return
     pool = ThreadPoolExecutor(threads)
     try:
-        for future in [pool.submit(work, *slab) for slab in slabs]:
+        for future in counted([pool.submit(work, *slab) for slab in slabs], "resample", "slabs"):
             future.result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fusion.images.orientation import Orientation, doubled_turn, rotation
 from fusion.images.pictures import Array
+from fusion.progress import counted
 
 _PEAKS: Final = 3
 """How many shifts are kept at each angle and scale."""
@@ -63,7 +64,7 @@ def search(moving: Orientation, fixed: Orientation, linear: Iterable[Array], ove
     step = float(fixed.picture.step[0])
     found = []
     ready: dict[tuple[int, int], tuple[Array, Array, Array]] = {}
-    for matrix in linear:
+    for matrix in counted(linear, "search", "angles and scales"):
         turned, weight, first = _warped(moving, matrix, step)
         shape = tuple(next_fast_len(a + b - 1) for a, b in zip(fixed.values.shape, turned.shape, strict=True))
         if shape not in ready:

@@ -19,6 +19,7 @@ from fusion.images.refinement import refine
 from fusion.images.result import ImageRegistration, Uncertain, believed
 from fusion.images.search import Peak
 from fusion.images.verdict import corner_error, judge, off_start
+from fusion.progress import counted
 
 _POSES: Final = 8192
 """Poses that are tried first; a power of two, as Sobol's sequence likes it."""
@@ -185,7 +186,7 @@ def _search(levels: list[tuple[float, Planes]], pose: Pose, limits: Range, image
     """Return the best poses, different ones, the best first."""
     measure = Evidence(levels[0][1])
     found = _best(measure, _poses(pose, limits))[: _KEPT[0]]
-    for number, (blur, planes) in enumerate(levels):
+    for number, (blur, planes) in enumerate(counted(levels, "find the section", "levels")):
         measure, last = Evidence(planes), number == len(levels) - 1
         precision = 0.01 if last else 0.1
         moved = [pose.about(each.matrix) for each in found]

@@ -20,6 +20,7 @@ from fusion.model import require_lengths
 from fusion.placing import probing
 from fusion.placing.projection import on_grid
 from fusion.placing.response import Response
+from fusion.progress import counted
 from fusion.resampling.resample import COVERAGE, resample
 from fusion.warp import as_parameters
 
@@ -236,7 +237,7 @@ def _consistent(operator: shares.Shares, counts: Array, placed: Array) -> Array:
     wanted = counts * back.coverage[..., None]
     values = np.nan_to_num(placed)
     share = np.divide(1.0, seen, out=np.zeros_like(seen), where=seen > 0)
-    for _ in range(_ROUNDS):
+    for _ in counted(range(_ROUNDS), "place", "rounds"):
         measured = back.placed(values * share)
         if np.abs(measured - wanted).max() <= _CLOSE * wanted.max():
             break

@@ -12,6 +12,7 @@ import xarray as xr
 
 from fusion.affine import Affine
 from fusion.errors import RegistrationError
+from fusion.progress import counted
 from fusion.registration.fit import closed_form
 from fusion.registration.landmarks import register_landmarks
 from fusion.registration.pairs import Landmarks, Pairs, positions
@@ -156,7 +157,7 @@ def matched(source: Array, target: Array, sigma: float, model: PointModel) -> Ma
 def _searched(source: Array, target: Array, sigma: float, model: PointModel) -> tuple[Indices, int]:
     """Return the best pairs (k, 2), and the number of those of the best other transform."""
     best, rival = np.empty((0, 2), np.intp), 0
-    for tried, base in enumerate(_bases(source), 1):
+    for tried, base in enumerate(counted(_bases(source), "register points", "trials", _BASES), 1):
         for matrix in _hypotheses(source, target, base, sigma, model):
             pairs = _partners(source, target, matrix, sigma, model)
             same = _share(pairs, best)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from fusion.conventions import SPATIAL, error_of, spacing
 from fusion.errors import DataError
+from fusion.progress import counted
 from fusion.statistics import _autocovariance as spatial
 
 Array = npt.NDArray[np.float64]
@@ -107,7 +108,8 @@ def correlation(
     Notes
     -----
     Effective number: P. Dutilleul, Biometrics 49, 305 (1993), after P. Clifford, S. Richardson and D. Hémon, Biometrics
-    45, 123 (1989). Correction for noise: C. Spearman, Am. J. Psychol. 15, 72 (1904).
+    45, 123 (1989). Correction for noise: C. Spearman, Am. J. Psychol. 15, 72 (1904). Share of surrogates: B. Phipson
+    and G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010).
 
     Examples
     --------
@@ -185,7 +187,8 @@ def _surrogate(r: float, x: Array, y: Array, used: Mask, draws: int, seed: int) 
     """Return the share of random fields as smooth as `x` that correlate with `y` as much as `x` does."""
     rng = np.random.default_rng(seed)
     as_large = 0
-    for field in spatial.random_fields(x, used, draws, rng):
+    # The map itself counts as one of the fields, so that no p is 0 (Phipson and Smyth 2010, eq. 2).
+    for field in counted(spatial.random_fields(x, used, draws, rng), "correlate", "random fields", draws):
         centred = np.where(used, field - field[used].mean(), 0.0)
         other = (centred * y).sum() / np.sqrt((centred**2).sum() * (y**2).sum())
         as_large += abs(other) >= abs(r)

@@ -13,6 +13,7 @@ import xarray as xr
 import fusion
 from fusion.conventions import signal_dim
 from fusion.errors import DataError
+from fusion.progress import counted
 from fusion.variables import real_variable
 from spectra.cleaning.step import Array, each_spectrum, finished, float_type
 
@@ -77,7 +78,7 @@ def _corrected(spectra: Array, *, positions: Array, method: str, options: dict[s
     fitter = getattr(Baseline(positions, check_finite=False), method)
     flat = spectra.reshape(-1, spectra.shape[-1])
     result = np.full(flat.shape, np.nan, dtype=float_type(spectra))
-    for index in np.flatnonzero(np.isfinite(flat).all(axis=1)):
+    for index in counted(np.flatnonzero(np.isfinite(flat).all(axis=1)), "baseline", "spectra"):
         spectrum = flat[index].astype(np.float64)
         result[index] = spectrum - _fitted(fitter, spectrum, method, options)
     return result.reshape(spectra.shape)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import fusion
 from fusion.conventions import kind, signal_dim
 from fusion.errors import DataError
+from fusion.progress import counted
 from fusion.variables import real_variable
 from spectra.cleaning.step import Array, each_spectrum, finished, float_type, where_kept
 
@@ -93,7 +94,7 @@ def _spikes(spectra: Array, *, threshold: float, width: int, counts: bool) -> Ar
     if values.shape[-1] > 2:
         steps, noise = _steps(values[complete], counts)
         limits = threshold * noise
-        for index in np.flatnonzero((steps > limits[:, None]).any(axis=-1)):
+        for index in counted(np.flatnonzero((steps > limits[:, None]).any(axis=-1)), "despike", "spectra"):
             row, limit = complete[index], limits[index]
             marks[row] = _runs(values[row], steps[index] > limit, limit, width)
     return marks.reshape(spectra.shape)

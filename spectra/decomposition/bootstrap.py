@@ -9,6 +9,7 @@ import fusion
 from fusion import provenance
 from fusion.conventions import signal_dim, stderr_name
 from fusion.errors import DataError
+from fusion.progress import counted
 from spectra.factorisation.least_squares import alternating
 from spectra.factorisation.sparse import Array, divided
 
@@ -70,7 +71,7 @@ def bootstrap(decomposed: xr.Dataset, *, draws: int = 100, seed: int = 0) -> xr.
     # bias is part of it. Refits begin at the endmembers, which keeps the order of the components.
     random = np.random.default_rng(seed)
     squares = np.zeros(abundance.shape), np.zeros(endmember.shape)
-    for _ in range(draws):
+    for _ in counted(range(draws), "bootstrap", "draws"):
         again = _refit(abundance, endmember, random)
         for square, value, drawn in zip(squares, (abundance, endmember), again, strict=True):
             square += (drawn - value) ** 2

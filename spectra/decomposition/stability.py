@@ -9,6 +9,7 @@ import fusion
 from fusion import provenance
 from fusion.conventions import with_links
 from fusion.errors import DataError
+from fusion.progress import counted
 from fusion.variables import real_variable
 from spectra.decomposition.decompose import decompose, labelled_solution
 from spectra.decomposition.unfolding import problem
@@ -67,7 +68,7 @@ def stability(
     """
     if isinstance(seeds, bool) or not isinstance(seeds, (int, np.integer)) or seeds < 2:
         raise DataError(f"seeds is a whole number of at least 2; received {seeds!r}")
-    runs = [_run(ds, components, method, weighting, seed) for seed in range(seeds)]
+    runs = [_run(ds, components, method, weighting, seed) for seed in counted(range(seeds), "stability", "runs")]
     first = runs[0]["endmember"]
     cosines = np.array([similarity(first.values, run["endmember"].values) for run in runs[1:]])
     result = runs[0][["endmember"]].assign(

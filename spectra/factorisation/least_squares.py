@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fusion.progress import counted
 from spectra.factorisation.factors import Factors
 from spectra.factorisation.sparse import Array, Matrix, entries
 
@@ -112,7 +113,7 @@ def alternating(
     # Each half of a round is an exact solution of its non-negative least squares, so that ‖D − A E‖² never rises.
     square = float((entries(matrix) ** 2).sum())
     factors, scores, last = start, np.zeros((matrix.shape[0], len(start))), np.inf
-    for _ in range(rounds):
+    for _ in counted(range(rounds), "factorise", "rounds"):
         right = matrix @ factors.T
         scores = nnls(factors @ factors.T, right, total)
         inner = scores.T @ scores

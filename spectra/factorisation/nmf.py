@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fusion.progress import counted
 from spectra.factorisation.factors import Factors, singular
 from spectra.factorisation.sparse import Array, Matrix, entries
 
@@ -59,7 +60,7 @@ def nonnegative(matrix: Matrix, components: int, seed: int, start: str = "nndsvd
     scores, factors = _start(matrix, components, seed) if start == "nndsvd" else _random(matrix, components, seed)
     ahead = scores, factors
     step, bound, last = _STEP, 1.0, np.inf
-    for _ in range(_ROUNDS):
+    for _ in counted(range(_ROUNDS), "factorise", "rounds"):
         before = scores, factors
         scores = _swept(ahead[0], ahead[1] @ ahead[1].T, (matrix @ ahead[1].T).T)
         onward = scores + step * (scores - before[0])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import spatial_dims
+from fusion.progress import counted
 from spectra.factorisation.sparse import Array
 from spectra.factorisation.weighting import Weights
 
@@ -117,6 +118,6 @@ def survey(rows: Any, weights: Weights) -> Survey:
 def _read(rows: Any) -> Iterator[tuple[int, Array]]:
     """Yield the blocks of a lazy matrix one after the other, each a copy of its own, with its first row."""
     begin = 0
-    for index, size in enumerate(rows.chunks[0]):
-        yield begin, np.array(rows.blocks[index].compute(), dtype=np.float64)
-        begin += size
+    for block in counted(list(rows.blocks), "read the map", "blocks"):
+        yield begin, np.array(block.compute(), dtype=np.float64)
+        begin += len(block)

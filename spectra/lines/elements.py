@@ -12,6 +12,7 @@ import xarray as xr
 import fusion
 from fusion.conventions import stderr_name
 from fusion.errors import DataError
+from fusion.progress import counted
 from spectra.lines.response import ABSORBED_KEV, Shell, sum_peaks
 from spectra.lines.search import Outcome, find
 from spectra.lines.settings import require_beam_energy, require_resolution
@@ -173,7 +174,7 @@ def share_counts(
     prepared = [binned(energy, counts, extra, fwhm, beam) for counts, extra in spectra]
     return [
         (index, find(spectrum, fwhm, _listed(ds), among))
-        for index, spectrum in enumerate(prepared)
+        for index, spectrum in enumerate(counted(prepared, "find elements", "spectra"))
         if spectrum.counts.any()
     ]
 

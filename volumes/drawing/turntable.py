@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from fusion.errors import DataError, StoreError
+from fusion.progress import Progress, bar
 from fusion.reading.paths import PathArg
 from volumes.drawing.render import render
 
@@ -25,7 +26,7 @@ def turntable(
     *,
     frames: int = 48,
     seconds: float = 4.0,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Path:
     """Write a film of a volume that turns once about its vertical axis.
@@ -41,7 +42,7 @@ def turntable(
     seconds : float, optional
         Time of one turn.
     progress : callable, optional
-        Called with the number of pictures that are done.
+        Called with the share that is done, from 0 to 1, instead of a progress bar.
     **options
         Those of `volumes.render`; without ``axes``, whose ticks lie right for one direction of view.
 
@@ -75,9 +76,7 @@ def turntable(
     return target
 
 
-def _turned(
-    ds: xr.Dataset, frames: int, progress: Callable[[int], Any] | None, options: dict[str, Any]
-) -> Iterator[Image]:
+def _turned(ds: xr.Dataset, frames: int, progress: Progress | None, options: dict[str, Any]) -> Iterator[Image]:
     """Draw the volume from all sides, the camera on a circle about the vertical through the middle."""
     from PIL import Image
 
@@ -86,15 +85,15 @@ def _turned(
         camera = plotter.camera
         middle = np.reshape(plotter.bounds, (3, 2)).mean(axis=1)
         position, focus, up = (np.asarray(v) for v in (camera.position, camera.focal_point, camera.up))
-        for n in range(frames):
-            turn = _about_z(2.0 * np.pi * n / frames)
-            camera.position, camera.focal_point = middle + turn @ (position - middle), middle + turn @ (focus - middle)
-            camera.up = turn @ up
-            plotter.renderer.ResetCameraClippingRange()
-            plotter.render()
-            yield Image.fromarray(np.asarray(plotter.screenshot(return_img=True)))
-            if progress is not None:
-                progress(n + 1)
+        with bar("turn", "frames", frames, progress) as to:
+            for n in range(frames):
+                turn = _about_z(2.0 * np.pi * n / frames)
+                camera.position = middle + turn @ (position - middle)
+                camera.focal_point, camera.up = middle + turn @ (focus - middle), turn @ up
+                plotter.renderer.ResetCameraClippingRange()
+                plotter.render()
+                yield Image.fromarray(np.asarray(plotter.screenshot(return_img=True)))
+                to(n + 1)
     finally:
         plotter.close()
 

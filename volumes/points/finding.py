@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -15,12 +14,12 @@ from fusion.conventions import SPATIAL, check, describing, spacing, stderr_name,
 from fusion.errors import DataError
 from fusion.frames import get_pose
 from fusion.model import Axis, dataset, length, require_lengths
+from fusion.progress import Progress, bar
 from volumes.points.growth import Optics, found_spheres
 from volumes.points.sphere_fit import Solution
 
 Array = npt.NDArray[np.float64]
 Polarity = Literal["bright", "dark"]
-Progress = Callable[[float], object]
 _LEAST: Final = 1.5
 """Voxels across a radius along y and x below which a sphere has no shape to fit."""
 _NUMBERS: Final = ("z", "y", "x", "brightness", "radius")
@@ -100,10 +99,11 @@ def find_particles(
     blur = _blur(psf, step, size)
     sign = 1.0 if polarity == "bright" else -1.0
     values, weight = _weighted(array, sign)
-    scene, solution, optics = found_spheres(
-        values, weight, step, Optics(size, *blur), known_blur=psf is not None, polydisperse=polydisperse,
-        progress=progress,
-    )  # fmt: skip
+    with bar("find particles", "%", 100.0, progress) as to:
+        scene, solution, optics = found_spheres(
+            values, weight, step, Optics(size, *blur), known_blur=psf is not None, polydisperse=polydisperse,
+            progress=lambda share: to(100.0 * share),
+        )  # fmt: skip
     shape = np.array(values.shape)
     points = _points(solution, optics, float((weight > 0).sum()), step, shape, sign)
     origin = np.array([float(array[dim][0]) for dim in SPATIAL])

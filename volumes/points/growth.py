@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fusion.progress import Progress
 from volumes.points.seeds import missed, seeds
 from volumes.points.sphere_fit import Solution, joint_fit
 from volumes.points.sphere_profile import Table, profile_table
@@ -48,7 +48,7 @@ class Optics:
 
 def found_spheres(
     image: Array, weight: Array, step: Array, optics: Optics, *, known_blur: bool, polydisperse: bool,
-    progress: Callable[[float], object] | None,
+    progress: Progress,
 ) -> tuple[Scene, Solution, Optics]:  # fmt: skip
     """Return the fit of all bright spheres in an image, with the scene and the optics that it ended with."""
     # Seeds come from the image less the level of each slice, a low quantile, which a wall or fading light would
@@ -67,13 +67,11 @@ def found_spheres(
         if not known_blur and len(state.spheres):
             scene, state, optics = _sharpened(scene, state, optics, known_blur)
         scene = replace(scene, weight=_reweighted(scene, solution))
-        if progress is not None:
-            progress(0.7 * (cycle + 1) / _CYCLES)
+        progress(0.7 * (cycle + 1) / _CYCLES)
         if not changes and cycle > 1:
             break
     result = _final(scene, state, optics, known_blur, polydisperse)
-    if progress is not None:
-        progress(1.0)
+    progress(1.0)
     return result
 
 

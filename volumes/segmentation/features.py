@@ -137,7 +137,7 @@ def features(
     image = image_of(ds, variable)
     chosen = feature_set(image, scales)
     lazy = feature_blocks(image, chosen)
-    data = lazy if image.chunks is not None else computed([lazy], progress)[0]
+    data = lazy if image.chunks is not None else computed([lazy], "features", progress)[0]
     dims = spatial_dims(image)
     attrs = {"units": image.attrs.get("units", "1"), "long_name": f"features of {image.name}"}
     channel = xr.DataArray(chosen.names, dims="channel", attrs={"units": "1", "long_name": "feature"})

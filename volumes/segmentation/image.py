@@ -114,9 +114,9 @@ def inner(block: Array, halo: tuple[int, ...]) -> Array:
     return block[tuple(slice(rim, size - rim) for rim, size in zip(halo, block.shape, strict=False))]
 
 
-def computed(lazy: Any, progress: Progress | None) -> Any:
+def computed(lazy: Any, name: str, progress: Progress | None) -> Any:
     """Return dask arrays as NumPy arrays, telling the share of the work that is done."""
     import dask.array as da
 
-    with watched(progress):
+    with watched(name, progress):
         return da.compute(*lazy)

@@ -129,7 +129,7 @@ def segment(
     data = _probabilities(image, chosen, width)
     arrays = [_labels(data, list(chosen.names)), data[..., :-1], data[..., -1]]
     if image.chunks is None:
-        arrays = list(computed(arrays, progress))
+        arrays = list(computed(arrays, "segment", progress))
     result = _labelled(ds, image, chosen.names, arrays)
     trained = {} if annotation is None else {"seed": seed}
     settings = {"variable": str(image.name), "smooth": width, **chosen.settings, **trained}

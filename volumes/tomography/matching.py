@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fusion.progress import counted
 from volumes.tomography.common_line import without_gauge
 from volumes.tomography.moving import Motion, moved
 from volumes.tomography.projector import Projector
@@ -141,7 +142,7 @@ def _inner(shape: tuple[int, ...]) -> Array:
 
 
 def _shifts(views: Array, angles: Array, motion: Motion) -> Motion:
-    for _ in range(_ROUNDS):
+    for _ in counted(range(_ROUNDS), "match projections", "rounds"):
         off = _off(moved(views, motion, outside=0.0), angles).sum(axis=1)
         motion = motion._replace(shifts=without_gauge(motion.shifts - np.clip(off, -1.0, 1.0), angles))
     return motion

@@ -11,6 +11,7 @@ import xarray as xr
 from fusion.affine import Affine
 from fusion.conventions import spatial_dims
 from fusion.errors import DataError
+from fusion.progress import counted
 from volumes.tomography.projection import Array, all_projections, cube_of, project
 from volumes.tomography.shift import step_along
 
@@ -228,7 +229,7 @@ def _shift(
     computed = computed[::-1] if flipped else computed
     computed = computed.swapaxes(0, 1) if transposed else computed
     offsets = []
-    for index in range(images.shape[-1]):
+    for index in counted(range(images.shape[-1]), "orient", "views"):
         pair = [gaussian_filter(values[..., index], _SMOOTH) for values in (images, computed)]
         # Plain cross-correlation and not phase correlation: projections have hardly any power at high frequencies,
         # which phases alone would weigh like the others. The mean over views averages its error.

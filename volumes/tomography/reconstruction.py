@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from fusion.conventions import cell_methods, stderr_name, title
 from fusion.errors import DataError
 from fusion.frames import get_pose
 from fusion.model import Axis, dataset
+from fusion.progress import Progress, bar
 from volumes.tomography.projector import Projector
 from volumes.tomography.series import TiltAxis, TiltSeries, cleaned, require_content, tilt_series
 from volumes.tomography.solvers import cgls, filtered_back_projection, fista, sirt
@@ -26,7 +27,6 @@ from volumes.tomography.stopping import Solver, Stop, left_out, stop_by
 
 Array = npt.NDArray[Any]
 Method = Literal["fista", "cgls", "sirt", "fbp", "tv"]
-Progress = Callable[[float], object]
 _SAMPLE: Final = 16
 """Slices on which the number of rounds is chosen."""
 _WEIGHTS: Final = (0.001, 0.003, 0.01, 0.03)
@@ -234,12 +234,12 @@ def _run(series: TiltSeries, plan: _Plan, progress: Progress | None) -> Any:
         return da.map_blocks(_block, views, plan, new_axis=0, chunks=chunks, dtype=np.float32)
     starts = range(0, length, width)
     out = np.empty((len(plan.names), size, size, length), np.float32)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(starts))) as pool:
+    threads = min(os.cpu_count() or 1, len(starts))
+    with ThreadPoolExecutor(threads) as pool, bar("reconstruct", "slices", length, progress) as to:
         blocks: Iterator[Array] = pool.map(lambda at: _block(series.array.values[..., at : at + width], plan), starts)
         for at, block in zip(starts, blocks, strict=True):
             out[..., at : at + width] = block
-            if progress is not None:
-                progress(min((at + width) / length, 1.0))
+            to(min(at + width, length))
     return out
 
 

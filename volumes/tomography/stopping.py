@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fusion.progress import counted
 from volumes.tomography.projector import Projector
 
 Array = npt.NDArray[Any]
@@ -54,7 +55,8 @@ def stop_by(solver: Solver, projector: Projector, views: Array, chosen: Array) -
     expected = views[chosen]
     scale = float(np.linalg.norm(expected))
     errors: list[float] = []
-    for planes in islice(solver(kept, views[~chosen]), _MOST):
+    rounds = islice(solver(kept, views[~chosen]), _MOST)
+    for planes in counted(rounds, "stop by views left out", "rounds", _MOST):
         errors.append(float(np.linalg.norm(judge.forward(planes) - expected)) / max(scale, 1e-30))
         if len(errors) - int(np.argmin(errors)) > _PATIENCE:
             break

@@ -13,6 +13,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
+from fusion.progress import counted
 from volumes.viewer import _planes
 from volumes.viewer.content import Content
 from volumes.viewer.overlays import Overlay
@@ -40,7 +41,7 @@ class Packed:
 
 def packed(content: Content) -> Packed:
     """Return header and planes as text."""
-    planes = {name: _planes.packed(plane) for name, plane in content.planes.items()}
+    planes = {name: _planes.packed(plane) for name, plane in counted(content.planes.items(), "page", "planes")}
     header = content.header | {"planes": {name: back for name, (back, _) in planes.items()}}
     return Packed(header, {name: text for name, (_, text) in planes.items()})
 

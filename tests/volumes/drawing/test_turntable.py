@@ -32,7 +32,7 @@ def test_a_turn_shows_all_sides(tmp_path):
         for n in range(4):
             film.seek(n)
             pictures.append(np.asarray(film.convert("L"), dtype=float)[60:160])
-    assert done == [1, 2, 3, 4]
+    assert done == [0.25, 0.5, 0.75, 1.0]
     middles = [(picture * np.arange(200)).sum() / picture.sum() for picture in pictures]
     assert np.ptp(middles) > 4.0
     # the bright corner goes round: what is left of the middle in one picture is right of it half a turn later
