@@ -1,6 +1,6 @@
 """Find planes of a measured volume: how often, how exactly, and how often the verdict is wrong.
 
-    python benchmarks/fusion/sections.py [--cases 50] [--absent 50] [--small] [--picture docs/pictures/section.png]
+    python benchmarks/fusion/sections.py [--cases 50] [--absent 50] [--noise 0.3 1.0] [--small] [--picture PATH]
 
 Oblique planes of the needle (128³ voxels), cut by splines of fifth order, with another contrast (inverted, compressed
 or folded) and noise of 0.3 and 1.0 of the standard deviation, from starts 10 degrees and 6 voxels off: the share with
@@ -112,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Find planes of a measured volume.")
     parser.add_argument("--cases", type=int, default=50)
     parser.add_argument("--absent", type=int, default=50, help="planes that the range does not hold")
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.3, 1.0], help="in standard deviations")
     parser.add_argument("--small", action="store_true", help="two cases in all")
     parser.add_argument("--picture", help="draw one case instead, into this file")
     options = parser.parse_args()
@@ -121,7 +122,7 @@ def main() -> None:
         picture(volume, options.picture)
         return
     print("noise   off  vox  cases  within 3  median   sure  sure+wrong  covered    time")
-    for noise in (0.3,) if options.small else (0.3, 1.0):
+    for noise in (0.3,) if options.small else options.noise:
         measure(volume, noise, 10.0, 6.0, 1 if options.small else options.cases)
     measure(volume, 0.3, 40.0, 20.0, 1 if options.small else options.absent)
 

@@ -63,6 +63,27 @@ def _cubic(t: Number) -> Number:
     return s**3 / 6.0, (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0, (3.0 * s**3 - 6.0 * s**2 + 4.0) / 6.0, t**3 / 6.0
 
 
+@part
+def _at_point(coefficients: Array, known: Array, back: Array, point: Array) -> Number:
+    """Return the value of a volume at one point of a plane, NaN where it is not known."""
+    z = back[0, 0] * point[0] + back[0, 1] * point[1] + back[0, 2]
+    y = back[1, 0] * point[0] + back[1, 1] * point[1] + back[1, 2]
+    x = back[2, 0] * point[0] + back[2, 1] * point[1] + back[2, 2]
+    within = 0.0 <= z <= known.shape[0] - 1.0 and 0.0 <= y <= known.shape[1] - 1.0
+    if not (within and 0.0 <= x <= known.shape[2] - 1.0 and known[int(z + 0.5), int(y + 0.5), int(x + 0.5)]):
+        return np.nan
+    z, y, x = z + 2.0, y + 2.0, x + 2.0
+    i, j, k = int(z), int(y), int(x)
+    above, beside, along = _cubic(z - i), _cubic(y - j), _cubic(x - k)
+    total = 0.0
+    for a in range(4):
+        for b in range(4):
+            row = coefficients[i - 1 + a, j - 1 + b]
+            line = row[k - 1] * along[0] + row[k] * along[1] + row[k + 1] * along[2] + row[k + 2] * along[3]
+            total += above[a] * beside[b] * line
+    return total
+
+
 @kernel
 def plane_values(coefficients: Array, known: Array, back: Array, points: Array, values: Array) -> None:
     """Read a volume at points (n, 2) of a plane, NaN where it is not known; `back` (3, 3) leads to its indices.
@@ -70,20 +91,17 @@ def plane_values(coefficients: Array, known: Array, back: Array, points: Array, 
     The coefficients are those of cubic B-splines, with a margin of two voxels on each side that holds no measurement.
     """
     for n in range(points.shape[0]):
-        z = back[0, 0] * points[n, 0] + back[0, 1] * points[n, 1] + back[0, 2]
-        y = back[1, 0] * points[n, 0] + back[1, 1] * points[n, 1] + back[1, 2]
-        x = back[2, 0] * points[n, 0] + back[2, 1] * points[n, 1] + back[2, 2]
-        values[n] = np.nan
-        within = 0.0 <= z <= known.shape[0] - 1.0 and 0.0 <= y <= known.shape[1] - 1.0
-        if not (within and 0.0 <= x <= known.shape[2] - 1.0 and known[int(z + 0.5), int(y + 0.5), int(x + 0.5)]):
-            continue
-        z, y, x = z + 2.0, y + 2.0, x + 2.0
-        i, j, k = int(z), int(y), int(x)
-        above, beside, along = _cubic(z - i), _cubic(y - j), _cubic(x - k)
-        total = 0.0
-        for a in range(4):
-            for b in range(4):
-                row = coefficients[i - 1 + a, j - 1 + b]
-                line = row[k - 1] * along[0] + row[k] * along[1] + row[k + 1] * along[2] + row[k + 2] * along[3]
-                total += above[a] * beside[b] * line
-        values[n] = total
+        values[n] = _at_point(coefficients, known, back, points[n])
+
+
+@kernel
+def plane_histogram(coefficients: Array, known: Array, back: Array, points: Array, bins: Array, table: Array) -> None:
+    """Count pairs of values in a table (bin of image, bin of plane), each between two bins of the plane."""
+    last = table.shape[1] - 2
+    for n in range(points.shape[0]):
+        value = _at_point(coefficients, known, back, points[n])
+        if not np.isnan(value):
+            value = min(max(value, 0.0), last + 1.0)
+            lower = min(int(value), last)
+            table[bins[n], lower] += 1.0 - (value - lower)
+            table[bins[n], lower + 1] += value - lower

@@ -59,11 +59,24 @@ class Block:
         """Return the values, of a block of coefficients, at points (n, 2) under `matrix` (4, 4); NaN outside."""
         from fusion.images import _kernels as kernels
 
+        values = np.empty(len(points))
+        kernels.plane_values(self.values, self.known, self._back(matrix), points, values)
+        return values
+
+    def histogram(self, matrix: Array, points: Array, bins: Array, count: int) -> Array:
+        """Return how often (bin of the image, bin of the plane) occur, (count, count), at points of known `bins`."""
+        # a value between two bins counts in both (a linear Parzen window), so that measures are continuous
+        from fusion.images import _kernels as kernels
+
+        table = np.zeros((count, count))
+        kernels.plane_histogram(self.values, self.known, self._back(matrix), points, bins, table)
+        return table
+
+    def _back(self, matrix: Array) -> Array:
+        """Return the matrix (3, 3) from (y, x, 1) of the image to fractional indices."""
         back = matrix[:3, 1:] / self.step[:, None]
         back[:, 2] -= self.origin / self.step
-        values = np.empty(len(points))
-        kernels.plane_values(self.values, self.known, back, points, values)
-        return values
+        return np.asarray(back)
 
 
 def read_block(volume: xr.Dataset | xr.DataArray, variable: str | None, low: Array, high: Array) -> Block:

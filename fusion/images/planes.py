@@ -11,7 +11,7 @@ from fusion.images.blocks import Block
 from fusion.images.measures import among_bins, entropy
 from fusion.images.pictures import Array, Picture, smoothed
 
-_BINS: Final = 32
+BINS: Final = 32
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,7 @@ class Planes:
 
     def table(self, matrix: Array) -> Array:
         """Return how often (bin of image, bin of plane) occur under a matrix (4, 4) from the image to the volume."""
-        # a value between two bins counts in both (a linear Parzen window), so that measures are continuous
-        values = self.block.on_plane(matrix, self.points)
-        inside = np.flatnonzero(np.isfinite(values))
-        found = np.clip(values[inside], 0.0, _BINS - 1.001)
-        lower = found.astype(np.intp)
-        upper_share = found - lower
-        cells = self.bins[inside] * _BINS + lower
-        counts = np.bincount(cells, 1.0 - upper_share, _BINS**2) + np.bincount(cells + 1, upper_share, _BINS**2)
-        return np.asarray(counts.reshape(_BINS, _BINS))
+        return self.block.histogram(matrix, self.points, self.bins, BINS)
 
     def part(self, rows: Array) -> Planes:
         """Return the same comparison at some of the points."""
@@ -63,10 +55,10 @@ class Evidence:
         # The log likelihood ratio of "image = f(plane) + noise", f any function of the bins, against "the plane says
         # nothing": 1 - W/T is the correlation ratio (Roche, Malandain, Pennec and Ayache, MICCAI 1998). Contrast may be
         # inverted or folded. Multiplied by n it does not grow as the overlap shrinks to what is alike.
-        table, level = self.planes.table(matrix), np.arange(_BINS, dtype=float)
+        table, level = self.planes.table(matrix), np.arange(BINS, dtype=float)
         count, sums = table.sum(axis=0), level @ table
         total = count.sum()
-        if total < _BINS:
+        if total < BINS:
             return 0.0
         squares = float(level**2 @ table.sum(axis=1))
         left = squares - float((sums**2 / np.maximum(count, 1e-12)).sum())
@@ -90,7 +82,7 @@ class PlaneInformation:
         """Return H(image) + H(plane) - H(both), times the share of the points that overlap."""
         table = self.planes.table(matrix)
         total = float(table.sum())
-        if total < _BINS:
+        if total < BINS:
             return 0.0
         shared = entropy(table.sum(axis=0)) + entropy(table.sum(axis=1)) - entropy(table)
         return shared * total / len(self.planes.bins)
@@ -101,16 +93,16 @@ class PlaneInformation:
 
 
 def compared(picture: Picture, block: Block, blur: float, step: float) -> Planes:
-    """Return a picture and a block, both smoothed by a Gaussian of `blur` um, at points about as far apart.
+    """Return a picture smoothed by a Gaussian of `blur` um at points about as far apart, and a block smoothed alike.
 
     A pixel of the picture is `step` um wide in the volume.
     """
     known = picture.weight > 0.5
-    bins = np.rint(among_bins(smoothed(picture, blur / step), known, _BINS)).astype(np.intp)
+    bins = np.rint(among_bins(smoothed(picture, blur / step), known, BINS)).astype(np.intp)
     thin = max(1, int(np.ceil(blur / step - 0.1)))
     taken = np.zeros_like(known)
     taken[thin // 2 :: thin, thin // 2 :: thin] = True
     taken &= known
     # the integral of the squared Gaussian: noise smoothed by it is as good as independent at one point in so many
     cell = max(1.0, 4.0 * np.pi * (blur / (thin * step)) ** 2)
-    return Planes(block.smoothed(blur, _BINS), picture.points()[taken], bins[taken], cell)
+    return Planes(block, picture.points()[taken], bins[taken], cell)

@@ -14,7 +14,7 @@ from fusion.errors import RegistrationError
 from fusion.images.blocks import Block, read_block
 from fusion.images.parts import interleaved, spread
 from fusion.images.pictures import Array, Picture, corners_apart, read, sampled
-from fusion.images.planes import Evidence, PlaneInformation, Planes, compared
+from fusion.images.planes import BINS, Evidence, PlaneInformation, Planes, compared
 from fusion.images.refinement import refine
 from fusion.images.result import ImageRegistration, Uncertain, believed
 from fusion.images.search import Peak
@@ -157,9 +157,10 @@ def _registration(picture: Picture, block: Block, start: Affine, limits: Range) 
     step = max(float(picture.step.max()) * scale, float(block.step.min()))
     image = sampled(picture, step / scale)
     pose = Pose(start.matrix, np.array([0.0, *image.centre]), float(np.hypot(*image.extent)) * scale / 2.0)
-    levels = _levels(image, block, limits, step)
+    blocks = _smoothed(block, limits, step)
+    levels = _levels(image, blocks, step)
     best, *others = _search(levels, pose, limits, image)
-    mirrored, *_ = _search(_levels(image.mirrored(), block, limits, step), pose, limits, image)
+    mirrored, *_ = _search(_levels(image.mirrored(), blocks, step), pose, limits, image)
     finest = levels[-1][1]
     checked = pose.about(best.matrix)(refine(PlaneInformation(finest), pose.about(best.matrix), step))
     transform = _with_error(best.matrix, image, finest, pose, step)
@@ -219,10 +220,15 @@ def _poses(pose: Pose, limits: Range) -> Iterator[Array]:
             yield pose(np.concatenate([limits.rim * turn, limits.shift * shift]))
 
 
-def _levels(image: Picture, block: Block, limits: Range, step: float) -> list[tuple[float, Planes]]:
-    """Return reach in um and the two compared, from a blur that spans the gaps between the first poses to none."""
-    blur, levels = max(limits.rim, limits.shift, 2.0 * step) / 4.0, []
+def _smoothed(block: Block, limits: Range, step: float) -> list[tuple[float, Block]]:
+    """Return blur in um and the block, from a blur that spans the gaps between the first poses to none."""
+    blur, blurs = max(limits.rim, limits.shift, 2.0 * step) / 4.0, []
     while blur > 0.6 * step:
-        levels.append((blur, compared(image, block, blur, step)))
+        blurs.append(blur)
         blur /= 2.0
-    return [*levels, (step, compared(image, block, 0.0, step))]
+    return [(blur, block.smoothed(blur, BINS)) for blur in (*blurs, 0.0)]
+
+
+def _levels(image: Picture, blocks: list[tuple[float, Block]], step: float) -> list[tuple[float, Planes]]:
+    """Return the reach of a refinement in um and the two compared, the coarsest first."""
+    return [(blur or step, compared(image, block, blur, step)) for blur, block in blocks]
