@@ -6,12 +6,17 @@ A transform maps the moving dataset onto the fixed one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 import numpy as np
 import numpy.typing as npt
 
 from fusion.errors import FrameError
 
 Array = npt.NDArray[np.float64]
+_KIND: Final = "covariance_kind"
+_LOWER_BOUND: Final = "lower bound"
 
 
 class Affine:
@@ -26,6 +31,8 @@ class Affine:
         transform is exact, as `translation`, `rotation`, `scaling` and `identity` are.
     dof : float, optional
         Degrees of freedom that the covariance was estimated with; infinite where it is known.
+    lower_bound : bool, optional
+        Whether the error may be larger than the covariance says, as that of a registration of images.
 
     Raises
     ------
@@ -42,10 +49,14 @@ class Affine:
 
     __array_ufunc__ = None  # numpy leaves the operator @ to this class
 
-    def __init__(self, matrix: npt.ArrayLike, *, covariance: npt.ArrayLike | None = None, dof: float = np.inf) -> None:
+    def __init__(
+        self, matrix: npt.ArrayLike, *, covariance: npt.ArrayLike | None = None, dof: float = np.inf,
+        lower_bound: bool = False,
+    ) -> None:  # fmt: skip
         self.matrix: Array = _frozen(matrix)
         self.covariance: Array | None = None if covariance is None else _frozen(covariance)
         self.dof = float(dof)
+        self.lower_bound = bool(lower_bound)
         faults = _matrix_faults(self.matrix) + _covariance_faults(self.covariance)
         if not self.dof > 0:
             faults.append(f"degrees of freedom are positive; received {dof!r}")
@@ -97,7 +108,8 @@ class Affine:
     def __matmul__(self, other: Affine) -> Affine:
         """Return the transform that applies `other` first.
 
-        Independent errors add to first order; if one of the two is unknown, that of the result is.
+        Independent errors add to first order; if one of the two is unknown, that of the result is, and likewise if one
+        is a lower bound.
         """
         if not isinstance(other, Affine):
             return NotImplemented
@@ -107,8 +119,9 @@ class Affine:
         inner = _carry(other.covariance, np.kron(self.matrix[:3, :3], np.eye(4)))
         total = None if outer is None or inner is None else outer + inner
         return Affine(
-            self.matrix @ other.matrix, covariance=total, dof=joint_dof((outer, self.dof), (inner, other.dof))
-        )
+            self.matrix @ other.matrix, covariance=total, dof=joint_dof((outer, self.dof), (inner, other.dof)),
+            lower_bound=self.lower_bound or other.lower_bound,
+        )  # fmt: skip
 
     def inverse(self) -> Affine:
         """Return the inverse; its covariance follows from d(A⁻¹) = -A⁻¹ dA A⁻¹."""
@@ -116,7 +129,8 @@ class Affine:
         inverse: Array = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
         inverse[3] = 0.0, 0.0, 0.0, 1.0
         jacobian = -np.kron(inverse[:3, :3], inverse.T)
-        return Affine(inverse, covariance=_carry(self.covariance, jacobian), dof=self.dof)
+        covariance = _carry(self.covariance, jacobian)
+        return Affine(inverse, covariance=covariance, dof=self.dof, lower_bound=self.lower_bound)
 
     def jacobian(self, points: npt.ArrayLike) -> Array:
         """Return the derivatives (..., 3, 3) of where points (..., 3) land: the same at every point."""
@@ -229,6 +243,16 @@ def turned(cross: Array) -> Array:
     rotation: Array = np.eye(len(cross)) + np.sinc(angle / np.pi) * cross
     rotation += 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * cross @ cross
     return rotation
+
+
+def kind_attrs(lower_bound: bool) -> dict[str, str]:
+    """Return the attribute that says of an error that it is a lower bound; of others nothing is said."""
+    return {_KIND: _LOWER_BOUND} if lower_bound else {}
+
+
+def is_lower_bound(attrs: Mapping[Any, Any]) -> bool:
+    """Whether attributes say so."""
+    return attrs.get(_KIND) == _LOWER_BOUND
 
 
 def as_points(points: npt.ArrayLike) -> Array:

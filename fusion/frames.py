@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.affine import Affine
+from fusion.affine import Affine, is_lower_bound, kind_attrs
 from fusion.errors import FrameError
 from fusion.warp import Transform, Warp, as_text, from_text
 
@@ -104,7 +104,7 @@ def _described(pose: Transform) -> dict[str, object]:
         attrs["covariance"] = pose.covariance.ravel().copy() if pose.covariance.any() else 0.0
     if np.isfinite(pose.dof):
         attrs["dof"] = pose.dof
-    return attrs
+    return {**attrs, **kind_attrs(pose.lower_bound)}
 
 
 def get_pose(ds: xr.Dataset | xr.DataArray) -> tuple[Transform, Frame]:
@@ -173,7 +173,8 @@ def _transform(attrs: Mapping[Any, Any]) -> Transform:
     if "warp" in attrs:
         return from_text(attrs["warp"])
     matrix = np.asarray(attrs["matrix"], dtype=float).reshape(4, 4)
-    return Affine(matrix, covariance=_covariance(attrs, matrix), dof=float(attrs.get("dof", np.inf)))
+    dof = float(attrs.get("dof", np.inf))
+    return Affine(matrix, covariance=_covariance(attrs, matrix), dof=dof, lower_bound=is_lower_bound(attrs))
 
 
 def _covariance(attrs: Mapping[Any, Any], matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:

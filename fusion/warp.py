@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fusion.affine import Affine, as_points, widening
+from fusion.affine import Affine, as_points, is_lower_bound, kind_attrs, widening
 from fusion.errors import FrameError
 from fusion.kriging import Kernel, Kriging
 
@@ -115,6 +115,11 @@ class Warp:
     def dof(self) -> float:
         """Degrees of freedom behind the covariance: the fewest of any step; infinite where all errors are known."""
         return min(step.dof for step in self.steps)
+
+    @property
+    def lower_bound(self) -> bool:
+        """Whether the error may be larger than the covariance says: whether that of a step may."""
+        return any(isinstance(step, Affine) and step.lower_bound for step in self.steps)
 
     @property
     def widening(self) -> float:
@@ -246,34 +251,45 @@ def as_parameters(transform: Transform | None) -> dict[str, Any]:
     """Return a transform as parameters of a step on record (`fusion.provenance`); of None there are none."""
     if isinstance(transform, Warp):
         return {"warp": as_text(transform)}
-    return {} if transform is None else {name: getattr(transform, name) for name in ("matrix", "covariance", "dof")}
+    if transform is None:
+        return {}
+    return {name: getattr(transform, name) for name in ("matrix", "covariance", "dof")} | kind_attrs(
+        transform.lower_bound
+    )
 
 
 def from_parameters(parameters: Mapping[str, Any]) -> tuple[Transform | None, dict[str, Any]]:
     """Return the transform that `as_parameters` described, and the other parameters of the step."""
-    others = {key: value for key, value in parameters.items() if key not in ("warp", "matrix", "covariance", "dof")}
+    own = ("warp", "matrix", "covariance", "dof", *kind_attrs(True))
+    others = {key: value for key, value in parameters.items() if key not in own}
     if "warp" in parameters:
         return from_text(parameters["warp"]), others
     if "matrix" not in parameters:
         return None, others
-    affine = Affine(parameters["matrix"], covariance=parameters["covariance"], dof=float(parameters["dof"]))
-    return affine, others
+    return _affine(parameters), others
 
 
 def _described(step: Affine | Bend) -> dict[str, Any]:
     dof = {} if np.isinf(step.dof) else {"dof": step.dof}
     if isinstance(step, Affine):
         spread = {} if step.covariance is None else {"covariance": step.covariance.tolist()}
-        return {"matrix": step.matrix.tolist(), **spread, **dof}
+        return {"matrix": step.matrix.tolist(), **spread, **dof, **kind_attrs(step.lower_bound)}
     process = step.process
     arrays = {name: getattr(process, name).tolist() for name in ("moving", "fixed", "covariance")}
     return {**arrays, "kernels": [list(kernel) for kernel in process.kernels], "turned": step.turned, **dof}
 
 
+def _affine(described: Mapping[str, Any]) -> Affine:
+    return Affine(
+        described["matrix"], covariance=described.get("covariance"), dof=float(described.get("dof", np.inf)),
+        lower_bound=is_lower_bound(described),
+    )  # fmt: skip
+
+
 def _step(described: Mapping[str, Any]) -> Affine | Bend:
-    dof = float(described.get("dof", np.inf))
     if "matrix" in described:
-        return Affine(described["matrix"], covariance=described.get("covariance"), dof=dof)
+        return _affine(described)
     arrays = [np.array(described[name], dtype=float) for name in ("moving", "fixed", "covariance")]
     kernels = tuple(Kernel(*map(float, kernel)) for kernel in described["kernels"])
+    dof = float(described.get("dof", np.inf))
     return Bend(Kriging(arrays[0], arrays[1], arrays[2], kernels), dof=dof, turned=bool(described["turned"]))

@@ -75,9 +75,9 @@ class Register(Step):
         transform = ways[self.method](project)
         if transform.is_uncertain:
             expected = np.sqrt(np.trace(transform.covariance_at(_corners(moving)), axis1=1, axis2=2).mean())
-            project.find(
-                "expected registration error", f"{1e3 * expected:.1f} nm", f"rms over the corners of {self.moving}"
-            )
+            least = "at least " if transform.lower_bound else ""
+            note = f"rms over the corners of {self.moving}"
+            project.find("expected registration error", f"{least}{1e3 * expected:.1f} nm", note)
         onto, frame = affine_pose(fixed)
         # the fixed dataset is what the frame is known by: the moving one lies relative to it
         reference = fusion.Affine.exact(onto.matrix)

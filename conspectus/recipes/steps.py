@@ -241,6 +241,8 @@ class Fuse(Step):
         project["fused"] = fusion.fuse(components, project[self.onto], depth=self.depth)
         covered = float(project["fused"]["coverage"].mean())
         project.find("coverage", f"{100 * covered:.1f} %", f"of the grid of {self.onto}")
+        if fusion.between(components, project[self.onto]).lower_bound:
+            project.find("error of the abundances", "a lower bound", "as the error of the position is")
 
     def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
         """Count the volume, and the components with their errors in each voxel."""

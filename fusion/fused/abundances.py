@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.affine import Affine
+from fusion.affine import Affine, kind_attrs
 from fusion.conventions import (
     LINKS,
     SPATIAL,
@@ -64,7 +64,8 @@ def fuse(
         covariance, what the uncertain position does to a value: its mean square change over the positions that the
         covariance allows, and beside an edge as much as a shift by 1.96 standard deviations changes it
         (`fusion.fused.position`), widened where it was estimated with few degrees of freedom, so that
-        1.96 standard errors hold the truth in 95 %. The interval is for the map as it was measured, at the true
+        1.96 standard errors hold the truth in 95 %. Where the error of the position is a lower bound, so is this one,
+        and its attribute ``covariance_kind`` says so. The interval is for the map as it was measured, at the true
         position of the voxel; detail finer than a pixel of the map is in neither.
 
     Raises
@@ -225,7 +226,9 @@ def _with_position(
     error: xr.DataArray = xr.apply_ufunc(np.sqrt, variance, dask="allowed").transpose(*abundance.dims)
     error = error.astype(abundance.dtype).drop_vars("pose")
     meaning = "standard error of abundance: noise of the map and uncertainty of its pose"
-    return with_error(placed, ABUNDANCE, error.where(placed[COVERAGE] > 0), long_name=meaning)
+    placed = with_error(placed, ABUNDANCE, error.where(placed[COVERAGE] > 0), long_name=meaning)
+    placed[stderr_name(ABUNDANCE)].attrs.update(kind_attrs(transform.lower_bound))
+    return placed
 
 
 def _channels(ds: xr.Dataset, name: str) -> npt.NDArray[np.float64]:

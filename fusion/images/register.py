@@ -194,4 +194,4 @@ def _in_space(matrix: Array, error: Spread | None) -> Affine:
         return Affine(full)
     covariance = np.zeros((3, 4, 3, 4))
     covariance[1:, 1:, 1:, 1:] = error.covariance.reshape(2, 3, 2, 3)
-    return Affine(full, covariance=covariance.reshape(12, 12), dof=error.dof)
+    return Affine(full, covariance=covariance.reshape(12, 12), dof=error.dof, lower_bound=True)

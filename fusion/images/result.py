@@ -31,9 +31,6 @@ class ImageRegistration(ExpectedErrors[Affine]):
         Pixel in um at which the images were last compared.
     columns : int
         Two, y and x, of a point of the moving image.
-    covariance_kind : {"lower bound", "estimated"}
-        A lower bound where 95 % regions hold the truth in fewer than 92 % of simulated pairs, as the benchmarks of
-        images and sections measure.
     """
 
     transform: Affine
@@ -41,12 +38,20 @@ class ImageRegistration(ExpectedErrors[Affine]):
     verdict: Verdict
     step: float
     columns: int = 2
-    covariance_kind: Literal["lower bound", "estimated"] = "lower bound"
 
     @property
     def dof(self) -> float:  # type: ignore[override]
         """Degrees of freedom behind the covariance."""
         return self.transform.dof
+
+    @property
+    def covariance_kind(self) -> Literal["lower bound", "estimated"]:
+        """Of what kind the covariance is.
+
+        A lower bound where 95 % regions hold the truth in fewer than 92 % of simulated pairs, as the benchmarks of
+        images and sections measure.
+        """
+        return "lower bound" if self.transform.lower_bound else "estimated"
 
     def __str__(self) -> str:
         error = f"error at the corners {self.verdict.error:.3g} um ({self.covariance_kind})"

@@ -180,7 +180,9 @@ def _with_error(matrix: Array, image: Picture, planes: Planes, pose: Pose, step:
     slope = np.hypot(*np.gradient(image.values))[image.weight > 0.5] ** 2
     labels = interleaved(planes.points, slope)
     error = spread(Evidence(planes), pose.about(matrix), labels, step)
-    return Affine(matrix) if error is None else Affine(matrix, covariance=error.covariance, dof=error.dof)
+    if error is None:
+        return Affine(matrix)
+    return Affine(matrix, covariance=error.covariance, dof=error.dof, lower_bound=True)
 
 
 def _search(levels: list[tuple[float, Planes]], pose: Pose, limits: Range, image: Picture) -> list[Peak]:

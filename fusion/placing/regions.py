@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.affine import Affine
+from fusion.affine import Affine, kind_attrs
 from fusion.conventions import LINKS, SPATIAL, check, error_of, kind, spatial_dims, stderr_name, title
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError
@@ -99,6 +99,7 @@ def region_mean(
     for name in names:
         result[name], error = _mean(ds, name, u, moved)
         if error is not None:
+            error.attrs.update(kind_attrs(transform.lower_bound))
             result[stderr_name(name)] = error
     coords = {name: c.variable for name, c in ds.coords.items() if c.dims and not set(c.dims) & set(SPATIAL)}
     averaged = xr.Dataset(result, coords=coords, attrs=ds.attrs)

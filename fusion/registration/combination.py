@@ -27,7 +27,7 @@ def combine(*transforms: Affine) -> Affine:
     Returns
     -------
     Affine
-        With the covariance of the combination.
+        With the covariance of the combination; a lower bound if one of the estimates is.
 
     Raises
     ------
@@ -83,7 +83,8 @@ def _updated(first: Affine, second: Affine, number: int) -> Affine:
     back = np.kron(np.eye(3), matrix.T)
     covariance = back @ (shares[0] + shares[1]) @ back.T
     dof = joint_dof((shares[0], first.dof), (shares[1], second.dof))
-    return Affine(matrix, covariance=(covariance + covariance.T) / 2.0, dof=dof)
+    lower_bound = first.lower_bound or second.lower_bound
+    return Affine(matrix, covariance=(covariance + covariance.T) / 2.0, dof=dof, lower_bound=lower_bound)
 
 
 def _in_generators(transform: Affine) -> Array:

@@ -159,6 +159,14 @@ def test_degrees_of_freedom_travel_along_a_chain() -> None:
         Affine(np.eye(4), covariance=vague.covariance, dof=0.0)
 
 
+def test_a_lower_bound_stays_one_along_a_chain() -> None:
+    vague = with_covariance(7)
+    least = Affine(vague.matrix, covariance=vague.covariance, lower_bound=True)
+    for chain in (least @ vague, vague @ least, least.inverse(), fusion.combine(least, vague)):
+        assert chain.lower_bound
+    assert not (vague @ vague).lower_bound
+
+
 def test_covariance_at_a_point_is_that_of_where_draws_land() -> None:
     transform, probe = with_covariance(9), np.array([[2.0, -30.0, 11.0], [0.0, 0.0, 0.0]])
     landed = np.einsum("nij,pj->npi", drawn(transform, 10)[:, :3], np.pad(probe, ((0, 0), (0, 1)), constant_values=1))
@@ -238,6 +246,16 @@ def test_a_pose_survives_the_file_to_the_last_bit(tmp_path: Path, vague: bool) -
     assert frame == "Träger µ"
     np.testing.assert_array_equal(found.matrix, pose.matrix)
     np.testing.assert_array_equal(np.asarray(found.covariance), np.asarray(pose.covariance))
+
+
+def test_a_pose_says_in_its_file_that_its_error_is_a_lower_bound(tmp_path: Path) -> None:
+    exact, vague = Affine.translation(1.0), with_covariance(12)
+    least = Affine(vague.matrix, covariance=vague.covariance, lower_bound=True)
+    for pose, expected in ((exact, None), (vague, None), (least, "lower bound")):
+        loaded = fusion.load(fusion.save(image("sem", pose, "stage"), tmp_path / "sem.nc"))
+        assert loaded["pose"].attrs.get("covariance_kind") == expected
+        assert fusion.get_pose(loaded)[0].lower_bound == (pose is least)
+        assert fusion.between(image("tem", exact, "stage"), loaded).lower_bound == (pose is least)
 
 
 def test_placing_a_dataset_leaves_the_first_one_alone() -> None:

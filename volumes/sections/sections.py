@@ -7,7 +7,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance, units
-from fusion.affine import Affine
+from fusion.affine import Affine, kind_attrs
 from fusion.conventions import SPATIAL, cell_methods, check, spatial_dims, stderr_name, title
 from fusion.display import y_upwards
 from fusion.errors import DataError, FrameError
@@ -154,7 +154,8 @@ def _with_position(result: xr.Dataset, pose: Transform, at: Array) -> xr.Dataset
         return result
     off = np.sqrt(np.trace(pose.covariance_at(at), axis1=-2, axis2=-1))
     meaning = "root mean square error of the position"
-    attrs = {"units": units.LENGTH, "long_name": meaning, **cell_methods(("x",), "point"), "grid_mapping": POSE}
+    attrs = {"units": units.LENGTH, "long_name": meaning, **cell_methods(("x",), "point"), "grid_mapping": POSE,
+             **kind_attrs(pose.lower_bound)}  # fmt: skip
     return result.assign({stderr_name("position"): ("x", off, attrs)})
 
 

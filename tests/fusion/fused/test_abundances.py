@@ -232,6 +232,17 @@ def test_errors_of_the_poses_are_used_where_no_transform_is_given() -> None:
     np.testing.assert_allclose(posed["abundance_stderr"].values, given_["abundance_stderr"].values, rtol=1e-6)
 
 
+def test_an_error_that_rests_on_a_lower_bound_says_so() -> None:
+    unsure = vague(SHIFT, 7, 0.02)
+    least = Affine(unsure.matrix, covariance=unsure.covariance, lower_bound=True)
+    for pose, expected in ((unsure, None), (least, "lower bound")):
+        fused = fusion.fuse(decomposed(smooth(), pose=pose), volume())
+        assert fused["abundance_stderr"].attrs.get("covariance_kind") == expected
+        assert "covariance_kind" not in fused["abundance"].attrs
+        mean = fusion.region_mean(decomposed(smooth(), pose=pose), volume(), volume()["grey"] > -1)
+        assert mean["abundance_stderr"].attrs.get("covariance_kind") == expected
+
+
 def test_without_any_error_there_is_no_error_bar() -> None:
     fused = fusion.fuse(decomposed(smooth()), volume(), transform=Affine(SHIFT.matrix))
     assert "abundance_stderr" not in fused
