@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -140,7 +141,9 @@ def _phases(shape: tuple[int, int, int], rng: np.random.Generator) -> npt.NDArra
     # Each phase has a smooth random field; a voxel belongs to the phase whose field is largest there, which gives
     # domains with curved, sharp borders and triple lines.
     smooth = np.array(shape) / [4.0, 12.0, 12.0]
-    fields = [gaussian_filter(rng.normal(size=shape), smooth, mode="wrap") for _ in range(len(PHASES) - 1)]
+    noise = [rng.normal(size=shape) for _ in range(len(PHASES) - 1)]
+    with ThreadPoolExecutor() as pool:
+        fields = list(pool.map(lambda field: gaussian_filter(field, smooth, mode="wrap"), noise))
     labels: npt.NDArray[np.uint8] = np.argmax(fields, axis=0).astype(np.uint8)
     for _ in range(24):
         radius = rng.uniform(0.035, 0.07) * shape[1]
