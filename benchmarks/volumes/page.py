@@ -19,6 +19,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import fusion
+import spectra
 import volumes
 from tests.makers.browser import Browser
 
@@ -96,6 +97,16 @@ def measure(size: int, folder: Path, frames: int) -> str:
     )
 
 
+def phantom_size(size: int, folder: Path) -> str:
+    """Return how large the page of a cube of the phantom is, whose abundances come from a map of its face."""
+    tree = fusion.phantom(shape=(size,) * 3, map_shape=(size // 5, size // 5 + 1))
+    map_, volume, marks = (tree[name].to_dataset() for name in ("map", "volume", "landmarks"))
+    pose = fusion.register_landmarks(marks["map"], marks["volume"], model="rigid").transform
+    fused = fusion.fuse(spectra.decompose(map_, 4), volume, transform=pose, depth=0.1 * size)
+    written = volumes.page(fused, folder / "phantom.html", largest=1e9)
+    return f"phantom of {size}³ × 4: {written.size / 1e6:.2f} MB, rounding {written.rounding:.2g} standard errors"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, nargs="+", default=[128, 256], help="edges of the cubes, in voxels")
@@ -103,6 +114,8 @@ def main() -> None:
     options = parser.parse_args()
     for size in options.size:
         with tempfile.TemporaryDirectory() as folder:
+            if size >= 128:  # the phantom's map does not fit on the face of a smaller one
+                print(phantom_size(size, Path(folder)))
             print(measure(size, Path(folder), options.frames), f"(load {os.getloadavg()[0]:.1f})", flush=True)
 
 

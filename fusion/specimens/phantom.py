@@ -140,6 +140,7 @@ def _phases(shape: tuple[int, int, int], rng: np.random.Generator) -> npt.NDArra
 
     # Each phase has a smooth random field; a voxel belongs to the phase whose field is largest there, which gives
     # domains with curved, sharp borders and triple lines.
+    # All are drawn before the first is smoothed, so that the order of threads changes nothing.
     smooth = np.array(shape) / [4.0, 12.0, 12.0]
     noise = [rng.normal(size=shape) for _ in range(len(PHASES) - 1)]
     with ThreadPoolExecutor() as pool:
