@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 DTYPES = [
     "i1", "u1", "<i2", ">u2", "<i4", "<u4", ">i8", "<u8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "?", "<c8", ">c16",
-    "S3", "U4",
+    "S3", "U4", "O",
 ]  # fmt: skip
 LETTERS = st.text(st.characters(categories=("L", "N")), min_size=2, max_size=5)
 NAMES = st.one_of(
@@ -26,7 +26,12 @@ ATTRIBUTES = st.dictionaries(
         st.lists(st.floats(), max_size=3), st.tuples(st.floats(), st.integers(-9, 9)),
         st.builds(lambda content, dtype: np.frombuffer(content, dtype).copy(), st.binary(min_size=8, max_size=8),
                   st.sampled_from(["u1", "<i4", ">i2", "<f2", ">f4", ">f8"])),
-        st.binary(min_size=4, max_size=4).map(lambda content: np.frombuffer(content, ">f4")[0]),
+        st.binary(min_size=8, max_size=8).flatmap(
+            lambda content: st.sampled_from([np.frombuffer(content, kind)[0] for kind in ("<i8", "u1", ">f4", "<f2")])
+        ),
+        st.lists(TEXT, min_size=1, max_size=2).flatmap(
+            lambda texts: st.sampled_from([np.array(texts), np.str_(texts[0]), tuple(texts)])
+        ),
     ),
     max_size=3,
 )  # fmt: skip
@@ -35,9 +40,9 @@ AXES = ["z", "y", "x"]
 
 @st.composite
 def values(draw: st.DrawFn, shape: list[int]) -> np.ndarray:
-    """Return an array of any type and any bits, among them NaN of every kind."""
+    """Return an array of any type and any bits, among them NaN of every kind; objects are text."""
     dtype, size = np.dtype(draw(st.sampled_from(DTYPES))), int(np.prod(shape, dtype=int))
-    if dtype.kind == "U":
+    if dtype.kind in "OU":
         return np.array(draw(st.lists(TEXT, min_size=size, max_size=size)), dtype).reshape(shape)
     count = size * dtype.itemsize
     content = np.array(bytearray(draw(st.binary(min_size=count, max_size=count))), np.uint8)
@@ -72,7 +77,8 @@ def legal(draw: st.DrawFn) -> xr.Dataset:
     for name in names[len(scalars) :]:
         along = [dim for dim in dims if draw(st.booleans())]
         attrs = {"cell_methods": "x: mean", "units": "1", **draw(ATTRIBUTES)}
-        variables[name] = (along, draw(values([sizes[dim] for dim in along])), attrs)
+        kept = coords if " " not in name and draw(st.integers(0, 5)) == 0 else variables
+        kept[name] = (along, draw(values([sizes[dim] for dim in along])), attrs)
     ds = xr.Dataset(variables, coords, draw(ATTRIBUTES))
     return ds.chunk(2) if draw(st.booleans()) else ds
 
@@ -88,7 +94,9 @@ def any_attribute(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
 
 
 def any_text(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign(words=((), np.array(draw(st.text(max_size=4)), draw(st.sampled_from(["U4", object])))))
+    text = draw(st.one_of(st.text(max_size=4), st.sampled_from(["\ud800", "a\0", "\0"])))
+    return draw(st.sampled_from([ds.assign(words=((), np.array(text, dtype))) for dtype in ("U4", object)]
+                                + [ds.assign_attrs(words=text)]))  # fmt: skip
 
 
 def odd_values(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
@@ -97,7 +105,9 @@ def odd_values(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
 
 
 def odd_attribute(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
-    names = ["_FillValue", "dtype", "_Unsigned", "coordinates", "CLASS", "_NCProperties", "grid_mapping", "_Encoding"]
+    names = ["_FillValue", "dtype", "_Unsigned", "coordinates", "CLASS", "_NCProperties", "grid_mapping", "_Encoding",
+             "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict",
+             "conspectus_manifest", "widened_from", "units", "scale_factor"]  # fmt: skip
     return ds.assign(told=((), 1, {draw(st.sampled_from(names)): draw(st.sampled_from(["a", 1, "x y"]))}))
 
 
@@ -106,12 +116,27 @@ def odd_coordinate(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
     return ds if name in ds.dims else ds.assign_coords({name: 1})
 
 
+def leftover_encoding(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
+    """Return a variable with what xarray keeps of the file that it was read from, which must not change it."""
+    left = {"dtype": "i2", "scale_factor": 0.5, "_FillValue": 1, "zlib": True, "chunksizes": (7,), "units": "days"}
+    ds = ds.assign(packed=("packed", [1.0, 2.5]))
+    ds["packed"].encoding = {draw(st.sampled_from(list(left))): 0} if draw(st.booleans()) else left
+    ds.encoding = {"unlimited_dims": {"packed"}}
+    return ds
+
+
+def stacked(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
+    """Return a dataset with two levels along one dim, which a file cannot hold."""
+    return ds.assign(pairs=(("first", "second"), np.eye(2))).stack(pair=("first", "second"), create_index=True)
+
+
 def turned(draw: st.DrawFn, ds: xr.Dataset) -> xr.Dataset:
     return ds.isel({dim: slice(None, None, -1) for dim in ds.dims})
 
 
 HOSTILE: list[Callable[[st.DrawFn, xr.Dataset], xr.Dataset]] = [
     any_name, any_attribute, any_text, odd_values, odd_attribute, odd_coordinate, turned,
+    leftover_encoding, stacked,
 ]  # fmt: skip
 
 
@@ -125,7 +150,8 @@ def datasets(draw: st.DrawFn) -> xr.Dataset:
 @st.composite
 def trees(draw: st.DrawFn) -> xr.DataTree:
     """Return a tree of up to three nodes; one may inherit the coordinates of the node above it."""
-    paths = draw(st.lists(st.sampled_from(["fused", "map", "sem/a", "sem/b", "é", "a b"]), unique=True, max_size=2))
+    names = ["fused", "map", "sem/a", "sem/b", "é", "a b", "map/y", "fused/inner"]
+    paths = draw(st.lists(st.sampled_from(names), unique=True, max_size=2))
     nodes = {"/": xr.Dataset(attrs=draw(ATTRIBUTES))} | {path: draw(legal()) for path in paths}
     kind = draw(st.sampled_from(["", "empty", "hostile", "inherits"]))
     if kind == "empty":
