@@ -8,19 +8,16 @@ import os
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
 import xarray as xr
 
+from fusion import provenance
+
 ATTRIBUTE: Final = "run"
 """The attribute of the root of a saved project that holds a `Run` as JSON."""
 LAZY: Final = "lazy "
-_PACKAGES: Final = (
-    "conspectus", "dask", "h5py", "hyperspy", "numba", "numpy", "pybaselines", "rosettasciio", "scikit-image",
-    "scikit-learn", "scipy", "xarray",
-)  # fmt: skip
 
 
 class Record(TypedDict):
@@ -73,13 +70,7 @@ def read(tree: xr.Dataset | xr.DataTree) -> Run | None:
 @cache
 def environment() -> dict[str, str]:
     """Return what the last bit of a result may depend on: versions, our own source, the processor, the threads."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "source": _source(), **_threads()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**provenance.versions(), "machine": platform.machine(), "source": _source(), **_threads()}
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion import provenance
 from fusion.affine import Affine, is_lower_bound, kind_attrs
 from fusion.errors import FrameError
-from fusion.warp import Transform, Warp, as_text, from_text
+from fusion.warp import Transform, Warp, as_parameters, as_text, from_text
 
 POSE: Final = "pose"
 _OLD_STAGE: Final = re.compile(r"stage( of .+ [0-9a-f]{8})?")
@@ -50,6 +51,11 @@ class Frame(str):
         return Frame(f"{self} of {file}", on_stage=self.on_stage)
 
 
+def as_parameter(frame: str) -> str | dict[str, Any]:
+    """Return a frame as the parameter of a step on record: its name, and beside it that it is one of a stage."""
+    return {"name": str(frame), "on_stage": True} if isinstance(frame, Frame) and frame.on_stage else str(frame)
+
+
 OWN: Final = Frame("")
 """The frame of a dataset without a pose: its own coordinates, which no other dataset shares."""
 
@@ -77,6 +83,12 @@ def set_pose(ds: xr.Dataset, pose: Transform, frame: str) -> xr.Dataset:
     >>> placed["pose"].attrs["frame"]
     'stage'
     """
+    placed = with_pose(ds, pose, frame)
+    return provenance.record(placed, "fusion.set_pose", {**as_parameters(pose), "frame": as_parameter(frame)})
+
+
+def with_pose(ds: xr.Dataset, pose: Transform, frame: str) -> xr.Dataset:
+    """Return what `set_pose` does, as a part of another step, without a record of its own."""
     if isinstance(frame, Frame) and not frame and isinstance(pose, Affine) and np.array_equal(pose.matrix, np.eye(4)):
         placed = ds.drop_vars(POSE, errors="ignore").copy()
         for variable in placed.data_vars.values():

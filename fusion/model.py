@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion import units
+from fusion import provenance, units
 from fusion.affine import Affine
 from fusion.axes import Axis as Axis
 from fusion.axes import coordinate
@@ -26,7 +26,7 @@ from fusion.conventions import (
     with_links,
 )
 from fusion.errors import ConventionError, DataError, UnitError
-from fusion.frames import OWN, POSE, get_pose, set_pose
+from fusion.frames import OWN, POSE, get_pose, with_pose
 from fusion.plain import Plain, taken_apart
 from fusion.warp import Transform
 
@@ -240,7 +240,7 @@ def set_pixel_size(ds: xr.Dataset, **sizes: str | float) -> xr.Dataset:
         step = length(size)
         values = ds[dim].values * step
         coords[dim] = xr.DataArray(values, dims=ds[dim].dims, attrs={**ds[dim].attrs, "units": units.LENGTH})
-    return check(ds.assign_coords(coords))
+    return provenance.record(check(ds.assign_coords(coords)), "fusion.set_pixel_size", sizes)
 
 
 def require_data(array: xr.DataArray, *, smallest: int = 2) -> None:
@@ -275,8 +275,8 @@ def _placed(built: xr.Dataset, source: object, pose: Transform | None, frame: st
     """Return the dataset with the pose that the caller or the source says; else its name alone is its frame."""
     if pose is None and isinstance(source, xr.Dataset | xr.DataArray):
         known, own = get_pose(source)
-        return set_pose(built, known, frame if frame and own == OWN else own)
-    return set_pose(built, pose or Affine.identity(), frame or "")
+        return with_pose(built, known, frame if frame and own == OWN else own)
+    return with_pose(built, pose or Affine.identity(), frame or "")
 
 
 def _as_variable(name: str, value: VariableLike) -> xr.Variable:

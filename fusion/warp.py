@@ -233,7 +233,7 @@ def _merged(steps: tuple[Affine | Bend, ...]) -> list[Affine | Bend]:
 
 def as_text(warp: Warp) -> str:
     """Return a warp as JSON, which keeps every number exactly."""
-    return json.dumps([_described(step) for step in warp.steps])
+    return json.dumps([_described(step) for step in warp.steps], default=np.ndarray.tolist)
 
 
 def from_text(text: str) -> Warp:
@@ -250,7 +250,7 @@ def from_text(text: str) -> Warp:
 def as_parameters(transform: Transform | None) -> dict[str, Any]:
     """Return a transform as parameters of a step on record (`fusion.provenance`); of None there are none."""
     if isinstance(transform, Warp):
-        return {"warp": as_text(transform)}
+        return {"warp": [_described(step) for step in transform.steps]}
     if transform is None:
         return {}
     return {name: getattr(transform, name) for name in ("matrix", "covariance", "dof")} | kind_attrs(
@@ -263,7 +263,8 @@ def from_parameters(parameters: Mapping[str, Any]) -> tuple[Transform | None, di
     own = ("warp", "matrix", "covariance", "dof", *kind_attrs(True))
     others = {key: value for key, value in parameters.items() if key not in own}
     if "warp" in parameters:
-        return from_text(parameters["warp"]), others
+        steps = parameters["warp"]  # text in records of older files
+        return from_text(steps) if isinstance(steps, str) else Warp(*map(_step, steps)), others
     if "matrix" not in parameters:
         return None, others
     return _affine(parameters), others
@@ -272,10 +273,10 @@ def from_parameters(parameters: Mapping[str, Any]) -> tuple[Transform | None, di
 def _described(step: Affine | Bend) -> dict[str, Any]:
     dof = {} if np.isinf(step.dof) else {"dof": step.dof}
     if isinstance(step, Affine):
-        spread = {} if step.covariance is None else {"covariance": step.covariance.tolist()}
-        return {"matrix": step.matrix.tolist(), **spread, **dof, **kind_attrs(step.lower_bound)}
+        spread = {} if step.covariance is None else {"covariance": step.covariance}
+        return {"matrix": step.matrix, **spread, **dof, **kind_attrs(step.lower_bound)}
     process = step.process
-    arrays = {name: getattr(process, name).tolist() for name in ("moving", "fixed", "covariance")}
+    arrays = {name: getattr(process, name) for name in ("moving", "fixed", "covariance")}
     return {**arrays, "kernels": [list(kernel) for kernel in process.kernels], "turned": step.turned, **dof}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import xarray as xr
 
-from fusion.files.fingerprint import fingerprint
+from fusion.fingerprint import fingerprint
 
 
 def cells(notebook: Path) -> list[str]:

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from conspectus import records
 from conspectus.records import Record, Run
+from fusion import provenance
 from fusion.errors import FileReadError
 from fusion.files import netcdf, store
-from fusion.files.fingerprint import fingerprint
+from fusion.fingerprint import fingerprint
 from fusion.reading.paths import existing
 
 
@@ -31,6 +32,10 @@ def show(first: Path, second: Path, *, console: Console | None = None) -> None:
     runs = [records.read(store.load(path, chunks={})) for path in (first, second)]
     if runs[0] and runs[1]:
         console.print(first_difference(runs[0], runs[1]), soft_wrap=True)
+    else:
+        for name in nodes[0].keys() & nodes[1].keys():
+            said = first_difference(*(_as_run(found[name]) for found in nodes))
+            console.print(f"{name}: {said}" if name else said, soft_wrap=True)
     rows = list(_differences(nodes[0], nodes[1]))
     if not rows:
         console.print(f"All datasets of {first} and {second} are the same, to the last bit", soft_wrap=True)
@@ -62,6 +67,22 @@ def first_difference(one: Run, other: Run) -> str:
             return f"step {number} ({step['do']}): {difference}{what}"
     lengths = [len(run["steps"]) for run in (one, other)]
     return "The steps are the same" if len(set(lengths)) == 1 else f"one has {lengths[0]} steps, the other {lengths[1]}"
+
+
+def _as_run(ds: xr.Dataset) -> Run:
+    """Return the steps behind a dataset, which a session of Python carried out, in the form of a run."""
+    known = provenance.read(ds)
+    steps = [
+        Record(
+            do=step["name"],
+            parameters=step["parameters"],
+            inputs={},
+            outputs={name: digest or records.LAZY for name, digest in step["outputs"].items()},
+            files={file["path"]: file["sha256"] for file in known["inputs"] if provenance.reads(step, file)},
+        )
+        for step in known["steps"]
+    ]
+    return Run(recipe={}, steps=steps, environment=known["versions"])
 
 
 def _step_difference(step: Record, other: Record) -> str:

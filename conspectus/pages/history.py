@@ -52,9 +52,10 @@ def drawn(name: str, known: Provenance) -> Tree:
             branch.add(f"{step['name'] if step else 'a step'} {identity[:6]}, as above" if step else identity)
             return
         drawn_before.add(identity)
-        leaf = branch.add(f"{step['name']}({_arguments(step['parameters'])}) {identity[:6]}")
+        made = ", ".join(f"{output} {digest[:8] if digest else 'lazy'}" for output, digest in step["outputs"].items())
+        leaf = branch.add(f"{step['name']}({_arguments(step['parameters'])}) {identity[:6]} → {made}")
         for before in step["inputs"]:
-            add(leaf, before)
+            add(leaf, before["step"])
 
     if known["steps"]:
         add(tree, known["steps"][-1]["id"])
@@ -79,5 +80,12 @@ def _run(run: records.Run) -> Table:
 
 
 def _arguments(parameters: Mapping[str, Any]) -> str:
-    texts = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in parameters.items())
+    texts = (f"{key}={_text(value)}" for key, value in parameters.items())
     return ", ".join(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in texts)
+
+
+def _text(value: Any) -> str:
+    """Return a parameter as text; of an array that lies beside the record its shape."""
+    if isinstance(value, Mapping) and "array" in value:
+        return f"array {' × '.join(map(str, value['shape']))}"
+    return json.dumps(value, ensure_ascii=False)

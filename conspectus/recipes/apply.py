@@ -20,7 +20,7 @@ from conspectus.recipes.step import Forecast, Names, Step, require_arguments
 
 _TAKEN: Final = ("xr.Dataset", "xr.DataArray", "xr.Dataset | xr.DataArray", "xr.Dataset | xr.DataTree")
 _RETURNED: Final = ("xr.Dataset", "xr.DataArray", "xr.Dataset | xr.DataTree")
-_TRANSFORMS: Final = ("Affine", "Affine | None", "Transform", "Transform | None")
+TRANSFORMS: Final = ("Affine", "Affine | None", "Transform", "Transform | None")
 
 
 class Apply(Step):
@@ -101,7 +101,7 @@ def _is_step(function: Any) -> bool:
 
 def _argument(parameter: inspect.Parameter | None, value: Any) -> Any:
     """Return a value of a recipe as a function takes it."""
-    if parameter is not None and parameter.annotation in _TRANSFORMS:
+    if parameter is not None and parameter.annotation in TRANSFORMS:
         return fusion.Affine.exact(np.reshape(value, (4, 4)))
     return tuple(value) if isinstance(value, list) and parameter is None else value
 

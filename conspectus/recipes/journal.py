@@ -16,7 +16,7 @@ from conspectus.project import Finding, Picture, Project
 from conspectus.recipes.step import Step
 from conspectus.records import Record
 from fusion import provenance
-from fusion.files.fingerprint import fingerprint
+from fusion.fingerprint import fingerprint
 
 
 class Journal:

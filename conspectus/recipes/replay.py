@@ -14,22 +14,12 @@ from conspectus import records
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from conspectus.recipes import recipe as recipes
-from conspectus.recipes.graph import Graph
+from conspectus.recipes.graph import Difference, Graph
 from conspectus.recipes.journal import Journal
 from conspectus.records import Record, Run
 from fusion import provenance
 from fusion.errors import FileReadError
-from fusion.files.fingerprint import fingerprint
-
-
-class Difference(NamedTuple):
-    """A step that made something else than before, although it took the same; or a dataset that was changed since."""
-
-    step: str
-    names: Sequence[str]
-
-    def __str__(self) -> str:
-        return f"{self.step}: {', '.join(self.names)}"
+from fusion.fingerprint import fingerprint
 
 
 class Replay(NamedTuple):
@@ -55,8 +45,8 @@ class Replay(NamedTuple):
 def replay(path: Path, *, sources: Path | None = None) -> Replay:
     """Carry out the recipe that a saved project holds, and compare every result by its sha256.
 
-    Of a file that a session of Python saved, the steps in the provenance of each dataset are carried out, and the last
-    result is compared.
+    Of a file that a session of Python saved, the steps in the provenance of each dataset are carried out, and what each
+    of them makes is compared.
 
     Parameters
     ----------
@@ -86,14 +76,13 @@ def _replayed_session(path: Path, saved: xr.Dataset | xr.DataTree, sources: Path
     """Carry out the steps behind each dataset of a file that no recipe made."""
     differences, changes = [], dict[str, None]()
     for name, ds in _datasets(saved):
-        known = provenance.read(ds)
+        graph = Graph(ds, sources)
         try:
-            made = Graph(known, sources).carry_out()
+            graph.carry_out()
         except RecipeError as error:
             raise RecipeError(f"{path}: {name}: {error}") from error
-        if fingerprint(made) != fingerprint(ds):
-            differences.append(Difference("the provenance", [name]))
-        changes |= dict.fromkeys(records.changed(known["versions"], provenance.read(made)["versions"]))
+        differences += graph.differences
+        changes |= dict.fromkeys(records.changed(provenance.read(ds)["versions"], provenance.versions()))
     return Replay(differences, list(changes))
 
 

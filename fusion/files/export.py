@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import xarray as xr
 
+from fusion import attributes
 from fusion.affine import Affine
 from fusion.conventions import check, linked, with_links
-from fusion.files import attributes, layout, writer
+from fusion.files import layout, writer
 from fusion.files.aside import refuse_suffix, require_dataset
 from fusion.files.nexus import write_nexus
 from fusion.files.replacing import replacing

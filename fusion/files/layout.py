@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import xarray as xr
 
+from fusion import attributes
 from fusion.errors import ConventionError
-from fusion.files import attributes
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]([^\x00-\x1f/\x7f]*[^\x00-\x20/\x7f])?")
 """NetCDF's rule: a letter, digit or underscore first, no control character or slash, no space at the end."""

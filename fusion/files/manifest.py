@@ -13,7 +13,7 @@ from typing import Any, Final, TypedDict
 
 import xarray as xr
 
-from fusion.files import attributes
+from fusion import attributes
 from fusion.files.stored import restored
 
 ATTRIBUTE: Final = "conspectus_manifest"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fusion import attributes
 from fusion.errors import FileReadError
-from fusion.files import attributes, hdf5, manifest
+from fusion.files import hdf5, manifest
 from fusion.files.blocks import Digest, Region, decoded, each, padded, regions
 from fusion.files.sealing import Seal, state
 from fusion.isolation import sandbox

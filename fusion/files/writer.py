@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from fusion.files import attributes, kept_blocks, manifest
+from fusion import attributes
+from fusion.files import kept_blocks, manifest
 from fusion.files.blocks import BlockWriter, block_shape
 from fusion.files.filters import FILTERS, Compression
 from fusion.files.replacing import PartialFile

@@ -13,7 +13,7 @@ from fusion import provenance
 from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spatial_dims, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import affine_between, get_pose, set_pose
+from fusion.frames import affine_between, get_pose, with_pose
 from fusion.grids import shares
 from fusion.grids.cells import Geometry, geometry
 from fusion.model import require_lengths
@@ -120,7 +120,8 @@ def _through(
     placed = on_grid(volume.drop_vars(list(volume.data_vars)), ds, variables)
     for name in [name for name in placed.data_vars if kind(placed[name]) == "sum" and name not in _errors(placed)]:
         placed[name].attrs["lost_fraction"] = _lost(ds[name], placed[name])
-    return check(provenance.record(placed, "fusion.place", {"response": response.described()}))
+    parameters = {"response": response.described(), **as_parameters(transform)}
+    return check(provenance.record(placed, "fusion.place", parameters, parents=[volume], source=ds))
 
 
 def measure(
@@ -191,7 +192,7 @@ def _seen(
     if depth is not None:
         raise DataError("a response says how deep a pixel reaches; leave out depth=")
     measured = probing.measured(volume, grid, probing.probe(grid, volume, transform, response))
-    return _on_map(measured, volume, grid, {"response": response.described()})
+    return _on_map(measured, volume, grid, {"response": response.described(), **as_parameters(transform)})
 
 
 def _on_map(
@@ -201,7 +202,7 @@ def _on_map(
     variables = xr.Dataset(measured)
     coords = {name: volume[name].variable for name in volume.coords if name in set(variables.dims) - set(SPATIAL)}
     coords |= {name: grid[name].variable for name in SPATIAL if name in grid.coords}
-    result = set_pose(variables.assign_coords(coords).assign_attrs(volume.attrs), *get_pose(grid))
+    result = with_pose(variables.assign_coords(coords).assign_attrs(volume.attrs), *get_pose(grid))
     return check(provenance.record(result, "fusion.measure", parameters, parents=[grid]))
 
 

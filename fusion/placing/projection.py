@@ -16,9 +16,10 @@ from fusion import provenance
 from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spacing, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, affine_between, get_pose, set_pose
+from fusion.frames import POSE, affine_between, get_pose, with_pose
 from fusion.model import require_lengths
 from fusion.placing.beams import Beam, Method, beam
+from fusion.warp import as_parameters
 
 Vector = npt.NDArray[np.float64]
 
@@ -145,7 +146,8 @@ def backproject(
     if faults := _density_faults(volume, density) + _count_faults(ds, [n for n in names if n not in errors]):
         raise ConventionError(faults)
     weight = volume[density].transpose("z", "y", "x").values.astype(float)
-    through = beam(volume, ds, affine_between(ds, volume, transform), method, weight)
+    transform = affine_between(ds, volume, transform)
+    through = beam(volume, ds, transform, method, weight)
     shadow = through.shadow(weight)
     lost = {str(name): _lost(ds[name], shadow) for name in names if name not in errors}
     if min(lost.values()) >= 1.0:
@@ -154,15 +156,15 @@ def backproject(
     for name, fraction in lost.items():
         spread[name][2]["lost_fraction"] = fraction
     placed = on_grid(volume[[density]].drop_vars(density), ds, spread)
-    parameters = {"density": density, "method": method, "lost_fraction": lost}
-    return check(provenance.record(placed, "fusion.backproject", parameters))
+    parameters = {"density": density, "method": method, **as_parameters(transform)}
+    return check(provenance.record(placed, "fusion.backproject", parameters, parents=[volume], source=ds))
 
 
 def on_grid(grid: xr.Dataset, ds: xr.Dataset, variables: Mapping[Hashable, Any]) -> xr.Dataset:
     """Return variables on the spatial grid, with the signal axes and attributes of `ds`."""
     signal = {key: c.variable for key, c in ds.coords.items() if key not in (*SPATIAL, POSE) and "y" not in c.dims}
     placed = grid.assign_coords(signal).assign(variables).assign_attrs(ds.attrs)
-    return set_pose(placed, *get_pose(grid))
+    return with_pose(placed, *get_pose(grid))
 
 
 # The ratio of counts to projected density is a property of the beam; each voxel takes its density times the mean ratio

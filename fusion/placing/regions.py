@@ -18,6 +18,7 @@ from fusion.grids import shares
 from fusion.grids.cells import Geometry, Span, geometry
 from fusion.model import require_lengths
 from fusion.resampling.resample import COVERAGE
+from fusion.warp import as_parameters
 
 Array = npt.NDArray[Any]
 
@@ -104,7 +105,8 @@ def region_mean(
     coords = {name: c.variable for name, c in ds.coords.items() if c.dims and not set(c.dims) & set(SPATIAL)}
     averaged = xr.Dataset(result, coords=coords, attrs=ds.attrs)
     averaged.attrs["covered"] = float(u.sum() / weights.sum())
-    return provenance.record(averaged, "fusion.region_mean", {"depth": depth}, parents=[grid])
+    parameters = {"region": region, "depth": depth, **as_parameters(transform)}
+    return provenance.record(averaged, "fusion.region_mean", parameters, parents=[grid])
 
 
 def _mean(ds: xr.Dataset, name: str, u: Array, moved: list[Array]) -> tuple[xr.Variable, xr.Variable | None]:

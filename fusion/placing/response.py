@@ -184,10 +184,10 @@ class Response:
     def described(self) -> dict[str, object]:
         """Return the numbers of the response for the record of a step."""
         return {
-            "depths": self.edges.tolist(),
-            "shares": self.shares.tolist(),
+            "edges": self.edges,
+            "shares": self.shares,
             "direction": self.direction,
-            "surface": None if self.surface is None else "over y, x",
+            "surface": self.surface,
         }
 
     def heights(self, ds: xr.Dataset) -> Vector:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from fusion import provenance
 from fusion.files.store import wrote
-from fusion.frames import Frame, get_pose, set_pose
+from fusion.frames import Frame, get_pose, with_pose
 
 
 def from_file(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: str | PathLike[str]) -> xr.Dataset:
@@ -36,10 +36,10 @@ def from_file(ds: xr.Dataset, reader: str, parameters: Mapping[str, Any], path: 
     -------
     Dataset
     """
-    recorded = provenance.record(ds, reader, parameters, inputs=[path])
-    if wrote(path):
-        return recorded
-    pose, frame = get_pose(ds)
-    mark = f"{Path(path).name} {provenance.read(recorded)['inputs'][-1]['sha256'][:8]}"
-    named_by_file = frame == Path(path).stem and not frame.on_stage
-    return set_pose(recorded, pose, Frame(mark) if named_by_file else frame.of(mark))
+    file = provenance.file(path)
+    if not wrote(path):
+        pose, frame = get_pose(ds)
+        mark = f"{file['path']} {file['sha256'][:8]}"
+        named_by_file = frame == Path(path).stem and not frame.on_stage
+        ds = with_pose(ds, pose, Frame(mark) if named_by_file else frame.of(mark))
+    return provenance.record(ds, reader, parameters, inputs=[file])

@@ -30,7 +30,7 @@ from fusion.conventions import (
     with_links,
 )
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, affine_only, between, get_pose, set_pose
+from fusion.frames import POSE, affine_only, between, get_pose, with_pose
 from fusion.grids.cells import Geometry, geometry
 from fusion.grids.shares import sampling
 from fusion.model import require_lengths
@@ -319,4 +319,4 @@ def _assembled(ds: xr.Dataset, grid: xr.Dataset, moved: Mapping[Any, xr.DataArra
     }
     others.pop(POSE, None)
     result = xr.Dataset({**kept, **moved}, coords={**others, **coords}, attrs=ds.attrs)
-    return check(set_pose(result, *get_pose(grid)))
+    return check(with_pose(result, *get_pose(grid)))

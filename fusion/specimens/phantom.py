@@ -14,7 +14,7 @@ from fusion import provenance
 from fusion.affine import Affine
 from fusion.conventions import check
 from fusion.errors import DataError
-from fusion.frames import set_pose
+from fusion.frames import with_pose
 from fusion.model import Axis, dataset
 
 Vector = npt.NDArray[np.float64]
@@ -246,4 +246,4 @@ def _landmarks(
         name: (("point", "axis"), exact[name] + rng.normal(size=positions.shape) * errors[name], um) for name in exact
     }
     sigma = {f"{name}_sigma": (("axis",), errors[name], um) for name in exact}
-    return set_pose(dataset({**picked, **sigma}, {"axis": list("zyx")}, name="landmarks"), Affine.identity(), "none")
+    return with_pose(dataset({**picked, **sigma}, {"axis": list("zyx")}, name="landmarks"), Affine.identity(), "none")

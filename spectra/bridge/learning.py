@@ -12,6 +12,7 @@ import xarray as xr
 import fusion
 from fusion.conventions import cell_methods, signal_dim, spatial_dims, with_links
 from fusion.errors import DataError
+from fusion.frames import with_pose
 from fusion.variables import main_variable
 
 Array = npt.NDArray[Any]
@@ -50,7 +51,7 @@ def model(decomposed: xr.Dataset) -> xr.Dataset:
     attrs = with_links(abundance, []).attrs
     shell = decomposed.drop_vars([*decomposed.data_vars, "component"], errors="ignore")
     product = product.drop_vars("component", errors="ignore").assign_attrs(attrs, long_name="model")
-    return fusion.set_pose(shell.assign(model=product), *fusion.get_pose(decomposed))
+    return with_pose(shell.assign(model=product), *fusion.get_pose(decomposed))
 
 
 def attach(signal: Any, array: xr.DataArray, decomposed: xr.Dataset) -> None:
@@ -146,7 +147,7 @@ def _decomposition(ds: xr.Dataset, variables: dict[str, xr.DataArray], how: dict
     numbers = np.arange(variables["endmember"].sizes["component"])
     component = xr.Variable("component", numbers, {"long_name": "component"})
     shell = ds.drop_vars(list(ds.data_vars)).assign_coords(component=component)
-    placed = fusion.set_pose(shell.assign(variables).assign_attrs(how), *fusion.get_pose(ds))
+    placed = with_pose(shell.assign(variables).assign_attrs(how), *fusion.get_pose(ds))
     return fusion.check(placed)
 
 

@@ -13,6 +13,7 @@ import fusion
 from fusion import provenance
 from fusion.conventions import SPATIAL, error_of, spatial_dims, with_links
 from fusion.errors import DataError
+from fusion.frames import with_pose
 from fusion.model import with_error
 from fusion.reading.metadata import SIGNAL_MARK, as_json
 from fusion.variables import main_variable
@@ -300,7 +301,7 @@ def _restored(signal: Any, data: Any, kept: dict[str, Any], title: str) -> xr.Da
     ds = shell.assign({kept["name"]: xr.Variable(dims, data, kept["variable"])})
     original = signal.original_metadata.as_dictionary()
     ds = ds.assign_attrs(original_metadata=as_json(original, longest=None)) if original else ds
-    placed = fusion.set_pose(ds, *fusion.get_pose(ds))
+    placed = with_pose(ds, *fusion.get_pose(ds))
     return fusion.check(placed.transpose(*spatial_dims(placed[kept["name"]]), ...))
 
 

@@ -106,7 +106,7 @@ def region(ds: xr.Dataset, labels: xr.DataArray, value: int | str) -> xr.Dataset
     error = (chosen.std(spatial, ddof=1) / np.sqrt(chosen.count(spatial))).where(chosen.count(spatial) > 1)
     shell = ds.drop_vars([*ds.data_vars, *spatial]).assign_attrs(pixels=pixels)
     result = with_error(like(shell, {str(array.name): mean}), str(array.name), error)
-    return provenance.record(fusion.check(result), "spectra.region", {"labels": str(labels.name), "value": value})
+    return provenance.record(fusion.check(result), "spectra.region", {"labels": labels, "value": value})
 
 
 def _inside(array: xr.DataArray, labels: xr.DataArray, value: int | str) -> xr.DataArray:

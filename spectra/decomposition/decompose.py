@@ -151,7 +151,7 @@ def decompose(
     solution = engine.find(matrix, Request(components, seed, closure, start))
     result = labelled_solution(solution, engine, matrix, ds, closure=closure)
     parameters: dict[str, Any] = {"components": components, "method": method, "weighting": weighting, "seed": seed}
-    options = {"closure": closure or None, "initial": None if initial is None else initial.values.tolist()}
+    options = {"closure": closure or None, "initial": initial}
     parameters |= {key: value for key, value in options.items() if value is not None}
     return provenance.record(result, "spectra.decompose", parameters)
 

@@ -153,7 +153,7 @@ def decompose_jointly(
     }
     nodes = {SHARED: _shared(blocks, variables, shares.mean(axis=0), how, parameters)}
     for block, rows, share in zip(blocks, endmembers, shares, strict=True):
-        nodes[block.name] = _own(block, rows, share, how, parameters)
+        nodes[block.name] = _own(blocks, block, rows, share, how, parameters)
     return fusion.check(xr.DataTree.from_dict(nodes))
 
 
@@ -361,10 +361,12 @@ def _shared(
         name=SHARED, cell_methods="mean", pose=pose, frame=frame, attrs=how,
     )  # fmt: skip
     result = result.assign_coords({dim: ds[dim] for dim in SPATIAL if dim in ds.coords})
-    return provenance.record(result, "spectra.decompose_jointly", parameters, parents=[block.ds for block in blocks])
+    return _recorded(result, blocks, parameters)
 
 
-def _own(block: _Block, rows: Array, share: Array, how: dict[str, Any], parameters: dict[str, Any]) -> xr.Dataset:
+def _own(
+    blocks: list[_Block], block: _Block, rows: Array, share: Array, how: dict[str, Any], parameters: dict[str, Any]
+) -> xr.Dataset:
     full = np.zeros((share.size, block.channels.size))
     full[:, block.channels] = rows
     axis = block.ds[block.signal]
@@ -375,7 +377,13 @@ def _own(block: _Block, rows: Array, share: Array, how: dict[str, Any], paramete
             "explained_variance": (("component",), share),
         },
         {block.signal: Axis(axis.attrs["units"], values=axis.values), "component": np.arange(share.size)},
-        name=title(block.ds), pose=pose, frame=frame, attrs={**block.ds.attrs, **how},
+        name=block.name, pose=pose, frame=frame, attrs={**block.ds.attrs, **how},
     )  # fmt: skip
     result = result.assign_coords({block.signal: axis})
-    return provenance.record(result, "spectra.decompose_jointly", parameters)
+    return _recorded(result, blocks, parameters)
+
+
+def _recorded(result: xr.Dataset, blocks: list[_Block], parameters: dict[str, Any]) -> xr.Dataset:
+    """Return a node with the step that made all of them."""
+    first, *others = (block.ds for block in blocks)
+    return provenance.record(result, "spectra.decompose_jointly", parameters, parents=others, source=first)

@@ -85,7 +85,9 @@ def unmix(
         variables[stderr_name("abundance")] = (("pixel", "component"), restored(error, matrix.pixels, axis=0), attrs)
     how = {"decomposition": "unmix", "weighting": matrix.weights.name}
     result = labelled(variables, ds, array, len(spectra), how)
-    return provenance.record(result, "spectra.unmix", {"weighting": weighting, "closure": closure})
+    return provenance.record(
+        result, "spectra.unmix", {"endmember": endmember, "weighting": weighting, "closure": closure}
+    )
 
 
 def _unit(endmember: xr.DataArray, array: xr.DataArray) -> str:

@@ -14,7 +14,7 @@ from fusion.affine import Affine
 from fusion.conventions import SPATIAL, cell_methods, spatial_dims
 from fusion.display import spelled, y_upwards
 from fusion.errors import DataError
-from fusion.frames import get_pose, set_pose
+from fusion.frames import get_pose, with_pose
 from volumes.drawing import layers, legend, opengl
 from volumes.drawing.annotations import add_box, add_color_bar, add_scale_bar
 from volumes.drawing.glyphs import add_points
@@ -139,7 +139,7 @@ def render(
 
 def _in_own_axes(ds: xr.Dataset) -> xr.Dataset:
     """Return an image without its pose, so that it is seen face-on; volumes keep theirs."""
-    return ds if len(spatial_dims(ds)) > 2 else set_pose(ds, Affine.identity(), get_pose(ds)[1])
+    return ds if len(spatial_dims(ds)) > 2 else with_pose(ds, Affine.identity(), get_pose(ds)[1])
 
 
 def _legend_lines(

@@ -11,7 +11,7 @@ from fusion.affine import Affine, kind_attrs
 from fusion.conventions import SPATIAL, cell_methods, check, spatial_dims, stderr_name, title
 from fusion.display import y_upwards
 from fusion.errors import DataError, FrameError
-from fusion.frames import POSE, get_pose, locate, set_pose
+from fusion.frames import POSE, get_pose, locate, with_pose
 from fusion.resampling.resample import resample
 from fusion.warp import Transform
 from volumes.drawing.mesh import refuse_points, unlinked
@@ -144,7 +144,7 @@ def _read(ds: xr.Dataset, grid: xr.Dataset, way: Affine, depth: float | None) ->
     """Return a dataset on a line or plane, whose pose leads to the dataset's frame."""
     moved = resample(ds, grid, transform=way.inverse(), method="linear", depth=depth)
     pose, frame = get_pose(ds)
-    placed = set_pose(moved, pose @ way, frame or title(ds))
+    placed = with_pose(moved, pose @ way, frame or title(ds))
     return placed.assign_attrs(title=title(ds))
 
 
@@ -166,7 +166,7 @@ def _on_frame(tree: xr.DataTree) -> tuple[dict[str, xr.Dataset], list[str]]:
         name = str(node.name)
         ds = node.to_dataset()
         if spatial_dims(ds):
-            found[name] = _readable(set_pose(ds, *locate(tree, name)))
+            found[name] = _readable(with_pose(ds, *locate(tree, name)))
         else:
             left_out.append(f"{name} (no image or volume)")
     frames = {name: str(get_pose(ds)[1]) for name, ds in found.items()}

@@ -63,7 +63,7 @@ def random_points(ds: xr.Dataset, n: int, *, seed: int = 0) -> xr.Dataset:
         raise DataError(f"n is a number of voxels from 1 to {size}; received {n!r}")
     chosen = np.random.default_rng(seed).choice(size, n, replace=False)
     points = _points(ds, np.stack(np.unravel_index(chosen, shape), axis=1), "random")
-    return provenance.record(points, "volumes.random_points", {"n": n, "seed": seed})
+    return provenance.record(points, "volumes.random_points", {"n": n, "seed": seed}, parents=[ds])
 
 
 # The most uncertain voxels lie side by side along one edge, and one of them says what all would. Voxels are drawn with
@@ -132,7 +132,8 @@ def suggest(
     indices = np.stack(np.unravel_index(doubtful[np.argsort(waits)], label.shape), axis=1)
     sizes = np.array([steps.get(dim, 1.0) for dim in spatial_dims(label)])
     points = _points(result, _spread(indices, sizes, least, n), "suggested")
-    return provenance.record(points, "volumes.suggest", {"n": n, "by": by, "apart": least, "seed": seed})
+    parameters = {"n": n, "by": by, "apart": least, "seed": seed}
+    return provenance.record(points, "volumes.suggest", parameters, parents=[result])
 
 
 def require_result(result: xr.Dataset) -> None:

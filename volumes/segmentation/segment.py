@@ -133,7 +133,8 @@ def segment(
     result = _labelled(ds, image, chosen.names, arrays)
     trained = {} if annotation is None else {"seed": seed}
     settings = {"variable": str(image.name), "smooth": width, **chosen.settings, **trained}
-    return provenance.record(result, "volumes.segment", settings)
+    marks = [annotation] if isinstance(annotation, xr.Dataset) else list(annotation or ())
+    return provenance.record(result, "volumes.segment", settings, parents=marks)
 
 
 def _model(

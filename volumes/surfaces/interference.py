@@ -109,7 +109,7 @@ def height_from_interference(
     result = with_error(like(ds, {"height": height}), "height", stderr)
     parameters = {
         "wavelength": wavelength, "refractive_index": refractive_index, "minimum": minimum, "maximum": maximum,
-        "branch": branch, "noise": noise, "where": where is not None, "variable": str(image.name),
+        "branch": branch, "noise": noise, "where": where, "variable": str(image.name),
     }  # fmt: skip
     return fusion.check(provenance.record(result, "volumes.height_from_interference", parameters))
 

@@ -86,7 +86,7 @@ def level(
     )  # fmt: skip
     kept = {str(key): array for key, array in ds.data_vars.items()}
     result = like(ds, {**kept, variable: levelled, name: labels})
-    parameters = {"method": method, "mask": mask is not None, "variable": variable}
+    parameters = {"method": method, "mask": mask, "variable": variable}
     return fusion.check(provenance.record(result, "volumes.level", parameters))
 
 

@@ -86,7 +86,7 @@ def align_tilts(
         raise DataError(f"{title(views)}: no direction within 12 degrees of {axis} explains the views")
     found = _found(values, series.angles, method, minima)
     result = _labelled(found, minima, series, views)
-    return provenance.record(result, "volumes.align_tilts", {"method": method, "axis": axis})
+    return provenance.record(result, "volumes.align_tilts", {"method": method, "axis": axis, "variable": variable})
 
 
 def apply_alignment(views: xr.Dataset, alignment: xr.Dataset, *, variable: str | None = None) -> xr.Dataset:
@@ -121,7 +121,9 @@ def apply_alignment(views: xr.Dataset, alignment: xr.Dataset, *, variable: str |
     placed = moved(_finite(series, title(views)), Motion(float(alignment["rotation"]), shifts))
     name = str(series.array.name)
     array = series.array.copy(data=placed).transpose("y", "x", "tilt")
-    return provenance.record(like(views, {name: array}), "volumes.apply_alignment", {}, parents=[alignment])
+    return provenance.record(
+        like(views, {name: array}), "volumes.apply_alignment", {"variable": variable}, parents=[alignment]
+    )
 
 
 def _finite(series: TiltSeries, name: str) -> Array:
@@ -181,7 +183,8 @@ def _labelled(found: Matched, minima: list[Minimum], series: TiltSeries, views: 
 
 
 def _history(ds: xr.Dataset) -> dict[str, Any]:
-    return {key: value for key, value in ds.attrs.items() if key in ("history", "provenance")}
+    diary = {key: ds.attrs[key] for key in ("history", "provenance") if key in ds.attrs}
+    return {**diary, **provenance.arrays(ds)}
 
 
 # Shifts across the axis are c + (what moves the specimen) + rest; c by least squares, its error by the same weights.

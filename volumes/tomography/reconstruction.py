@@ -137,8 +137,8 @@ def reconstruct(
     plan = _Plan(method, series.angles, nonnegative, rounds or 1, 0.0, names)
     plan, stop = _judged(plan, sample, leave_out, rounds, weight)
     volume = _labelled(_run(series, plan, progress), series, views, plan, stop)
-    parameters = {"method": method, "axis": axis, "nonnegative": nonnegative, "leave_out": leave_out}
-    chosen = {"rounds": plan.rounds, "threshold": plan.threshold, "halves": halves}
+    parameters = {"method": method, "axis": axis, "variable": variable, "nonnegative": nonnegative, "weight": weight}
+    chosen = {"leave_out": leave_out, "rounds": plan.rounds, "threshold": plan.threshold, "halves": halves}
     return provenance.record(volume, "volumes.reconstruct", {**parameters, **chosen})
 
 

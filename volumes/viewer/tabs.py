@@ -12,7 +12,7 @@ import xarray as xr
 from fusion.conventions import SPATIAL, check, spatial_dims
 from fusion.conventions import title as title_of
 from fusion.errors import ConspectusError, DataError
-from fusion.frames import locate, set_pose
+from fusion.frames import locate, with_pose
 from volumes.drawing.mesh import refuse_points, unlinked
 from volumes.viewer.content import Choice, Content, Precision, choose, content
 from volumes.viewer.document import Packed, document, packed
@@ -119,7 +119,7 @@ def _of_tree(tree: xr.DataTree, look: Look) -> tuple[list[Tab], list[Overlay], l
     for node in (node for node in tree.subtree if node.has_data):
         name = str(node.name or title_of(node.to_dataset()))
         ds = node.to_dataset()
-        ds = set_pose(ds, *locate(tree, name)) if node.name else ds
+        ds = with_pose(ds, *locate(tree, name)) if node.name else ds
         if is_points(ds) or is_surface(ds):
             overlays.append(overlay(ds, name, len(overlays)))
         if is_points(ds):

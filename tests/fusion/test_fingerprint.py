@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fusion.files.fingerprint import fingerprint
+from fusion.fingerprint import fingerprint
 from tests.makers.datasets import rich, tree
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.files import attributes
+from fusion import attributes
+from fusion.parameters import PREFIX
 
 _BYTES: Final = 1 << 26
 _DIARY: Final = ("history", "provenance", "title")
-"""Attributes of the dataset that hold times and versions, or the name under which it is kept."""
+"""Attributes of the dataset that hold times and versions, or the name under which it is kept; arrays of the record
+begin with `PREFIX`."""
 
 
 def fingerprint(ds: xr.Dataset) -> str:
@@ -33,7 +35,8 @@ def fingerprint(ds: xr.Dataset) -> str:
     >>> fingerprint(ds) == fingerprint(ds.astype("float32"))
     False
     """
-    parts = [attributes.sha256({str(key): value for key, value in ds.attrs.items() if key not in _DIARY})]
+    attrs = {str(key): value for key, value in ds.attrs.items()}
+    parts = [attributes.sha256({key: attrs[key] for key in attrs if key not in _DIARY and not key.startswith(PREFIX)})]
     parts += [
         f"{name} {name in ds.coords} {_of_variable(ds.variables[name])}" for name in sorted(ds.variables, key=str)
     ]
