@@ -10,6 +10,9 @@ element come with L lines, L with M lines, in random but possible ratios.
 
 A major is an element with more than 5 % of the counts on the axis; it is missed if it is not named. A name is false if
 the specimen has no such element. With --files also what the measured files hold, as a table.
+
+With --first 70000, maps that no threshold was chosen on, 1.5 % of 892 names are false (1.8 % where the axis is cropped)
+and 0.1 % of 687 majors are missed.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Show how often 95 % intervals hold the truth, on maps whose components are determined.
 
-    python benchmarks/spectra/intervals.py [--maps 200] [--draws 0] [--small]
+    python benchmarks/spectra/intervals.py [--maps 200] [--first 0] [--draws 0] [--small]
 
 Maps of 24 x 24 pixels and 64 channels with 3 endmembers, Poisson counts from 30 to 5000 a pixel. Each endmember has two
 lines and nothing between them, and somewhere each component is absent: for every pair of components there are pixels
@@ -13,6 +13,10 @@ With --draws also `spectra.bootstrap` of that many draws. The last table has wha
 of three lines each that overlap as they fall, a continuum of 0 to 30 % under all of them, 100 to 5000 counts a pixel.
 There the bounds leave the components a range, and what is free without any limit has an infinite error. Coverage is
 that of finite errors; the share of infinite ones stands beside it. --small runs 10 maps of each.
+
+With --maps 200 --first 50000 the last table has 94.4 % of the abundances, 95.0 % of the endmembers and, where these are
+known, 96.8 % of the abundances in their intervals; 0.1 % of the errors are infinite. Its rows lie between 93.6 and
+97.0 %.
 """
 
 import argparse
@@ -153,9 +157,9 @@ def hard_coverage(seed: int) -> tuple[Array, Array]:
     return np.array([dose, continuum]), np.array([values[0], values[2], known(truth).mean(), values[1], values[3]])
 
 
-def hard_table(maps: int) -> Array:
+def hard_table(maps: int, first: int = 0) -> Array:
     """Print the coverages of hard maps by counts and by continuum; return those of each map."""
-    rows = [hard_coverage(1000 + seed) for seed in range(maps)]
+    rows = [hard_coverage(1000 + first + seed) for seed in range(maps)]
     setting, values = (np.array(part) for part in zip(*rows, strict=True))
     heading = ("abundance", "endmember", "known", "infinite", "of endm.")
     print(f"continuum and overlapping lines, {maps} maps\n{'':>22}" + "".join(f"{name:>11}" for name in heading))
@@ -180,6 +184,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="Show how often 95 % intervals hold the truth.")
     parser.add_argument("--maps", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="added to the seeds of the maps of the last table")
     parser.add_argument("--draws", type=int, default=0, help="draws of the bootstrap, for a tenth of the maps")
     parser.add_argument(
         "--small", action="store_true", help="10 maps of each table, and fail if coverage is not as said"
@@ -189,7 +194,7 @@ def main() -> None:
     table("propagated errors", options.maps)
     if options.draws:
         table(f"bootstrap of {options.draws} draws", options.maps // 10, draws=options.draws)
-    coverage = np.nanmean(hard_table(options.maps)[:, :3], axis=0)
+    coverage = np.nanmean(hard_table(options.maps, options.first)[:, :3], axis=0)
     if options.small and not ((coverage > 0.9) & (coverage < 0.985)).all():
         sys.exit(f"coverage {coverage} of abundances, endmembers and known spectra")
 
