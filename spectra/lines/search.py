@@ -94,7 +94,7 @@ class _Search:
         self.under: Continuum = continuum_shapes(spectrum.edges, resolution)
         self.present: list[str] = []
         self._use(Detector(resolution))
-        self.hidden = {name: _hidden(name, spectrum) for name in self.library}
+        self.hidden = {name: _hidden(name, spectrum) for name in self.sought}
         self.fit = self._fit([], _smooth(spectrum.counts))
 
     def run(self) -> None:
@@ -139,6 +139,8 @@ class _Search:
         self.detector = detector
         every = {name: shells(name, self.spectrum.edges, self.spectrum.beam, detector) for name in self.sought}
         self.library = {name: shapes for name, shapes in every.items() if shapes}
+        # a corrected energy scale may take the only line of an element off the axis, or bring one onto it
+        self.present = [name for name in self.present if name in self.library]
 
     def _fit(self, names: Sequence[str], start: Array, *, rounds: int = 2, linked: bool = True) -> Fit:
         every = [shell for name in names for shell in self.library[name]]

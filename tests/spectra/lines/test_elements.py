@@ -10,7 +10,9 @@ import fusion
 import spectra
 from fusion import Axis
 from spectra.lines.response import Detector, escape_fraction, gaussians, shells, sum_peaks
+from spectra.lines.search import _Search
 from spectra.lines.settings import find_resolution
+from spectra.lines.sharing import Spectrum
 from spectra.lines.xrays import channel_edges, family, profile
 
 ENERGY = 0.01 * np.arange(20, 1500)
@@ -126,3 +128,17 @@ def test_measured_files(measured):
         assert elements <= {one.element for one in found}, name
         assert sum(one.counts for one in found) <= total
         assert all(one.evidence for one in found if one.counts > 0.03 * total)
+
+
+@pytest.mark.parametrize(("start", "offset"), [(0.215, -0.02), (0.23, 0.02)])
+def test_a_corrected_energy_scale_takes_an_element_off_the_axis_or_brings_one_onto_it(start, offset):
+    # boron has its only line at 0.183 keV, and is sought with 5 % of its counts on the axis
+    edges = np.arange(start, 3.0, 0.01)
+    flat = np.full(edges.size - 1, 50.0)
+    search = _Search(Spectrum(edges, flat, 0.0 * flat, beam=20.0), 130.0, named=(), among=("B", "Si"))
+    assert ("B" in search.library) == (offset < 0)
+    search.present = [*search.library]
+    search._use(Detector(130.0, offset))
+    assert ("B" in search.library) == (offset > 0)
+    assert search.present == ["Si"]
+    assert set(search.hidden) == {"B", "Si"}
