@@ -1,8 +1,9 @@
 """Voltammograms by place, as scanning electrochemical cell microscopy (hopping mode) exports them: a table as text.
 
 The first line that is no comment (``#``) names the columns with their units, ``x (um), y (um), z (um), potential (V),
-current (nA)``; z, the height at which the tip stood, may be missing. Columns stand apart by commas, semicolons or tabs,
-and by the latter two with decimal points or commas.
+current (nA)``; z, the height at which the tip stood, may be missing. Other columns are left out; the attribute
+``left_out`` names them. Columns stand apart by commas, semicolons or tabs, and by the latter two with decimal points or
+commas.
 Each place of a complete grid has the same potentials in the same order. A cyclic voltammogram has several sweeps, and
 each of them, in which the potential rises or falls throughout, is an item of its own.
 """
@@ -22,10 +23,12 @@ from fusion import units
 from fusion.errors import FileReadError
 from fusion.model import Axis
 from fusion.reading.stored_array import StoredArray
+from fusion.reading.titles import label_and_unit
 from spectra.readers.number_tables import decimal_points, ends_within_a_number
 
 _AGAIN: Final = "export the table again"
-_COLUMN: Final = re.compile(r"^\s*\"?(?P<name>[a-z]+)\s*[\(\[](?P<unit>[^)\]]+)[\)\]]\"?\s*$", re.IGNORECASE)
+_SEPARATED: Final = re.compile(r"[,;\t]")
+_NAMES: Final = {"e": "potential", "voltage": "potential", "i": "current"}
 _UNITS: Final = {"x": "um", "y": "um", "z": "um", "potential": "V", "current": "A"}
 _NEEDED: Final = ("x", "y", "potential", "current")
 Array = npt.NDArray[np.float64]
@@ -37,6 +40,7 @@ class _Table(NamedTuple):
     values: dict[str, Array]
     units: dict[str, str]
     shape: tuple[int, int]
+    left_out: list[str]
 
 
 def is_table(path: Path) -> bool:
@@ -66,7 +70,7 @@ def arrays(path: Path) -> list[StoredArray]:
     """
     table = _read(path)
     for name, unit in table.units.items():
-        if name in _UNITS and not units.is_compatible(unit, _UNITS[name]):
+        if not units.is_compatible(unit, _UNITS[name]):
             reason = f"its columns are no voltammograms: {name} is in {unit!r}, and not in {_UNITS[name]!r} or the like"
             raise FileReadError(path, reason, hint=_AGAIN)
     sweeps = _sweeps(table.values["potential"][0])
@@ -74,9 +78,15 @@ def arrays(path: Path) -> list[StoredArray]:
     return [array for name, sweep in zip(names, sweeps, strict=True) for array in _described(table, sweep, name)]
 
 
-def _columns(line: str) -> dict[str, str]:
-    titles = [_COLUMN.match(cell) for cell in re.split(r"[,;\t]", line)]
-    return {title["name"].lower(): title["unit"].strip() for title in titles if title} if all(titles) else {}
+def _columns(line: str) -> dict[str, tuple[int, str]]:
+    """Return number and unit of each column of places, potentials and currents, by its name."""
+    columns = {}
+    for number, title in enumerate(_SEPARATED.split(line)):
+        label, unit = label_and_unit(title)
+        name = _NAMES.get(label.lower(), label.lower())
+        if unit and name in _UNITS:
+            columns[name] = number, unit
+    return columns
 
 
 def _read(path: Path) -> _Table:
@@ -84,19 +94,24 @@ def _read(path: Path) -> _Table:
     if ends_within_a_number(lines):
         raise FileReadError(path, f"cut short within line {len(lines)}", hint=_AGAIN)
     header, *rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    titles = _columns(header)
+    columns, titles = _columns(header), _SEPARATED.split(header.strip())
+    numbers = [number for number, _ in columns.values()]
     if re.search(r"[;\t]", header):
         rows = decimal_points(path, rows)
+    cells = [_SEPARATED.split(row.strip()) for row in rows]
+    uneven = next((len(row) for row in cells if len(row) != len(titles)), 0)
+    if uneven or not cells:
+        raise FileReadError(path, f"a row has {uneven} numbers for the columns {', '.join(titles)}", hint=_AGAIN)
     try:
-        numbers = np.loadtxt([re.sub(r"[;\t]", ",", row) for row in rows], delimiter=",", ndmin=2)
+        values = np.array([[float(row[number]) for number in numbers] for row in cells])
     except ValueError as error:
         raise FileReadError(path, f"its table is damaged ({error})", hint=_AGAIN) from error
-    if not len(numbers) or numbers.shape[1] != len(titles):
-        raise FileReadError(path, f"{numbers.shape} numbers for the columns {', '.join(titles)}", hint=_AGAIN)
-    return _gridded(path, dict(zip(titles, numbers.T, strict=True)), titles)
+    left_out = [title for number, title in enumerate(titles) if number not in numbers]
+    unit = {name: unit for name, (_, unit) in columns.items()}
+    return _gridded(path, dict(zip(columns, values.T, strict=True)), unit, left_out)
 
 
-def _gridded(path: Path, columns: dict[str, Array], unit: dict[str, str]) -> _Table:
+def _gridded(path: Path, columns: dict[str, Array], unit: dict[str, str], left_out: list[str]) -> _Table:
     """Bring the places into the rows of a grid; the order of the potentials at a place is that of the file."""
     shape = (len(np.unique(columns["y"])), len(np.unique(columns["x"])))
     places = shape[0] * shape[1]
@@ -115,7 +130,7 @@ def _gridded(path: Path, columns: dict[str, Array], unit: dict[str, str]) -> _Ta
         raise FileReadError(path, "the places have different potentials", hint="interpolate them to common ones")
     if not np.diff(values["potential"][0]).all():
         raise FileReadError(path, "the potential rests within a sweep", hint="leave out the lines of the rest")
-    return _Table(values, unit, shape)
+    return _Table(values, unit, shape, left_out)
 
 
 def _sweeps(potential: Array) -> list[slice]:
@@ -141,7 +156,7 @@ def _described(table: _Table, sweep: slice, name: str) -> list[StoredArray]:
         axes={**axes, "potential": potential},
         attrs={"units": table.units["current"], "long_name": "current"},
         cell_method="point",
-        dataset_attrs={"technique": "SECCM"},
+        dataset_attrs={"technique": "SECCM", **({"left_out": table.left_out} if table.left_out else {})},
         variable="current",
     )
     if "z" not in table.values:

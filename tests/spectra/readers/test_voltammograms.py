@@ -44,6 +44,28 @@ def test_z_may_be_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "X [um],Y [um],z [nm],E [V],I [pA]",
+        "x_um,y_um,z_nm,voltage_V,current_pA",
+        "x/µm,y/µm,z/nm,potential/V,current/pA",
+    ],
+)
+def test_titles_of_other_programs(tmp_path, header):
+    ds = spectra.open(written(tmp_path, rows([0.0, 0.1, 0.2]), header))
+    assert ds.sizes == {"y": 3, "x": 2, "potential": 3}
+    assert float(ds["current"].sel(y=8.0, x=0.5, potential=0.2)) == 2102
+
+
+def test_other_columns_are_left_out_by_name(tmp_path):
+    lines = [("gold", *line, 7.0) for line in rows([0.0, 0.1, 0.2])]
+    header = "sample,x (um),y (um),z (nm),potential (V),current (pA),time (s)"
+    ds = spectra.open(written(tmp_path, lines, header))
+    assert float(ds["current"].sel(y=8.0, x=0.5, potential=0.2)) == 2102
+    assert ds.attrs["left_out"] == ["sample", "time (s)"]
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda lines: lines[:-1], "29 lines do not fill a grid of 3 x 2"),

@@ -118,6 +118,7 @@ class TestThunderStorm:
             ('"x [nm]","y [nm]"', "1,2", "no column for anything but the positions"),
             ('"frame","x [nm]","y [nm]"', "1,2,3,4", "the rows have 4 numbers where the titles name 3"),
             ('"frame","x [nm]","y [nm]"', "1,2,", "a row is damaged"),
+            ('"frame","x [nm]","y [nm]"', "1,two,3", "a position is no number"),
             ('"frame","x [nm]","y [nm]","x [um]"', "1,2,3,4", "two columns are called 'x'"),
             ('"frame","x [nm]","y [zork]","intensity [photon]"', "1,2,3,4", "'y .zork.' has a unit that is not known"),
         ],
@@ -151,6 +152,31 @@ class TestThunderStorm:
         np.testing.assert_allclose(ds["x"], [1.0, 3.0])
         np.testing.assert_allclose(ds["psf_sigma"], [np.nan, 0.13])
         assert "truncated" not in ds.attrs
+
+    @pytest.mark.parametrize(
+        "titles",
+        ["frame,X [nm],Y [nm]", "frame,x_nm,y_nm", "frame,X (nm),Y (nm)", "frame,x/nm,y/nm", "frame,xnm,ynm",
+         "Frame,Position X [nm],Position Y [nm]", "frame,x in nm,y in nm"],
+    )  # fmt: skip
+    def test_titles_of_other_programs(self, tmp_path, titles):
+        ds = volumes.open(thunderstorm(tmp_path, "1,1000,2000,0.5", titles=f"{titles},Precision [nm]"))
+        assert [ds[name].item() for name in ("x", "y", "x_stderr")] == pytest.approx([1.0, 2.0, 0.0005])
+        assert ds["frame_number"].item() == 1
+
+    def test_a_column_of_words_is_left_out_with_the_reason(self, tmp_path):
+        rows = ['1,1000,2000,"cell, living",NA', "2,3000,4000,cell,5"]
+        path = thunderstorm(tmp_path, *rows, titles="frame,x [nm],y [nm],where,intensity [photon]")
+        ds = volumes.open(path)
+        np.testing.assert_allclose(ds["x"], [1.0, 3.0])
+        np.testing.assert_allclose(ds["photons"], [np.nan, 5.0])
+        assert ds.attrs["left_out"] == "where: the column 'where' holds words, such as 'cell, living'"
+        with pytest.raises(FileReadError, match="holds words"):
+            volumes.open(path, name="where")
+
+    def test_a_table_of_voltages_is_none_of_localisations(self, tmp_path):
+        path = thunderstorm(tmp_path, "1,2,0.5,3", titles="x [um],y [um],potential [V],current [nA]")
+        with pytest.raises(FileReadError, match="unknown format"):
+            volumes.open(path)
 
     def test_positions_in_pixels_need_the_size_of_one(self, tmp_path):
         path = thunderstorm(tmp_path, "1,2,3,0.5", titles='"frame","x [px]","y [px]","uncertainty [px]"')
