@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fusion.conventions import LABELS, SIGNAL, SPATIAL
 from fusion.errors import FileReadError, UnitError
 from fusion.files.netcdf import groups
 from fusion.model import Axis
+from fusion.reading.cf import dim_of, renamed
 from fusion.reading.opening import readable
 from fusion.reading.stored_array import StoredArray, Unreadable
 from spectra.attributes import technique
@@ -43,17 +45,19 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
 
 
 def _standard(ds: xr.Dataset) -> xr.Dataset:
-    """Return a dataset whose dims are called as in the conventions, where their names or units say what they are."""
-    names = {}
-    for dim in map(str, ds.dims):
-        unit = ds[dim].attrs.get("units") if dim in ds.coords else None
-        try:
-            names[dim] = dim if dim in _DIMS else dim_name(dim, unit)
-        except UnitError:
-            names[dim] = dim
-    new = [dim for dim, name in names.items() if name != dim]
-    unique = {dim: names[dim] for dim in new if list(names.values()).count(names[dim]) == 1}
-    return ds.rename({dim: name for dim, name in unique.items() if name not in ds.variables})
+    """Return a dataset whose dims are called as in the conventions, where names, units or CF's attributes tell them."""
+    return renamed(ds, {dim: str(dim) if dim in _DIMS else _name(ds, str(dim)) for dim in ds.dims})
+
+
+def _name(ds: xr.Dataset, dim: str) -> str:
+    """Return what the conventions call a dim of a file; its own name where nothing says what it is."""
+    if stated := dim_of(ds, dim):
+        return stated
+    attrs = ds[dim].attrs if dim in ds.coords else {}
+    for label in (dim, str(attrs.get("long_name", ""))):
+        with suppress(UnitError):
+            return dim_name(label, attrs.get("units"))
+    return dim
 
 
 def _described(group: xr.Dataset, key: str, name: str, path: Path) -> StoredArray:

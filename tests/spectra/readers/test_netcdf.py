@@ -54,3 +54,21 @@ def test_an_odd_unit_of_values_blocks_nothing(tmp_path):
 def test_an_axis_of_an_unknown_kind_is_named(tmp_path):
     with pytest.raises(FileReadError, match="unknown dim 'q'"):
         spectra.open(write(tmp_path / "a.nc", ("y", "x", "q"), "furlong"))
+
+
+@pytest.mark.parametrize(
+    ("attrs", "dim"),
+    [
+        ({"standard_name": "radiation_wavelength", "units": "nm"}, "wavelength"),
+        ({"long_name": "X-ray energy", "units": "keV"}, "energy"),
+    ],
+)
+def test_attributes_of_coordinates_name_dims(tmp_path, attrs, dim):
+    coords = {"row": ("row", [0.0, 2.0], {"units": "um", "axis": "Y"}),
+              "column": ("column", [0.0, 0.5, 1.0], {"units": "um", "axis": "X"}),
+              "band": ("band", SHIFT, attrs)}  # fmt: skip
+    xr.Dataset({"spectra": (("row", "column", "band"), VALUES)}, coords).to_netcdf(tmp_path / "a.nc")
+    ds = spectra.open(tmp_path / "a.nc")
+    assert ds["spectra"].dims == ("y", "x", dim)
+    np.testing.assert_array_equal(ds["spectra"], VALUES)
+    assert ds["y"].values.tolist() == [0.0, 2.0]

@@ -113,3 +113,37 @@ def test_a_group_in_another_file_is_refused(tmp_path):
         file["run"] = h5py.ExternalLink("other.nc", "/")
     with pytest.raises(FileReadError, match="lie in another file"):
         volumes.open(tmp_path / "a.nc")
+
+
+@pytest.mark.parametrize(
+    "said", [{"standard_name": "projection_{}_coordinate"}, {"axis": "{}"}, {"long_name": "{} position"}]
+)
+def test_attributes_of_coordinates_name_dims(tmp_path, said):
+    coords = {
+        dim: (dim, step * np.arange(size), {"units": "nm", **{key: value.format(name) for key, value in said.items()}})
+        for dim, name, step, size in (("row", "y", 20.0, 4), ("column", "x", 10.0, 5))
+    }
+    xr.Dataset({"sem": (("row", "column"), ramp(4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    ds = volumes.open(tmp_path / "a.nc")
+    np.testing.assert_array_equal(ds["sem"], ramp(4, 5))
+    assert um(ds) == pytest.approx({"y": 0.02, "x": 0.01})
+
+
+def test_coordinates_of_other_dims_name_them(tmp_path):
+    coords = {"y": ("row", 20.0 * np.arange(4), {"units": "nm"}), "x": ("column", 10.0 * np.arange(5), {"units": "nm"})}
+    xr.Dataset({"sem": (("row", "column"), ramp(4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert um(volumes.open(tmp_path / "a.nc")) == pytest.approx({"y": 0.02, "x": 0.01})
+
+
+def test_a_dim_of_the_conventions_keeps_its_name(tmp_path):
+    coords = {dim: (dim, np.arange(size), {"units": "um", "long_name": "x"}) for dim, size in (("y", 4), ("x", 5))}
+    xr.Dataset({"sem": (("y", "x"), ramp(4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert volumes.open(tmp_path / "a.nc")["sem"].dims == ("y", "x")
+
+
+def test_positions_in_an_unknown_unit_are_refused_until_the_user_gives_a_size(tmp_path):
+    coords = {dim: (dim, np.arange(size), {"units": "zork"}) for dim, size in (("y", 4), ("x", 5))}
+    xr.Dataset({"sem": (("y", "x"), ramp(4, 5))}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    with pytest.raises(FileReadError, match=r"positions along y in 'zork', which is no known unit of length.*voxel="):
+        volumes.open(tmp_path / "a.nc")
+    assert um(volumes.open(tmp_path / "a.nc", voxel="5 nm")) == pytest.approx({"y": 0.005, "x": 0.005})

@@ -32,6 +32,20 @@ class TestOme:
         middle = [float(ds["z"][0]), float(ds["y"].mean()), float(ds["x"].mean())]
         assert pose(middle) == pytest.approx([50.0, 2000.0, 1000.0])
 
+    @pytest.mark.parametrize(("unit", "um"), [("li", 25400 / 12), ("pt", 25400 / 72), ("thou", 25.4), ("Å", 1e-4)])
+    def test_units_are_those_of_ome(self, tmp_path, unit, um):
+        sizes = {f"PhysicalSize{dim}": 3.0 for dim in "YX"} | {f"PhysicalSize{dim}Unit": unit for dim in "YX"}
+        tifffile.imwrite(tmp_path / "cell.ome.tif", values(5, 7), metadata={"axes": "YX", **sizes})
+        assert steps_of(volumes.open(tmp_path / "cell.ome.tif"))["x"] == pytest.approx(3.0 * um)
+
+    def test_an_unknown_unit_is_refused_until_the_user_gives_a_size(self, tmp_path):
+        sizes = {f"PhysicalSize{dim}": 3.0 for dim in "YX"} | {f"PhysicalSize{dim}Unit": "zork" for dim in "YX"}
+        path = tmp_path / "cell.ome.tif"
+        tifffile.imwrite(path, values(5, 7), metadata={"axes": "YX", **sizes})
+        with pytest.raises(FileReadError, match=r"a size of 3 along y in 'zork', which is no known unit of length"):
+            volumes.open(path)
+        assert steps_of(volumes.open(path, voxel="2 um"))["x"] == 2.0
+
     @pytest.mark.parametrize("size", ["-0.1", "0", "NaN", "INF", "0,1"])
     def test_a_size_that_is_none_is_asked_for(self, tmp_path, size):
         path = tmp_path / "cell.ome.tif"

@@ -46,6 +46,13 @@ class TestTiff:
         tifffile.imwrite(tmp_path / "a.tif", ramp(4, 5), imagej=True, resolution=(72, 72), metadata=said)
         assert steps(volumes.open(tmp_path / "a.tif")) == {"y": (1.0, "px"), "x": (1.0, "px")}
 
+    def test_an_unknown_unit_is_refused_until_the_user_gives_a_size(self, tmp_path):
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, ramp(4, 5), imagej=True, resolution=(2, 4), metadata={"unit": "zork"})
+        with pytest.raises(FileReadError, match=r"a size of 0\.25 along y in 'zork', which is no known unit of length"):
+            volumes.open(path)
+        assert steps(volumes.open(path, voxel="5 nm"))["x"] == (0.005, "um")
+
     def test_images_that_are_named_and_missing_are_told(self, tmp_path):
         path = tmp_path / "a.tif"
         tifffile.imwrite(path, ramp(3, 4, 5), imagej=True, metadata={"axes": "ZYX"})

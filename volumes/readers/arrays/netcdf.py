@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,12 @@ from fusion.conventions import CELL_METHODS, SIGNAL, SPATIAL, linked, spatial_di
 from fusion.errors import FileReadError
 from fusion.files.netcdf import groups, saved
 from fusion.model import Axis
+from fusion.reading.cf import dim_of, renamed
 from fusion.reading.opening import readable
 from fusion.reading.stored_array import StoredArray, Unreadable
+from volumes.readers.unit_spelling import doubt
 
+_KNOWN = {*SPATIAL, *SIGNAL}
 _SPECTRAL = set(SIGNAL) - {"channel", "component", "tilt", "time"}
 
 
@@ -41,23 +43,13 @@ def arrays(path: Path) -> list[StoredArray | Unreadable]:
 
 
 def _standard(ds: xr.Dataset) -> xr.Dataset:
-    """Return a dataset whose dims have the names of the conventions, where case or CF's ``axis`` tell them."""
-    names = {dim: _cf_axis(ds, dim) or str(dim).lower() for dim in ds.dims}
-    changed = {
-        dim: name
-        for dim, name in names.items()
-        if name in {*SPATIAL, *SIGNAL}
-        and name not in {*ds.dims, *ds.variables}
-        and list(names.values()).count(name) == 1
-    }
+    """Return a dataset whose dims have the names of the conventions, where case or CF's attributes tell them."""
     with_positions = ds.set_coords([key for key, array in ds.data_vars.items() if _is_position(array)])
-    return with_positions.rename(changed)
-
-
-def _cf_axis(ds: xr.Dataset, dim: Hashable) -> str:
-    """Return what the coordinate of a dim calls its axis: ``axis`` is X, Y or Z (CF, section 4); else nothing."""
-    axis = str(ds[dim].attrs.get("axis", "")).lower() if dim in ds.coords else ""
-    return axis if axis in SPATIAL else ""
+    lower = {dim: str(dim).lower() for dim in ds.dims}
+    return renamed(
+        with_positions,
+        {dim: name if name in _KNOWN else dim_of(with_positions, dim) or str(dim) for dim, name in lower.items()},
+    )
 
 
 def _is_position(array: xr.DataArray) -> bool:
@@ -128,6 +120,7 @@ def _array(path: Path, name: str, array: xr.DataArray) -> StoredArray:
         dtype=array.dtype,
         load=partial(_load, path, name),
         axes=_axes(array),
+        doubts=_doubts(array),
         labels={dim: array[dim].values.astype(str).tolist() for dim in ("channel", "component") if dim in array.coords},
         attrs=_attrs(array),
         metadata=dict(array.attrs),
@@ -143,6 +136,14 @@ def _axes(array: xr.DataArray) -> dict[str, Axis]:
         if positions is not None:
             axes[dim] = Axis(_unit(positions), values=positions.values)
     return axes
+
+
+def _doubts(array: xr.DataArray) -> dict[str, str]:
+    """Return why the dims whose positions have a unit that is not known are in doubt."""
+    known = _axes(array)
+    own = {str(dim): _unit(array[dim]) for dim in array.dims if dim in array.coords and str(dim) not in known}
+    reasons = {dim: doubt(dim, unit) for dim, unit in own.items() if unit and dim in {*SPATIAL, *SIGNAL}}
+    return {dim: reason for dim, reason in reasons.items() if reason}
 
 
 def _unit(coordinate: xr.DataArray) -> str:

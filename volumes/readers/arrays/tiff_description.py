@@ -10,7 +10,7 @@ from fusion import units
 from fusion.affine import Affine
 from fusion.model import Axis
 from volumes.readers import planes
-from volumes.readers.unit_spelling import spelled
+from volumes.readers.unit_spelling import doubt, spelled
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -46,15 +46,22 @@ def imagej(tif: TiffFile) -> Description:
     if tagged and unit and spacing and "yunit" not in header and "zunit" not in header:
         doubts = {**doubts, **_misread(flat, unit, tagged, abs(spacing) * units.convert_factor(unit, units.LENGTH))}
     axes = {**{dim: axis for dim, axis in lengths.items() if axis is not None}, **time}
+    unknown = {dim: doubt(dim, _imagej_unit(header, dim), steps[dim]) for dim, axis in lengths.items() if axis is None}
+    doubts = {**doubts, **{dim: reason for dim, reason in unknown.items() if reason}}
     return Description(axes, {"channel": _imagej_channels(header)}, dict(header), doubts=doubts)
 
 
 def _imagej_axis(header: Mapping[str, Any], dim: str, step: float) -> Axis | None:
-    written = header.get(f"{dim}unit", header.get("unit", "pixel"))
-    unit = None if written in _PRINT else spelled(written, units.LENGTH)
+    unit = spelled(_imagej_unit(header, dim), units.LENGTH)
     if unit is None:
         return None
     return Axis(unit, step=step, offset=-(planes.number(header.get(f"{dim}origin")) or 0.0) * step)
+
+
+def _imagej_unit(header: Mapping[str, Any], dim: str) -> Any:
+    """Return the unit along an axis as the file has it; a print size is none."""
+    written = header.get(f"{dim}unit", header.get("unit", units.PIXEL))
+    return units.PIXEL if written in (*_PRINT, "") else written
 
 
 def _frame_interval(header: Mapping[str, Any]) -> tuple[dict[str, Axis], dict[str, str]]:

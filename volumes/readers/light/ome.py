@@ -12,17 +12,21 @@ from fusion.affine import Affine
 from fusion.model import Axis
 from volumes.readers import planes
 from volumes.readers.arrays.tiff_description import Description
+from volumes.readers.unit_spelling import doubt
 
 if TYPE_CHECKING:
     from tifffile import TiffPageSeries
 
 _STEPS: Final = {"z": "PhysicalSizeZ", "y": "PhysicalSizeY", "x": "PhysicalSizeX", "time": "TimeIncrement"}
+_OF_AN_INCH: Final = {"li": (12.0, "inch"), "pt": (72.0, "inch")}
+"""OME's line and point, of which an inch has so many; elsewhere ``li`` is a surveyor's link."""
 
 
 def described(xml: str, series: Sequence[TiffPageSeries], index: int) -> Description:
     """Read what an OME-XML text says of one of the images of a file.
 
-    A size without a unit is in um, a time in s; one that is not above zero is none.
+    A size without a unit is in um, a time in s; one that is not above zero is none, and one in a unit that is not known
+    is in doubt.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ def described(xml: str, series: Sequence[TiffPageSeries], index: int) -> Descrip
     names = [str(channel.get("Name", i)) for i, channel in enumerate(channels)]
     attrs = {**planes.technique([channel.get("AcquisitionMode") for channel in channels]), **_instrument(document)}
     labels = {"channel": planes.distinct(names) or ()}
-    return Description(axes, labels, document, attrs, _pose(pixels, axes))
+    return Description(axes, labels, document, attrs, _pose(pixels, axes), _doubts(pixels, axes))
 
 
 def _pixels(document: Mapping[str, Any], series: Sequence[TiffPageSeries], index: int) -> Mapping[str, Any]:
@@ -71,11 +75,25 @@ def _attributes(data: Any) -> Mapping[str, Any]:
 
 
 def _axis(pixels: Mapping[str, Any], dim: str, key: str) -> Axis | None:
-    wanted = "s" if dim == "time" else units.LENGTH
-    unit = str(pixels.get(f"{key}Unit", wanted))
+    wanted, (unit, step) = "s" if dim == "time" else units.LENGTH, _size(pixels, dim, key)
+    if step is None or not units.is_compatible(unit, wanted):
+        return None
+    return Axis(unit, step=step, direction="down" if dim == "y" else "")
+
+
+def _size(pixels: Mapping[str, Any], dim: str, key: str) -> tuple[str, float | None]:
+    """Return the unit and the size of a step, None where the file has none above zero."""
+    unit = str(pixels.get(f"{key}Unit", "s" if dim == "time" else units.LENGTH))
+    parts, unit = _OF_AN_INCH.get(unit, (1.0, unit))
     step = planes.number(pixels.get(key))
-    known = step is not None and step > 0 and units.is_compatible(unit, wanted)
-    return Axis(unit, step=step, direction="down" if dim == "y" else "") if known else None
+    return unit, step / parts if step is not None and step > 0 else None
+
+
+def _doubts(pixels: Mapping[str, Any], axes: Mapping[str, Axis]) -> dict[str, str]:
+    """Return why the sizes whose unit is not known are in doubt."""
+    sizes = {dim: _size(pixels, dim, key) for dim, key in _STEPS.items() if dim not in axes}
+    reasons = {dim: doubt(dim, unit, step) for dim, (unit, step) in sizes.items() if step is not None}
+    return {dim: reason for dim, reason in reasons.items() if reason}
 
 
 def _times(pixels: Mapping[str, Any]) -> dict[str, Axis]:
