@@ -9,6 +9,7 @@ python benchmarks/fusion/store.py --only kills --count 200 --seed 3    # a part 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import subprocess
@@ -203,6 +204,7 @@ def anything(count: int, start: int) -> None:
                 assert_seen(path, data, engine)
                 outcome[engine] += 1
 
+        gc.freeze()  # what is imported is not searched for garbage again and again
         once()
     print("anything", dict(outcome))
 
