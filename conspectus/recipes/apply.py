@@ -27,7 +27,8 @@ class Apply(Step):
     """Carry out a function on `of`, and keep the result as `name`, or under the same name.
 
     `datasets` are further arguments that are datasets, by the names of these; ``"components/endmember"`` is one
-    variable. `options` are all other arguments; a transform is its 16 numbers, row by row.
+    variable, and a transform is the pose of the dataset. `options` are all other arguments; a transform is its 16
+    numbers, row by row.
     """
 
     do: Literal["apply"]
@@ -52,7 +53,7 @@ class Apply(Step):
         function = functions()[self.function]
         parameters = inspect.signature(function).parameters
         options = {key: _argument(parameters.get(key), value) for key, value in self.options.items()}
-        others = {key: _dataset(project, name) for key, name in self.datasets.items()}
+        others = {key: _taken(parameters.get(key), _dataset(project, name)) for key, name in self.datasets.items()}
         project[self.makes[0]] = _as_dataset(function(_dataset(project, self.of), **others, **options), self.function)
 
     def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
@@ -104,6 +105,12 @@ def _argument(parameter: inspect.Parameter | None, value: Any) -> Any:
     if parameter is not None and parameter.annotation in TRANSFORMS:
         return fusion.Affine.exact(np.reshape(value, (4, 4)))
     return tuple(value) if isinstance(value, list) and parameter is None else value
+
+
+def _taken(parameter: inspect.Parameter | None, ds: xr.Dataset | xr.DataArray) -> Any:
+    """Return a dataset as a function takes it: where it takes a transform, the pose."""
+    takes_pose = parameter is not None and parameter.annotation in TRANSFORMS
+    return fusion.get_pose(ds)[0] if takes_pose else ds
 
 
 def _dataset(project: Project, name: str) -> xr.Dataset | xr.DataArray:

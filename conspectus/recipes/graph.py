@@ -22,7 +22,11 @@ from fusion.fingerprint import fingerprint
 from fusion.provenance import File, Input, Step
 from fusion.warp import from_parameters
 
-_OPENERS: Final[Mapping[str, Callable[..., Any]]] = {"spectra.open": spectra.open, "volumes.open": volumes.open}
+_OPENERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "spectra.open": spectra.open, "volumes.open": volumes.open, "fusion.read_landmarks": fusion.read_landmarks,
+    "volumes.read_landmarks": volumes.read_landmarks,
+}  # fmt: skip
+"""Functions of a file alone."""
 _TREES: Final[Mapping[str, Callable[..., Any]]] = {
     "fusion.phantom": fusion.phantom, "spectra.decompose_jointly": spectra.decompose_jointly
 }  # fmt: skip

@@ -12,9 +12,9 @@ from rich.table import Table
 import fusion
 from conspectus.errors import RecipeError
 from conspectus.project import Project
+from conspectus.recipes.file_steps import FileStep
 from conspectus.recipes.recipe import Recipe
 from conspectus.recipes.step import Forecast, Step
-from conspectus.recipes.steps import Open
 from fusion.errors import FileReadError
 
 
@@ -83,8 +83,8 @@ def _faults(recipe: Recipe) -> Iterator[str]:
         for name in step.reads:
             if name not in made:
                 yield f"step {number} ({step.do}): no earlier step makes {name!r}; so far there are {_listed(made)}"
-        if isinstance(step, Open):
-            yield from (f"step {number} (open): {fault}" for fault in _file_faults(step, recipe))
+        if isinstance(step, FileStep):
+            yield from (f"step {number} ({step.do}): {fault}" for fault in _file_faults(step, recipe))
         made |= dict.fromkeys(step.makes)
     if "fused" not in made:
         yield 'no step makes the fused dataset; end with a step do = "fuse" or do = "backproject"'
@@ -93,7 +93,7 @@ def _faults(recipe: Recipe) -> Iterator[str]:
             yield f"keep: there is no {name!r}; there are {_listed(made)}"
 
 
-def _file_faults(step: Open, recipe: Recipe) -> Iterator[str]:
+def _file_faults(step: FileStep, recipe: Recipe) -> Iterator[str]:
     try:
         path = step.path(recipe.folder)
     except (FileReadError, fusion.ConspectusError) as error:

@@ -11,15 +11,27 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from conspectus.errors import RecipeError
-from conspectus.recipes import apply, phantom_steps, registration_steps, segmentation_steps, steps, tomogram_steps
+from conspectus.recipes import (
+    apply,
+    file_steps,
+    phantom_steps,
+    registration_steps,
+    segmentation_steps,
+    steps,
+    tomogram_steps,
+)
 
 Step = Annotated[
-    steps.Open
+    file_steps.Open
+    | file_steps.ReadLandmarks
+    | file_steps.ReadTransform
+    | file_steps.LoadAlignment
     | steps.Despike
     | steps.Baseline
     | steps.Crop
     | steps.Clean
     | steps.Decompose
+    | steps.DecomposeJointly
     | registration_steps.Register
     | steps.Resample
     | steps.Fuse

@@ -24,6 +24,7 @@ _KEYS: Final = {
     "images": {"model", "sigma", "start", "variable_moving", "variable_fixed", "turn", "stretch", "uncertain"},
     "section": {"sigma", "start", "variable_moving", "variable_fixed", "turn", "reach", "uncertain"},
     "stage": {"sigma"},
+    "transforms": {"transforms"},
 }
 """The keys that belong to each method."""
 _MODELS: Final = {
@@ -32,6 +33,7 @@ _MODELS: Final = {
     "images": ("translation", "rigid", "similarity", "affine"),
     "section": (None,),
     "stage": (None,),
+    "transforms": (None,),
 }
 
 
@@ -41,9 +43,13 @@ class Register(Step):
     ``method = "landmarks"`` takes a dataset with a variable for each, or pairs; "points" brings two tables of points
     together whose order is not known; "images" compares edges, about the poses of the two where they share a frame,
     else over all angles; "section" finds the plane of the volume `fixed` that the image `moving` shows; "stage"
-    believes the positions that both files state, and that the stage was one. Images and sections are looked for about
+    believes the positions that both files state, and that the stage was one; "transforms" takes the poses of
+    `transforms`, datasets that `read_transform` or another `register` made, and combines several by their covariances
+    (`fusion.combine`). Images and sections are looked for about
     `start` (sixteen numbers) where it is there, spectra are compared by their sum, and an answer that is not sure ends
     the run unless ``uncertain = "keep"``.
+
+    `name` keeps the transform as a dataset of its own, so that ``method = "transforms"`` can combine it with others.
 
     `sigma` is a standard deviation in um along each axis: of fixed minus moving of a landmark or point, or of the
     distance between two positions of the stage.
@@ -51,11 +57,13 @@ class Register(Step):
 
     do: Literal["register"]
     takes: ClassVar[Names] = ("moving", "fixed", "landmarks")
-    gives: ClassVar[Names] = ("moving", "fixed")
+    gives: ClassVar[Names] = ("moving", "fixed", "name")
     moving: str
     fixed: str
     model: Literal["translation", "rigid", "similarity", "affine"] | None = None
-    method: Literal["landmarks", "points", "images", "section", "stage"] = "landmarks"
+    method: Literal["landmarks", "points", "images", "section", "stage", "transforms"] = "landmarks"
+    name: str | None = None
+    transforms: list[str] | None = Field(default=None, min_length=1)
     landmarks: str | None = None
     pairs: list[tuple[list[float], list[float]]] | None = None
     sigma: float | None = Field(default=None, gt=0)
@@ -67,17 +75,24 @@ class Register(Step):
     reach: float | None = Field(default=None, gt=0)
     uncertain: Literal["refuse", "keep"] = "refuse"
 
+    @property
+    def reads(self) -> Names:
+        """Return the names of its inputs."""
+        return (*super().reads, *(self.transforms or ()))
+
     def run(self, project: Project) -> None:
         """Place the moving dataset in the frame of the fixed one."""
         moving, fixed = project[self.moving], project[self.fixed]
         ways = {"landmarks": self._by_landmarks, "points": self._by_points, "images": self._by_images,
-                "section": self._by_section, "stage": self._by_stage}  # fmt: skip
+                "section": self._by_section, "stage": self._by_stage, "transforms": self._by_transforms}  # fmt: skip
         transform = ways[self.method](project)
         if transform.is_uncertain:
             expected = np.sqrt(np.trace(transform.covariance_at(_corners(moving)), axis1=1, axis2=2).mean())
             least = "at least " if transform.lower_bound else ""
             note = f"rms over the corners of {self.moving}"
             project.find("expected registration error", f"{least}{1e3 * expected:.1f} nm", note)
+        if self.name is not None:
+            project[self.name] = fusion.set_pose(xr.Dataset(), transform, "fixed")
         onto, frame = affine_pose(fixed)
         # the fixed dataset is what the frame is known by: the moving one lies relative to it
         reference = fusion.Affine.exact(onto.matrix)
@@ -185,6 +200,14 @@ class Register(Step):
         project.pictures.append(figures.alignment(moving, fixed, transform))
         return transform
 
+    def _by_transforms(self, project: Project) -> fusion.Affine:
+        estimates = [affine_pose(project[name])[0] for name in self.transforms or ()]
+        transform = estimates[0] if len(estimates) == 1 else fusion.combine(*estimates)
+        how = "as it is" if len(estimates) == 1 else "combined by their covariances"
+        project.find(f"{self.moving} on {self.fixed}", f"by {', '.join(self.transforms or ())}", how)
+        project.pictures.append(figures.alignment(project[self.moving], project[self.fixed], transform))
+        return transform
+
     @model_validator(mode="after")
     def _has_the_keys_of_one_method(self) -> Register:
         # a saved recipe states every key; one at its default says nothing
@@ -201,6 +224,8 @@ class Register(Step):
             )
         if self.method == "landmarks" and (self.landmarks is None) == (self.pairs is None):
             raise ValueError("give either landmarks (a dataset) or pairs")
+        if self.method == "transforms" and self.transforms is None:
+            raise ValueError("name the transforms: datasets of read_transform, or of register with a name")
         if self.method == "points" and self.sigma is None:
             raise ValueError("points without order need sigma, the standard deviation of fixed minus moving in um")
         return self

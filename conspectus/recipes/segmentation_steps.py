@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -21,14 +21,18 @@ _LARGE: Final = 2**30
 
 
 class Segment(Step):
-    """Tell the class of each voxel of `of`, from the labels or points `annotation`, or by the file of a `model`."""
+    """Tell the class of each voxel of `of`, from the labels or points `annotation`, or by the file of a `model`.
+
+    The annotation lies in `of`, or in another image, `trained_on`.
+    """
 
     do: Literal["segment"]
-    takes: ClassVar[Names] = ("of", "annotation")
+    takes: ClassVar[Names] = ("of", "annotation", "trained_on")
     gives: ClassVar[Names] = ("name",)
     of: str
     name: str = "segmentation"
     annotation: str | None = None
+    trained_on: str | None = None
     model: str | None = None
     variable: str | None = None
     scales: list[str | float] | None = None
@@ -39,16 +43,7 @@ class Segment(Step):
     def run(self, project: Project) -> None:
         """Segment, and show the middle section."""
         ds = project[self.of]
-        result = volumes.segment(
-            ds,
-            None if self.annotation is None else project[self.annotation],
-            model=None if self.model is None else project.folder / self.model,
-            variable=self.variable,
-            scales=self.scales,
-            smooth=self.smooth,
-            trees=self.trees,
-            seed=self.seed,
-        )
+        result = self._segmented(project)
         # what fits into memory is computed once and not for each use: the trees take long
         result = result.compute() if result.nbytes < _LARGE else result
         # the image stays beside its classes, so that pictures and pages show both
@@ -59,10 +54,25 @@ class Segment(Step):
         project.find(f"{self.name}: mean probability", text, "not calibrated; phase_fraction corrects it")
         project.pictures.append(figures.labels(result, result["label"], f"Classes of {self.of}"))
 
+    def _segmented(self, project: Project) -> xr.Dataset:
+        """Return the classes, by the model or by what is trained here."""
+        ds = project[self.of]
+        options: dict[str, Any] = {"variable": self.variable, "smooth": self.smooth}
+        training: dict[str, Any] = {"scales": self.scales, "trees": self.trees, "seed": self.seed}
+        if self.annotation is None:
+            return volumes.segment(ds, model=project.folder / (self.model or ""), **options)
+        marks = project[self.annotation]
+        if self.trained_on is None:
+            return volumes.segment(ds, marks, **options, **training)
+        trained = volumes.train_classifier(project[self.trained_on], marks, variable=self.variable, **training)
+        return volumes.segment(ds, model=trained, **options)
+
     @model_validator(mode="after")
     def _has_one_source(self) -> Segment:
         if (self.annotation is None) == (self.model is None):
             raise ValueError("give either an annotation, the name of labels or points, or the file of a model")
+        if self.trained_on is not None and self.annotation is None:
+            raise ValueError("trained_on is where the annotation lies; name that, too")
         return self
 
 

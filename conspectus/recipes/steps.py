@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import xarray as xr
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 import fusion
 import spectra
-import volumes
 from conspectus.pages import figures
 from conspectus.project import Project
 from conspectus.recipes.step import Forecast, Names, Step, planned, require_arguments
-from fusion.conventions import signal_dim, spacing, spatial_dims, stderr_name
-from fusion.specimens import measured
+from fusion.conventions import signal_dim, spatial_dims, stderr_name
 from fusion.variables import main_variable
 from spectra.cleaning.chain import STEPS
-
-
-class Open(Step):
-    """Open one item of a file as `name`; ``measured:`` before a file name asks the registry of measured files."""
-
-    do: Literal["open"]
-    takes: ClassVar[Names] = ()
-    gives: ClassVar[Names] = ("name",)
-    repeatable: ClassVar[bool] = False  # the file may have changed
-    name: str
-    file: str
-    wing: Literal["spectra", "volumes"]
-    item: str | None = None
-    voxel: str | dict[str, str] | None = None
-    dims: list[str] | None = None
-
-    def run(self, project: Project) -> None:
-        """Open the file and say what came of it."""
-        project[self.name] = self._opened(project.folder)
-        note = f"; voxel size {self.voxel} as the recipe states" if self.voxel else ""
-        project.find(self.name, describe_axes(project[self.name]), f"{Path(self.file).name}{note}")
-
-    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
-        """Open the file: its header says what is in it."""
-        return {self.name: self._opened(project.folder)}
-
-    def path(self, folder: Path) -> Path:
-        """Return where the file is."""
-        name = self.file.removeprefix("measured:")
-        return measured.locate(name) if name != self.file else folder / name
-
-    def _opened(self, folder: Path) -> xr.Dataset:
-        if self.wing == "spectra":
-            return spectra.open(self.path(folder), name=self.item)
-        return volumes.open(self.path(folder), name=self.item, voxel=self.voxel, dims=self.dims)
-
-    @model_validator(mode="after")
-    def _has_sizes_only_for_volumes(self) -> Open:
-        if self.wing == "spectra" and (self.voxel is not None or self.dims is not None):
-            raise ValueError("voxel and dims are for images and volumes (wing = 'volumes')")
-        return self
 
 
 class Despike(Step):
@@ -204,6 +160,54 @@ class Decompose(Step):
         return {self.name: planned(sizes | {stderr_name(name): sizes[name] for name in sizes})}
 
 
+class DecomposeJointly(Step):
+    """Decompose several maps `of` one grid into components that they share; each gets its own as ``<map>_components``.
+
+    In all of them ``abundance`` is the same; ``endmember`` is that of the map.
+    """
+
+    do: Literal["decompose_jointly"]
+    takes: ClassVar[Names] = ()
+    gives: ClassVar[Names] = ()
+    of: list[str] = Field(min_length=2)
+    components: int = Field(ge=1)
+    method: Literal["nmf", "pca"] = "nmf"
+    scaling: Literal["block"] | None = "block"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @property
+    def reads(self) -> Names:
+        """Return the names of the maps."""
+        return tuple(self.of)
+
+    @property
+    def makes(self) -> Names:
+        """Return a name for each map."""
+        return tuple(f"{name}_components" for name in self.of)
+
+    def run(self, project: Project) -> None:
+        """Decompose, and draw the endmembers of each map."""
+        maps = {name: project[name] for name in self.of}
+        tree = spectra.decompose_jointly(
+            maps, self.components, method=self.method, scaling=self.scaling, seed=self.seed
+        )
+        shared = tree["shared"].to_dataset().drop_vars("explained_variance")
+        for name, made in zip(self.of, self.makes, strict=True):
+            project[made] = shared.merge(tree[name].to_dataset(), compat="override", combine_attrs="override")
+            project.pictures.append(figures.endmembers(project[made]))
+        if shared.attrs["converged"] == "no":
+            project.find("joint components", "not converged", "ask for fewer components, or crop the axes")
+        project.pictures.append(figures.abundances(project[self.makes[0]]))
+
+    def forecast(self, project: Project, known: Mapping[str, xr.Dataset]) -> Forecast:
+        """Tell as for a decomposition of each map."""
+        single = (
+            Decompose(do="decompose", of=name, name=made, components=self.components)
+            for name, made in zip(self.of, self.makes, strict=True)
+        )
+        return {name: ds for step in single for name, ds in step.forecast(project, known).items()}
+
+
 class Resample(Step):
     """Bring the dataset `of` onto the grid of `onto`, as their poses say; both are in the result, which is `fused`."""
 
@@ -274,13 +278,3 @@ def _lines(result: xr.Dataset) -> list[str]:
         ", ".join(dict.fromkeys(name for (component, _), name in nearest.items() if component == index))
         for index in range(result.sizes["component"])
     ]
-
-
-def describe_axes(ds: xr.Dataset) -> str:
-    """Say the size and spacing of each axis."""
-    lines = []
-    for dim in ds.sizes:
-        step = spacing(ds[dim]) if dim in ds.coords and ds[dim].dtype.kind == "f" else None
-        unit = ds[dim].attrs.get("units", "") if dim in ds.coords else ""
-        lines.append(f"{dim} {ds.sizes[dim]}" + (f" × {step:.4g} {unit}" if step else ""))
-    return ", ".join(lines)

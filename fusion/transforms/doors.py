@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion import provenance
 from fusion.affine import Affine
 from fusion.errors import FileReadError, RegistrationError, StoreError, UnitError
 from fusion.transforms import itk, landmarks, ngff
@@ -118,7 +119,8 @@ def read_landmarks(path: str | PathLike[str], *, unit: str | None = None) -> xr.
     else:
         raise FileReadError(path, "landmarks are in .csv, .json (BigWarp), .fcsv or .mrk.json (Slicer)")
     variables = {side: (("point", "axis"), values, {"units": "um"}) for side, values in marks.sides.items()}
-    return xr.Dataset(variables, {"axis": list("zyx"), "point": marks.names}, {"left_out": marks.left_out})
+    read = xr.Dataset(variables, {"axis": list("zyx"), "point": marks.names}, {"left_out": marks.left_out})
+    return provenance.record(read, "fusion.read_landmarks", {"unit": unit}, inputs=[path])
 
 
 def write_landmarks(points: xr.Dataset, path: str | PathLike[str], *, unit: str | None = None) -> None:

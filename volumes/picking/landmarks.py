@@ -63,4 +63,4 @@ def read_landmarks(path: PathArg) -> xr.Dataset:
         raise FileReadError(source, f"a row is not four numbers ({error})") from error
     if not np.isfinite(pairs).all():
         raise FileReadError(source, f"landmark {int(np.argwhere(~np.isfinite(pairs))[0, 0])} is not finite")
-    return provenance.record(as_dataset(pairs), "volumes.read_landmarks", {"path": source.name})
+    return provenance.record(as_dataset(pairs), "volumes.read_landmarks", inputs=[source])

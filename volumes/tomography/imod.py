@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion import provenance
 from fusion.conventions import stderr_name
 from fusion.errors import FileReadError
 from fusion.model import Axis, dataset
@@ -102,7 +103,8 @@ def load_alignment(path: str | Path, views: xr.Dataset, *, axis: TiltAxis = "y")
         stderr_name("rotation"): ((), np.nan, {"units": "degree"}),
     }
     axes: dict[str, Any] = {"axis": [series.across, series.along], "tilt": Axis("degree", values=expected)}
-    return dataset(variables, axes, name=f"alignment of {source.stem}")
+    read = dataset(variables, axes, name=f"alignment of {source.stem}")
+    return provenance.record(read, "volumes.load_alignment", {"axis": axis}, inputs=[source], parents=[views])
 
 
 def _angles(source: Path) -> Array:
