@@ -190,6 +190,22 @@ class Affine:
         spread: Array = np.einsum("...j,ijkl,...l->...ik", homogeneous, blocks, homogeneous, optimize=True)
         return spread
 
+    def joint_covariance(self, points: npt.ArrayLike) -> Array:
+        """Return the covariance (m, 3, m, 3) in um² of where points (m, 3) land, of all with all.
+
+        Raises
+        ------
+        FrameError
+            If the transform carries no covariance.
+        """
+        if self.covariance is None:
+            raise FrameError("this transform carries no covariance; register with more landmarks or give sigma")
+        positions = as_points(points)
+        homogeneous = np.concatenate([positions, np.ones_like(positions[..., :1])], axis=-1)
+        blocks = self.covariance.reshape(3, 4, 3, 4)
+        spread: Array = np.einsum("mj,ijkl,nl->mink", homogeneous, blocks, homogeneous, optimize=True)
+        return spread
+
     @property
     def is_uncertain(self) -> bool:
         """Whether an error is known and is not zero."""

@@ -245,6 +245,21 @@ def between(moving: xr.Dataset | xr.DataTree, fixed: xr.Dataset | xr.DataTree) -
     return from_fixed.inverse() @ from_moving
 
 
+def transform_between(moving: xr.Dataset, fixed: xr.Dataset, transform: Transform | None = None) -> Transform:
+    """Return the transform if there is one, else what the poses say.
+
+    Raises
+    ------
+    FrameError
+        As `between`, or if it is no transform.
+    """
+    if transform is None:
+        return between(moving, fixed)
+    if not isinstance(transform, Affine | Warp):
+        raise FrameError(f"a transform is a fusion.Affine or a fusion.Warp; received {type(transform).__name__}")
+    return transform
+
+
 def affine_between(moving: xr.Dataset, fixed: xr.Dataset, transform: Transform | None = None) -> Affine:
     """Return the transform if there is one, else what the poses say, where only an affine one will do.
 
@@ -253,7 +268,7 @@ def affine_between(moving: xr.Dataset, fixed: xr.Dataset, transform: Transform |
     FrameError
         As `between`, or if it is a warp.
     """
-    return affine_only(between(moving, fixed) if transform is None else transform)
+    return affine_only(transform_between(moving, fixed, transform))
 
 
 def locate(tree: xr.DataTree, node: str) -> tuple[Transform, Frame]:

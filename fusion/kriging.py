@@ -93,12 +93,18 @@ class Kriging:
         """Return the points (m, d) that land on `points` (m, d); NaN where nothing leads to them."""
         from fusion import _kriging_kernels as kernels
 
-        drift = self.affine
-        found = np.ascontiguousarray(np.linalg.solve(drift[:, :-1], (points - drift[:, -1]).T).T)
+        found = np.ascontiguousarray(np.column_stack([points, np.ones(len(points))]) @ self._straight_back)
         limit = _CLOSE * float(np.ptp(self.fixed, axis=0).max() + np.abs(self.fixed).max())
         far = np.empty(len(points))
         kernels.find_sources(np.ascontiguousarray(points), self._map, limit, _NEWTON_STEPS, found, far)
         return np.where((far <= 1e3 * limit)[:, None], found, np.nan)
+
+    # The drift is what the map does far away; it may even be mirrored, and is then no start for Newton's steps.
+    @cached_property
+    def _straight_back(self) -> Array:
+        """The affine map (d + 1, d) that leads fixed landmarks nearest to the moving ones, by least squares."""
+        design = np.column_stack([self.fixed, np.ones(len(self.fixed))])
+        return np.asarray(np.linalg.lstsq(design, self.moving, rcond=None)[0])
 
     def _evaluated(self, points: Array) -> tuple[Array, Array]:
         """Return where points (m, d) land, and the derivatives (m, d, d) there."""
@@ -126,6 +132,15 @@ class Kriging:
                 spread = system.spread(points[block])
                 total[block] += kernel.weight * (spread + off[:, :, None] * off[:, None, :])
         return (total + total.swapaxes(1, 2)) / 2.0
+
+    def joint_covariance(self, points: Array) -> Array:
+        """Return the covariance (m, d, m, d) in um² of where points (m, d) land, of all with all."""
+        mean, total = self(points), np.zeros((points.size, points.size))
+        for kernel in self.kernels:
+            system = System(self, kernel)
+            off = (system.landed(points) - mean).ravel()
+            total += kernel.weight * (system.joint_spread(points) + np.outer(off, off))
+        return ((total + total.T) / 2.0).reshape(*points.shape, *points.shape)
 
     @cached_property
     def _coefficients(self) -> tuple[Array, list[tuple[float, Array]]]:
@@ -189,16 +204,28 @@ class System:
     # k(0) I - k' K⁻¹ k + (f - F' K⁻¹ k)' (F' K⁻¹ F)⁻¹ (f - F' K⁻¹ k); Cressie (1993), eq. 3.4.14.
     def spread(self, points: Array) -> Array:
         """Return the covariance (m, d, d) of where points land."""
-        from scipy.linalg import solve_triangular
-
         dim, count = self.process.dim, len(points)
-        correlation = matern(self.process.apart(points), self.kernel.length)
-        near = self.kernel.amplitude**2 * np.kron(correlation, np.eye(dim))
-        explained = solve_triangular(self.factor[0], near.T, lower=True).T.reshape(count, dim, -1)
-        left = np.kron(self.process.homogeneous(points), np.eye(dim)) - near @ self.solved
-        drift = (left @ np.linalg.cholesky(self.of_drift)).reshape(count, dim, -1)
+        explained, drift = (part.reshape(count, dim, -1) for part in self._known(points))
         prior = self.kernel.amplitude**2 * np.eye(dim)
         return np.asarray(prior - explained @ explained.swapaxes(1, 2) + drift @ drift.swapaxes(1, 2))
+
+    def joint_spread(self, points: Array) -> Array:
+        """Return the covariance (m d, m d) of where points land, of all with all."""
+        explained, drift = self._known(points)
+        apart = np.linalg.norm(points[:, None] - points, axis=2)
+        prior = self.kernel.amplitude**2 * np.kron(matern(apart, self.kernel.length), np.eye(self.process.dim))
+        return np.asarray(prior - explained @ explained.T + drift @ drift.T)
+
+    def _known(self, points: Array) -> tuple[Array, Array]:
+        """Return factors (m d, n d) of what the landmarks explain and (m d, parameters) of the error of the drift."""
+        from scipy.linalg import solve_triangular
+
+        dim = self.process.dim
+        correlation = matern(self.process.apart(points), self.kernel.length)
+        near = self.kernel.amplitude**2 * np.kron(correlation, np.eye(dim))
+        explained = solve_triangular(self.factor[0], near.T, lower=True).T
+        left = np.kron(self.process.homogeneous(points), np.eye(dim)) - near @ self.solved
+        return np.asarray(explained), np.asarray(left @ np.linalg.cholesky(self.of_drift))
 
     # With P = K⁻¹ - K⁻¹ F (F' K⁻¹ F)⁻¹ F' K⁻¹ and Pᵢ its block of one landmark, it lies Pᵢ⁻¹ (P y)ᵢ from where the
     # others place it, with the covariance Pᵢ⁻¹ (Dubrule, Math. Geol. 15, 687 (1983), in blocks).

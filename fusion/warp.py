@@ -88,6 +88,29 @@ class Warp:
             total, landed = slope @ total @ slope.swapaxes(-1, -2) + own, step(landed)
         return total
 
+    def joint_covariance(self, points: npt.ArrayLike) -> Array:
+        """Return the covariance (m, 3, m, 3) in um² of where points (m, 3) land, of all with all, to first order.
+
+        Also beyond the hull of the landmarks, as `covariance_at` with ``outside``.
+        """
+        landed = as_points(points)
+        total = np.zeros((*landed.shape, *landed.shape))
+        for step in self.steps:
+            slope = step.jacobian(landed)
+            carried = np.einsum("mab,mbnc->manc", slope, total)
+            total, landed = np.einsum("manc,ndc->mand", carried, slope) + step.joint_covariance(landed), step(landed)
+        return total
+
+    def within(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return whether points (..., 3) pass through the hull of the landmarks of every bend, which vouch for it."""
+        landed = as_points(points)
+        inside = np.ones(landed.shape[:-1], bool)
+        for step in self.steps:
+            if isinstance(step, Bend):
+                inside &= step.within(step.moving(landed)).reshape(inside.shape)
+            landed = step(landed)
+        return inside
+
     def tangent(self, point: npt.ArrayLike) -> Affine:
         """Return the affine map with the value and the derivative of the warp at a point (3,), its error unknown."""
         at = as_points(point)
@@ -170,7 +193,7 @@ class Bend:
     def jacobian(self, points: Array) -> Array:
         """Return the derivatives (..., 3, 3)."""
         slopes = np.array(np.broadcast_to(np.eye(3), (*points.shape, 3)))
-        inner = self.process.jacobian(self._at(points))
+        inner = self.process.jacobian(self.moving(points))
         if self.turned:
             inner = np.asarray(np.linalg.inv(inner), dtype=np.float64)
         slopes[..., self._axes, self._axes] = inner.reshape(*points.shape[:-1], *inner.shape[1:])
@@ -179,7 +202,7 @@ class Bend:
     # With y = g(x) and x looked for, an error dg of g moves x by -J⁻¹ dg: C = J⁻¹ C_g J⁻ᵀ at x.
     def covariance_at(self, points: Array, *, outside: bool) -> Array:
         """Return the covariance (..., 3, 3) in um²; NaN outside the hull of the landmarks unless asked."""
-        at = self._at(points)
+        at = self.moving(points)
         inner = self.process.covariance_at(at)
         if self.turned:
             back = np.asarray(np.linalg.inv(self.process.jacobian(at)), dtype=np.float64)
@@ -188,6 +211,17 @@ class Bend:
             inner[~self.within(at)] = np.nan
         spread = np.zeros((*points.shape, 3))
         spread[..., self._axes, self._axes] = inner.reshape(*points.shape[:-1], *inner.shape[1:])
+        return spread
+
+    def joint_covariance(self, points: Array) -> Array:
+        """Return the covariance (m, 3, m, 3) in um² of where points (m, 3) land, of all with all."""
+        at = self.moving(points)
+        inner = self.process.joint_covariance(at)
+        if self.turned:
+            back = np.linalg.inv(self.process.jacobian(at))
+            inner = np.einsum("mab,mbnc,ndc->mand", back, inner, back, optimize=True)
+        spread = np.zeros((*points.shape, *points.shape))
+        spread[:, self._axes, :, self._axes] = inner
         return spread
 
     def inverse(self) -> Bend:
@@ -199,7 +233,7 @@ class Bend:
         known = np.asarray(np.isfinite(points).all(axis=1))
         return np.asarray(known & (self._hull.find_simplex(np.where(known[:, None], points, 0.0)) >= 0))
 
-    def _at(self, points: Array) -> Array:
+    def moving(self, points: Array) -> Array:
         """Return points (m, d) of the moving side that belong to points (..., 3) of the side this starts from."""
         flat = points[..., self._axes].reshape(-1, self.process.dim)
         return self.process.sources(flat) if self.turned else flat

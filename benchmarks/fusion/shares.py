@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 import fusion
 from fusion.grids import shares
-from fusion.grids.cells import geometry
+from fusion.grids.geometry import geometry
 
 Array = NDArray[Any]
 

@@ -3,7 +3,7 @@
     python benchmarks/fusion/warp_resampling.py [--size 160] [--channels 4] [--repeat 3]
 
 All run in turns on the threads that they take by themselves. SimpleITK has a displacement for each voxel and resamples
-one channel a call; its displacements are computed from the same warp before the clock runs. Ours computes a lattice of
+one channel a call; its displacements are computed from the same warp before the clock runs. Ours computes a mesh of
 the inverse warp (timed apart), and the whole call has checks, labels, coverage and a fresh output besides. The results
 are compared where both are defined.
 """
@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import fusion
-from fusion.grids.cells import geometry
+from fusion.grids.geometry import geometry
 from fusion.resampling.warped import warped
 
 Array = NDArray[Any]
@@ -75,8 +75,8 @@ def main() -> None:
     source = np.ascontiguousarray(ds["v"].values)
     images = [SimpleITK.GetImageFromArray(np.ascontiguousarray(source[..., c])) for c in range(channels)]
     theirs = displaced(warp.inverse(), size)
-    placed = geometry(ds, grid, warp.tangent([size / 2.0] * 3), None)
-    reader = warped(ds, placed, warp, "linear")
+    placed = geometry(ds, grid, warp, None)
+    reader = warped(ds, placed, "linear")
 
     def simpleitk() -> list[Any]:
         return [SimpleITK.Resample(one, one, theirs, SimpleITK.sitkLinear, float("nan")) for one in images]
@@ -84,7 +84,7 @@ def main() -> None:
     runs: dict[str, Callable[[], Any]] = {
         "SimpleITK, displacement field": simpleitk,
         "the kernel": lambda: reader.read_all(source),
-        "the lattice of the inverse": lambda: warped(ds, placed, warp, "linear"),
+        "the mesh of the inverse": lambda: geometry(ds, grid, warp, None),
         "fusion.resample": lambda: fusion.resample(ds, grid, transform=warp, method="linear"),
     }
     for run in runs.values():
@@ -93,7 +93,7 @@ def main() -> None:
     values, _ = reader.read_all(source)
     other = np.stack([SimpleITK.GetArrayFromImage(one) for one in simpleitk()], axis=-1)
     both = np.isfinite(values) & np.isfinite(other)
-    print(f"{size}³, {channels} channels, a lattice of {' × '.join(map(str, reader.positions.shape[:3]))} nodes")
+    print(f"{size}³, {channels} channels, a mesh of {' × '.join(map(str, reader.mesh.values.shape[:3]))} nodes")
     for name, seconds in times.items():
         ratio = times["SimpleITK, displacement field"] / seconds
         print(f"{name:30} {seconds:8.3f} s {ratio:8.1f} × faster", flush=True)

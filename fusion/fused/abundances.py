@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.affine import Affine, kind_attrs
+from fusion.affine import kind_attrs
 from fusion.conventions import (
     LINKS,
     SPATIAL,
@@ -22,13 +22,13 @@ from fusion.conventions import (
     title,
 )
 from fusion.errors import ConventionError, DataError
-from fusion.frames import affine_between
+from fusion.frames import transform_between
 from fusion.fused.position import position
-from fusion.grids.cells import geometry
+from fusion.grids.geometry import geometry
 from fusion.model import with_error
 from fusion.resampling.blocks import run
 from fusion.resampling.resample import COVERAGE, Method, resample
-from fusion.warp import as_parameters
+from fusion.warp import Transform, as_parameters
 
 ABUNDANCE: Final = "abundance"
 ENDMEMBER: Final = "endmember"
@@ -39,7 +39,7 @@ def fuse(
     decomposed: xr.Dataset,
     volume: xr.Dataset,
     *,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     method: Method = "auto",
     depth: float | None = None,
 ) -> xr.Dataset:
@@ -51,7 +51,7 @@ def fuse(
         With ``abundance(..., component)`` and ``endmember(component, signal)``.
     volume : Dataset
         The grid of the result; its variables are kept beside the abundances.
-    transform : Affine, optional
+    transform : Affine or Warp, optional
         Maps coordinates of `decomposed` to those of `volume`; left out, it is what the two poses say.
     method, depth
         As in `fusion.resample`.
@@ -64,9 +64,10 @@ def fuse(
         covariance, what the uncertain position does to a value: its mean square change over the positions that the
         covariance allows, and beside an edge as much as a shift by 1.96 standard deviations changes it
         (`fusion.fused.position`), widened where it was estimated with few degrees of freedom, so that
-        1.96 standard errors hold the truth in 95 %. Where the error of the position is a lower bound, so is this one,
-        and its attribute ``covariance_kind`` says so. The interval is for the map as it was measured, at the true
-        position of the voxel; detail finer than a pixel of the map is in neither.
+        1.96 standard errors hold the truth in 95 %; NaN beyond the hull of the landmarks of a warp. Where the error of
+        the position is a lower bound, so is this one, and its attribute ``covariance_kind`` says so. The interval is
+        for the map as it was measured, at the true position of the voxel; detail finer than a pixel of the map is in
+        neither.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def fuse(
     {'z': 4, 'y': 60, 'x': 60, 'component': 4}
     """
     decomposed, volume = _fused(decomposed), check(volume)
-    transform = affine_between(decomposed, volume, transform)
+    transform = transform_between(decomposed, volume, transform)
     placed = resample(decomposed, volume, transform=transform, method=method, depth=depth)
     if transform.is_uncertain:
         placed = _with_position(placed, decomposed, volume, transform, depth)
@@ -208,7 +209,7 @@ def _fused(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _with_position(
-    placed: xr.Dataset, decomposed: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: float | None
+    placed: xr.Dataset, decomposed: xr.Dataset, volume: xr.Dataset, transform: Transform, depth: float | None
 ) -> xr.Dataset:
     """Add the variance that the uncertain position gives to the abundances to that of their noise."""
     abundance, noise = placed[ABUNDANCE], error_of(decomposed[ABUNDANCE])

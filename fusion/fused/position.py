@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
@@ -9,12 +10,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fusion.affine import Affine
 from fusion.grids._slab_kernels import in_slabs
-from fusion.grids.cells import Geometry, Span
+from fusion.grids.cells import Cells, Span
+from fusion.grids.geometry import Geometry
+from fusion.grids.mesh import Mesh, meshed
 from fusion.grids.shares import sampling
+from fusion.warp import Transform, Warp
 
 Array = npt.NDArray[Any]
+_CLOSE: Final = 0.05
+"""Share of a variance by which it may be off between the nodes of a mesh."""
 REACH: Final = 1.96
 """Standard deviations of the position, and standard errors of the value, that hold 95 %."""
 
@@ -28,8 +33,11 @@ class Position:
     Attributes
     ----------
     geometry : Geometry
-    covariance : array (12, 12)
-        Of the matrix that leads from the grid to the source, row by row.
+    spread : array (12, 12), or Mesh
+        Covariance of the matrix that leads from the grid to the source, row by row; under a warp that of where points
+        of the grid lie in the source, 9 numbers in um².
+    warp : Warp or None
+        Leads from the source to the grid, and knows where it is vouched for.
     offsets : array (s, 3)
         Points in a voxel, in um from its middle, over which a value is a mean.
     noisy : bool
@@ -37,7 +45,8 @@ class Position:
     """
 
     geometry: Geometry
-    covariance: Array
+    spread: Array | Mesh
+    warp: Warp | None
     offsets: Array
     noisy: bool
 
@@ -87,31 +96,39 @@ class Position:
             slab = slice(z0, z1), slice(y0, y1), slice(0, self.shape[2])
             if not self.geometry.meets(slab):
                 return
-            voxels, seen, meets = self._near(slab)
-            variances = np.empty((int(meets.sum()), k))
+            seen, spread, meets = self._near(slab)
+            variances = np.empty((len(seen), k))
             scratch = np.empty(3), np.empty(3), np.empty(3), np.empty((7, k)), np.empty(3, np.int64)
-            roots = _roots(self.covariance, voxels, uncertain)
-            kernels.position_variance(source, seen, roots, rule, REACH, variances, scratch)
+            kernels.position_variance(source, seen, _roots(spread, uncertain), rule, REACH, variances, scratch)
             out[slab][meets] = variances
 
         in_slabs(work, out.shape, threads)
         return out, np.ones(self.shape, np.uint8)
 
     def _near(self, slab: Span) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-        """Return the voxels (4, n) of a slab that meet the source, where they lie in it (n, 3), and which they are."""
+        """Return where the voxels of a slab that meet the source lie in it (n, 3), how surely, and which they are."""
         cells = self.geometry.target.part(slab)
         halves = np.array([np.diff(axis).max() / 2 for axis in self.geometry.target.edges])
-        reach = np.abs(self.geometry.matrix[:, :3]) @ halves
-        voxels, _ = cells.along((0, 1, 2))
         seen = replace(self.geometry, target=cells).seen()
-        meets = np.ones(seen.shape[1], bool)
-        for at, axis, beyond in zip(seen, self.geometry.source.edges, reach, strict=True):
+        meets = np.asarray(np.isfinite(seen).all(axis=0))
+        for at, axis, beyond in zip(seen, self.geometry.source.edges, self.geometry.stretch @ halves, strict=True):
             meets &= (at >= axis[0] - beyond) & (at <= axis[-1] + beyond)
-        homogeneous = np.concatenate([voxels[:, meets], np.ones((1, int(meets.sum())))])
-        return homogeneous, np.ascontiguousarray(seen[:, meets].T), meets.reshape(cells.shape)
+        spread = self._spread_of(cells)
+        if self.warp is not None:
+            # beyond its landmarks nothing vouches for a warp, and the error is not known
+            meets &= np.isfinite(spread).all(axis=(1, 2))
+            meets[meets] = self.warp.within(seen[:, meets].T)
+        return np.ascontiguousarray(seen[:, meets].T), spread[meets], meets.reshape(cells.shape)
+
+    def _spread_of(self, cells: Cells) -> Array:
+        """Return the covariances (n, 3, 3), in um², of where the middles of cells lie in the source."""
+        middles = [(axis[1:] + axis[:-1]) / 2 for axis in cells.edges]
+        if isinstance(self.spread, Mesh):
+            return self.spread.at(middles).reshape(-1, 3, 3)
+        return _affine_spread(self.spread, np.meshgrid(*middles, indexing="ij"))
 
 
-def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
+def position(placed: Geometry, transform: Transform, *, noisy: bool) -> Position:
     """Return how the variance is read that the covariance of a transform gives to values of a map."""
     where = sampling(placed)
     # a mean over a coarse voxel moves with it: points a pixel apart tell how
@@ -121,8 +138,23 @@ def position(placed: Geometry, transform: Affine, *, noisy: bool) -> Position:
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     # The covariance wanted is of where a voxel lies in the map, hence of the inverse transform; its widening makes 1.96
     # standard errors of it hold as much as Student's t with the degrees of freedom of the fit.
-    covariance = transform.widening**2 * np.asarray(transform.inverse().covariance)
-    return Position(placed, covariance, offsets, noisy)
+    factor = transform.widening**2
+    if isinstance(transform, Warp):
+        return Position(placed, _warp_spread(placed, transform.inverse(), factor), transform, offsets, noisy)
+    return Position(placed, factor * np.asarray(transform.inverse().covariance), None, offsets, noisy)
+
+
+def _warp_spread(placed: Geometry, back: Warp, factor: float) -> Mesh:
+    """Return the covariances, 9 numbers in um², of where points of the grid lie in the source, good to 5 %."""
+
+    def spread(points: Array) -> Array:
+        return factor * back.covariance_at(points, outside=True).reshape(*points.shape[:-1], 9)
+
+    def off(guessed: Array, exact: Array) -> float:
+        largest = np.abs(exact).max(axis=-1, keepdims=True)
+        return float(np.nanmax(np.abs(guessed - exact) / largest / _CLOSE, initial=0.0))
+
+    return meshed(spread, placed.target, off)
 
 
 def _rule(uncertain: list[bool]) -> tuple[Array, Array]:
@@ -139,16 +171,25 @@ def _rule(uncertain: list[bool]) -> tuple[Array, Array]:
 
 
 # Where a voxel v = (z, y, x, 1) lies in the source is M v, with errors of the twelve entries of M: covariance of rows i
-# and j is Σ_ab v_a v_b C[i a, j b]. An axis of a single pixel is left out: a step along it changes no value. Term by
-# term and not by a matrix product, whose rounding could depend on how many voxels there are.
-def _roots(covariance: Array, voxels: Array, uncertain: list[bool]) -> Array:
-    """Return Cholesky factors (n, 3, 3), in um, of the covariances of where voxels (4, n) lie in the source."""
-    of = covariance.reshape(3, 4, 3, 4)
-    roots = np.zeros((voxels.shape[1], 3, 3))
+# and j is Σ_ab v_a v_b C[i a, j b]. Term by term and not by a matrix product, whose rounding could depend on how many
+# voxels there are.
+def _affine_spread(covariance: Array, middles: Sequence[Array]) -> Array:
+    """Return the covariances (n, 3, 3), in um², of where points z, y, x of the grid lie in the source."""
+    of, voxels = covariance.reshape(3, 4, 3, 4), [*(axis.ravel() for axis in middles), np.ones(middles[0].size)]
+    spread = np.empty((middles[0].size, 3, 3))
+    for i, j in product(range(3), repeat=2):
+        terms = (of[i, a, j, b] * voxels[a] * voxels[b] for a, b in product(range(4), repeat=2))
+        spread[:, i, j] = sum(terms, np.zeros(1))
+    return spread
+
+
+def _roots(spread: Array, uncertain: list[bool]) -> Array:
+    """Return the Cholesky factors (n, 3, 3), in um, of covariances; an axis of a single pixel is left out."""
+    roots = np.zeros(spread.shape)
     for i, j in ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)):
         if not (uncertain[i] and uncertain[j]):
             continue
-        rest = sum((of[i, a, j, b] * voxels[a] * voxels[b] for a, b in product(range(4), repeat=2)), np.zeros(1))
+        rest = spread[:, i, j]
         for c in range(j):
             rest = rest - roots[:, i, c] * roots[:, j, c]
         if i == j:

@@ -1,9 +1,9 @@
 """Overlaps of the cells of two grids, and means over cells, as sparse rows: bare arrays in, bare arrays out.
 
-A row belongs to a cell of the target, its columns to cells of the source. The cells are boxes between ascending edges;
-`seen` (d, n) are the middles of the target cells in coordinates of the source, `halves` (d, n) their half-widths, and a
-(d, d) matrix maps a step in the target to a step in the source. The source cells that a target cell may touch are
-known (`spans` (d, 2, n)), and where its row begins (`pointers`); the kernels fill in values and columns. A row is
+A row belongs to a cell of the target, its columns to cells of the source. The cells of the source are boxes between
+ascending edges; those of the target lie where their `corners` (n, 2 ** d, d) do, in coordinates of the source, the last
+axis of the target fastest. The source cells that a target cell may touch are known (`spans` (d, 2, n)), and where its
+row begins (`pointers`); the kernels fill in values and columns, and the `volumes` of the target cells. A row is
 computed from its own cell and the edges near it alone, so that it is the same to the last bit in whatever piece of the
 grid it is computed. Scratch arrays come from the caller: Numba takes long to compile what allocates or slices.
 """
@@ -25,15 +25,17 @@ RIM = 1e-9
 
 
 @kernel
-def fill_1d(edges: Array, low: Array, high: Array, spans: Array, rows: Any) -> None:
-    """Write the length of each source cell within each target cell from `low` to `high`, in the unit of the source."""
+def fill_1d(edges: Array, corners: Array, spans: Array, rows: Any, volumes: Array) -> None:
+    """Write the length of each source cell within each target cell, in the unit of the source."""
     pointers, values, columns = rows
     # |[a, b] ∩ [c, d]| = min(b, d) - max(a, c)
-    for t in range(low.size):
+    for t in range(corners.shape[0]):
+        low, high = min(corners[t, 0, 0], corners[t, 1, 0]), max(corners[t, 0, 0], corners[t, 1, 0])
+        volumes[t] = high - low
         for s in range(spans[0, 0, t], spans[0, 1, t]):
-            length = min(high[t], edges[s + 1]) - max(low[t], edges[s])
+            length = min(high, edges[s + 1]) - max(low, edges[s])
             at = pointers[t] + s - spans[0, 0, t]
-            values[at], columns[at] = (length if length > NOISE * (high[t] - low[t]) else 0.0), s
+            values[at], columns[at] = (length if length > NOISE * (high - low) else 0.0), s
 
 
 # Area of a polygon within the quadrant y >= b, x >= a. Its boundary there consists of the clipped edges of the polygon
@@ -65,23 +67,26 @@ def _quadrant(corners: Array, b: Number, a: Number) -> Number:
 
 
 @kernel
-def fill_2d(sy: Array, sx: Array, cells: Any, matrix: Array, spans: Array, rows: Any, scratch: Any) -> None:
+def fill_2d(sy: Array, sx: Array, corners: Array, spans: Array, rows: Any, volumes: Array, scratch: Any) -> None:
     """Write the area of each source cell within each target cell, in the unit of the source.
 
-    `cells` is (seen, halves), `rows` (pointers, values, columns), `scratch` (corners (4, 2), quadrants).
+    `rows` is (pointers, values, columns), `scratch` (ring (4, 2), quadrants).
     """
-    (seen, halves), (pointers, values, columns), (corners, quadrants) = cells, rows, scratch
-    noise = NOISE * 4 * abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
-    for t in range(seen.shape[1]):
-        for a in range(2):
-            y, x = matrix[a, 0] * halves[0, t], matrix[a, 1] * halves[1, t]
-            corners[0, a], corners[1, a], corners[2, a], corners[3, a] = -y - x, -y + x, y + x, y - x
+    (pointers, values, columns), (ring, quadrants) = rows, scratch
+    for t in range(corners.shape[0]):
+        # about the middle, for precision, and once round: 0, 1, 3, 2
+        y = (corners[t, 0, 0] + corners[t, 1, 0] + corners[t, 2, 0] + corners[t, 3, 0]) / 4
+        x = (corners[t, 0, 1] + corners[t, 1, 1] + corners[t, 2, 1] + corners[t, 3, 1]) / 4
+        for c in range(4):
+            ring[c ^ (c >> 1), 0], ring[c ^ (c >> 1), 1] = corners[t, c, 0] - y, corners[t, c, 1] - x
+        across = (ring[2, 0] - ring[0, 0]) * (ring[3, 1] - ring[1, 1])
+        volumes[t] = abs(across - (ring[3, 0] - ring[1, 0]) * (ring[2, 1] - ring[0, 1])) / 2
         y0, x0 = spans[0, 0, t], spans[1, 0, t]
         ny, nx = spans[0, 1, t] - y0, spans[1, 1, t] - x0
         for j in range(ny + 1):
             for i in range(nx + 1):
-                quadrants[j, i] = _quadrant(corners, sy[y0 + j] - seen[0, t], sx[x0 + i] - seen[1, t])
-        least, at = noise * halves[0, t] * halves[1, t], pointers[t]
+                quadrants[j, i] = _quadrant(ring, sy[y0 + j] - y, sx[x0 + i] - x)
+        least, at = NOISE * volumes[t], pointers[t]
         for j in range(ny):
             for i in range(nx):
                 area = (quadrants[j, i] - quadrants[j, i + 1]) - (quadrants[j + 1, i] - quadrants[j + 1, i + 1])
@@ -121,24 +126,24 @@ def _pyramid(faces: Array, f: int, n: int, z: Number, y: Number, x: Number) -> N
     return total
 
 
-# Volume of a parallelepiped within the octants z >= e, y >= b, x >= a of all corners of a piece of a grid. As for
+# Volume of a solid within the octants z >= e, y >= b, x >= a of all corners of a piece of a grid. As for
 # areas, it is the sum of the pyramids from the corner of the octant to the clipped faces; caps need not be built,
 # because they lie in planes through the apex (Gauss' theorem; Powell and Abel, J. Comput. Phys. 297, 340 (2015) clip
 # the polyhedron itself). The faces are clipped by z once for each plane, by y once for each line, by x for each corner.
 @part
-def _octants(axes: Any, begin: Any, count: Any, middle: Any, scratch: Any) -> None:
+def _octants(axes: Any, begin: Any, count: Any, middle: Any, ring: int, scratch: Any) -> None:
     faces, by_z, by_y, by_x, sizes, volumes = scratch
     for k in range(count[0] + 1):
         e = axes[0][begin[0] + k] - middle[0]
-        for f in range(6):
-            sizes[0, f] = _above(faces, 4, 0, e, by_z, f)
+        for f in range(faces.shape[0]):
+            sizes[0, f] = _above(faces, ring, 0, e, by_z, f)
         for j in range(count[1] + 1):
             b = axes[1][begin[1] + j] - middle[1]
-            for f in range(6):
+            for f in range(faces.shape[0]):
                 sizes[1, f] = _above(by_z, sizes[0, f], 1, b, by_y, f)
             for i in range(count[2] + 1):
                 a, total = axes[2][begin[2] + i] - middle[2], 0.0
-                for f in range(6):
+                for f in range(faces.shape[0]):
                     n = _above(by_y, sizes[1, f], 2, a, by_x, f)
                     if n > 2:
                         total += _pyramid(by_x, f, n, e, b, a)
@@ -146,42 +151,38 @@ def _octants(axes: Any, begin: Any, count: Any, middle: Any, scratch: Any) -> No
 
 
 @part
-def _faces(matrix: Array, halves: Array, t: int, faces: Array) -> None:
-    """Write the six faces of a mapped cell about its middle, all seen from outside or all from inside."""
-    for axis in range(3):
-        u, v = (axis + 1) % 3, (axis + 2) % 3
-        for side in range(2):
-            for c in range(4):
-                # around the face one way on the upper side, the other way on the lower
-                along_u = 1.0 if c == 1 or c == 2 else -1.0
-                along_v = 1.0 if c >= 2 else -1.0
-                corner = c if side else 3 - c
-                for w in range(3):
-                    faces[2 * axis + side, corner, w] = (
-                        (2.0 * side - 1.0) * matrix[w, axis] * halves[axis, t]
-                        + along_u * matrix[w, u] * halves[u, t]
-                        + along_v * matrix[w, v] * halves[v, t]
-                    )
+def _place_faces(corners: Array, t: int, rings: Array, faces: Array, middle: Array) -> Number:
+    """Write the middle of a cell and its faces about that; return its volume."""
+    total = 0.0
+    for w in range(3):
+        middle[w] = 0.0
+        for c in range(8):
+            middle[w] += corners[t, c, w] / 8
+    for f in range(rings.shape[0]):
+        for c in range(rings.shape[1]):
+            for w in range(3):
+                faces[f, c, w] = corners[t, rings[f, c], w] - middle[w]
+        total += _pyramid(faces, f, rings.shape[1], 0.0, 0.0, 0.0)
+    return abs(total) / 6
 
 
 @kernel
-def fill_3d(axes: Any, cells: Any, matrix: Array, spans: Array, rows: Any, scratch: Any) -> None:
+def fill_3d(axes: Any, corners: Array, rings: Array, spans: Array, rows: Any, volumes: Array, scratch: Any) -> None:
     """Write the volume of each source cell within each target cell, in the unit of the source.
 
-    `axes` are the three edges, `cells` is (seen, halves), `rows` (pointers, values, columns), `scratch` (faces
-    (6, 4, 3), three times (6, 12, 3) for clipped faces, sizes (2, 6), volumes of octants).
+    `axes` are the three edges, `rings` (f, v) the corners around each face, `rows` (pointers, values, columns),
+    `scratch` (middle (3,), faces and three times the clipped ones (f, 12, 3), sizes (2, f), volumes of octants).
     """
-    (seen, halves), (pointers, values, columns), octants = cells, rows, scratch[5]
-    ny, nx = axes[1].size - 1, axes[2].size - 1
-    # a volume in the source is that of the target cell times the determinant; faces tell it without one
-    for t in range(seen.shape[1]):
+    (pointers, values, columns), middle, parts = rows, scratch[0], scratch[1:]
+    octants, ny, nx = scratch[6], axes[1].size - 1, axes[2].size - 1
+    for t in range(corners.shape[0]):
+        volumes[t] = _place_faces(corners, t, rings, parts[0], middle)
         if pointers[t] == pointers[t + 1]:
             continue
         begin = spans[0, 0, t], spans[1, 0, t], spans[2, 0, t]
         count = spans[0, 1, t] - begin[0], spans[1, 1, t] - begin[1], spans[2, 1, t] - begin[2]
-        _faces(matrix, halves, t, scratch[0])
-        _octants(axes, begin, count, (seen[0, t], seen[1, t], seen[2, t]), scratch)
-        least, at = NOISE * 8 * abs(_determinant(matrix)) * halves[0, t] * halves[1, t] * halves[2, t], pointers[t]
+        _octants(axes, begin, count, (middle[0], middle[1], middle[2]), rings.shape[1], parts)
+        least, at = NOISE * volumes[t], pointers[t]
         for k in range(count[0]):
             for j in range(count[1]):
                 for i in range(count[2]):
@@ -193,26 +194,20 @@ def fill_3d(axes: Any, cells: Any, matrix: Array, spans: Array, rows: Any, scrat
                     at += 1
 
 
-@part
-def _determinant(m: Array) -> Number:
-    minors = m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1], m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0]
-    return m[0, 0] * minors[0] - m[0, 1] * minors[1] + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
-
-
-# Mean over a target cell of the multilinear interpolant of the source, by the midpoint rule on `samples` points along
-# each target axis. The weights of a sample add up to 1, and the samples lie symmetrically, so that constants and linear
+# Mean over a target cell of the multilinear interpolant of the source, by the midpoint rule on points evenly spaced in
+# it. The weights of a sample add up to 1, and the samples lie symmetrically, so that constants and linear
 # fields are exact; a row adds up to the share of its samples that lie in the source. One sample is plain interpolation
 # at the middle of the cell; many come to the integral with the square of their distance.
 @kernel
-def fill_means(axes: Any, cells: Any, matrix: Array, samples: Any, spans: Array, rows: Any, hats: Any) -> None:
+def fill_means(axes: Any, corners: Array, samples: Array, spans: Array, rows: Any, hats: Any) -> None:
     """Write the weight of each source cell in the mean over each target cell.
 
-    `axes` is (centres, edges) of three source axes, `cells` (seen, halves), `samples` the points along each of the
-    three target axes, `rows` (pointers, values, columns) with zeros for values, `hats` ((3,) cells, (3,) fractions).
+    `axes` is (centres, edges) of three source axes, `samples` (s, 2 ** d) the weights of the corners in each sample,
+    `rows` (pointers, values, columns) with zeros for values, `hats` ((3,) cells, (3,) fractions).
     """
-    (centres, edges), (seen, halves), (pointers, values, columns), (cell, fraction) = axes, cells, rows, hats
-    ny, nx, weight = centres[1].size, centres[2].size, 1.0 / (samples[0] * samples[1] * samples[2])
-    for t in range(seen.shape[1]):
+    (centres, edges), (pointers, values, columns), (cell, fraction) = axes, rows, hats
+    ny, nx, weight = centres[1].size, centres[2].size, 1.0 / samples.shape[0]
+    for t in range(corners.shape[0]):
         start = pointers[t]
         if start == pointers[t + 1]:
             continue
@@ -221,14 +216,13 @@ def fill_means(axes: Any, cells: Any, matrix: Array, samples: Any, spans: Array,
         deep = (spans[1, 1, t] - y0) * wide
         for p in range(pointers[t + 1] - start):
             columns[start + p] = ((z0 + p // deep) * ny + y0 + p % deep // wide) * nx + x0 + p % wide
-        for s in range(samples[0] * samples[1] * samples[2]):
-            step_z = halves[0, t] * ((2 * (s // (samples[1] * samples[2])) + 1) / samples[0] - 1)
-            step_y = halves[1, t] * ((2 * (s // samples[2] % samples[1]) + 1) / samples[1] - 1)
-            step_x = halves[2, t] * ((2 * (s % samples[2]) + 1) / samples[2] - 1)
+        for s in range(samples.shape[0]):
             inside = True
             for a in range(3):
-                step = matrix[a, 0] * step_z + matrix[a, 1] * step_y + matrix[a, 2] * step_x
-                inside &= _hat(centres[a], edges[a], seen[a, t] + step, a, cell, fraction)
+                at = 0.0
+                for c in range(samples.shape[1]):
+                    at += samples[s, c] * corners[t, c, a]
+                inside &= _hat(centres[a], edges[a], at, a, cell, fraction)
             if not inside:
                 continue
             for corner in range(8):
@@ -237,8 +231,8 @@ def fill_means(axes: Any, cells: Any, matrix: Array, samples: Any, spans: Array,
                 share *= fraction[1] if dy else 1 - fraction[1]
                 share *= fraction[2] if dx else 1 - fraction[2]
                 if share > 0:
-                    at = (cell[0] + dz - z0) * deep + (cell[1] + dy - y0) * wide + cell[2] + dx - x0
-                    values[start + at] += weight * share
+                    to = (cell[0] + dz - z0) * deep + (cell[1] + dy - y0) * wide + cell[2] + dx - x0
+                    values[start + to] += weight * share
 
 
 @part

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fusion.grids.cells import Geometry, Lattice
+from fusion.grids.geometry import Geometry, Lattice
 from fusion.grids.groups import overlap_rows
 
 Array = npt.NDArray[Any]
@@ -65,8 +66,9 @@ def _table(matrix: bytes) -> Table:
     low, box = boxes(Lattice(np.column_stack([step, np.zeros(3)])))
     edges = [np.arange(n + 1.0) + first for n, first in zip(box, low, strict=True)]
     nodes = np.arange(NODES + 1) / NODES
-    seen = np.stack([axis.ravel() for axis in np.meshgrid(nodes, nodes, nodes, indexing="ij")])
-    shares = overlap_rows(edges, seen, np.full(seen.shape, 0.5), step).toarray()
+    seen = np.stack([axis.ravel() for axis in np.meshgrid(nodes, nodes, nodes, indexing="ij")], axis=1)
+    corners = np.array(list(product((-0.5, 0.5), repeat=3))) @ step.T
+    shares = overlap_rows(edges, seen[:, None] + corners)[0].toarray()
     shares /= shares.sum(axis=1, keepdims=True)
     padded = np.zeros((len(shares), -(-shares.shape[1] // LANES) * LANES))
     padded[:, : shares.shape[1]] = shares

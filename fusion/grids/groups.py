@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fusion.grids.cells import Axes, Geometry, Vector
+from fusion.grids.cells import Axes, Vector
+from fusion.grids.geometry import Geometry
 
 Array = npt.NDArray[Any]
 Rows = Any  # scipy.sparse.csr_array, which is imported late
@@ -46,84 +48,103 @@ def overlap(geometry: Geometry, source: Axes, target: Axes) -> Group:
     """Return the exact overlaps of the cells along some axes."""
     if geometry.flat and source == (0,):
         return Group(source, target, _matrix(np.ones(1), np.zeros(1, np.int64), np.array([0, 1]), 1), *np.ones((2, 1)))
-    matrix = geometry.matrix[np.ix_(source, (*target, 3))]
     edges = [geometry.source.edges[a] for a in source]
-    middles, halves = geometry.target.along(target)
-    rows = overlap_rows(edges, _seen(matrix, middles), halves, matrix[:, :-1])
-    # The determinant of the pose is the volume that a unit of the target has in the source.
-    target_cells = geometry.target.measure(target) * abs(np.linalg.det(matrix[:, :-1]))
-    return Group(source, target, rows, geometry.source.measure(source), target_cells)
+    rows, volumes = overlap_rows(edges, geometry.corners(source, target), bent=geometry.mesh is not None)
+    return Group(source, target, rows, geometry.source.measure(source), volumes)
 
 
-def overlap_rows(edges: Sequence[Vector], seen: Array, halves: Array, matrix: Array) -> Rows:
-    """Return the overlaps of cells between edges with cells that a pose has turned, as a sparse array.
+def overlap_rows(edges: Sequence[Vector], corners: Array, *, bent: bool = False) -> tuple[Rows, Vector]:
+    """Return the overlaps of cells between edges with cells anywhere, as a sparse array, and the volumes of the latter.
 
     Parameters
     ----------
     edges : d vectors
         Of the cells of the columns.
-    seen, halves : arrays (d, n)
-        Middles of the cells of the rows in the unit of the edges, and their half-widths in their own.
-    matrix : array (d, d)
-        Leads from the one unit to the other.
+    corners : array (n, 2 ** d, d)
+        Of the cells of the rows, in the same unit; the last of their own axes fastest.
+    bent : bool
+        Whether the four corners of a face of a solid may lie in no plane; each face is then two triangles.
     """
-    reach = _seen(np.abs(matrix), halves)
-    spans = _spans(edges, seen - reach, seen + reach, 0)
+    spans = _spans(edges, corners.min(axis=1).T, corners.max(axis=1).T, 0)
     pointers, values, columns = _empty(spans)
-    _fill_overlaps(edges, (seen, halves, reach), matrix, spans, (pointers, values, columns))
-    return _matrix(values, columns, pointers, int(np.prod([axis.size - 1 for axis in edges])))
+    volumes = np.empty(len(corners))
+    _fill_overlaps(edges, _frozen(corners), spans, (pointers, values, columns), volumes, bent)
+    return _matrix(values, columns, pointers, int(np.prod([axis.size - 1 for axis in edges]))), volumes
 
 
-def _fill_overlaps(edges: Any, cells: Any, matrix: Array, spans: Array, rows: Any) -> None:
+def _fill_overlaps(edges: Any, corners: Array, spans: Array, rows: Any, volumes: Vector, bent: bool) -> None:
     from fusion.grids import _share_kernels
 
     kernels: Any = _share_kernels
-    edges, step, (seen, halves, reach) = tuple(map(_frozen, edges)), np.ascontiguousarray(matrix), cells
-    corners = 1 + (spans[:, 1] - spans[:, 0]).max(axis=1, initial=0)
+    edges = tuple(map(_frozen, edges))
+    most = 1 + (spans[:, 1] - spans[:, 0]).max(axis=1, initial=0)
     if len(edges) == 1:
-        kernels.fill_1d(edges[0], (seen - reach)[0], (seen + reach)[0], spans, rows)
+        kernels.fill_1d(edges[0], corners, spans, rows, volumes)
     elif len(edges) == 2:
-        kernels.fill_2d(*edges, (seen, halves), step, spans, rows, (np.empty((4, 2)), np.empty(corners)))
+        kernels.fill_2d(*edges, corners, spans, rows, volumes, (np.empty((4, 2)), np.empty(most)))
     else:
-        clipped = [np.empty((6, 12, 3)) for _ in range(3)]
-        scratch = (np.empty((6, 4, 3)), *clipped, np.empty((2, 6), np.int64), np.empty(corners))
-        kernels.fill_3d(edges, (seen, halves), step, spans, rows, scratch)
+        faces = _frozen(_faces(bent))
+        clipped = [np.empty((len(faces), 12, 3)) for _ in range(4)]
+        scratch = np.empty(3), *clipped, np.empty((2, 12), np.int64), np.empty(most)
+        kernels.fill_3d(edges, corners, faces, spans, rows, volumes, scratch)
+
+
+# Seen from outside all rings go round the same way. The two faces across an axis are split along the diagonal between
+# the same two corners, so that neighbouring cells share triangles and leave no gap.
+def _faces(bent: bool) -> Array:
+    """Return the faces of a cell as rings of its corners (f, v): six of four corners, or twelve triangles."""
+    faces = []
+    for axis, side in product(range(3), range(2)):
+        u, v = 4 >> (axis + 1) % 3, 4 >> (axis + 2) % 3
+        ring = [0, u, u + v, v] if side else [0, v, u + v, u]
+        corners = [side * (4 >> axis) + corner for corner in ring]
+        faces += [corners[:3], [corners[0], *corners[2:]]] if bent else [corners]
+    return np.array(faces)
 
 
 def sampled(geometry: Geometry, source: Axes, target: Axes, count: Axes, width: tuple[float, ...]) -> Group:
     """Return the weights of `count` samples of the interpolant along z, y, x of the inner `width` of each cell.
 
-    The kernel takes three axes; those of other groups are one cell at 0.
+    The kernel takes three axes of the source; those of other groups are one cell at 0.
     """
     from fusion.grids import _share_kernels as kernels
 
-    n = geometry.target.measure(target).size
-    middles, halves = np.zeros((3, n)), np.zeros((3, n))
-    middles[list(target)], halves[list(target)] = geometry.target.along(target)
-    halves *= np.array(width)[:, None]
     axes = [geometry.source.middles[a] if a in source else np.zeros(1) for a in range(3)]
     edges = [geometry.source.edges[a] if a in source else np.array([-1.0, 1.0]) for a in range(3)]
-    matrix = np.zeros((3, 4))
-    matrix[np.ix_(source, (*target, 3))] = geometry.matrix[np.ix_(source, (*target, 3))]
-    seen, reach = _seen(matrix, middles), _seen(np.abs(matrix[:, :3]), halves)
-    reach += _REACH * np.array([np.diff(axis).min() for axis in edges])[:, None]
-    spans = _spans(axes, seen - reach, seen + reach, 1)
+    inner = _shrunk(geometry.corners(source, target), [width[a] for a in target])
+    corners = np.zeros((*inner.shape[:2], 3))
+    corners[..., source] = inner
+    slack = _REACH * np.array([np.diff(axis).min() for axis in edges])[:, None]
+    low, high = corners.min(axis=1).T - slack, corners.max(axis=1).T + slack
+    spans = _spans(axes, low, high, 1)
     ends = np.array([axis[[0, -1]] for axis in edges])
-    spans *= ((seen + reach >= ends[:, :1]) & (seen - reach <= ends[:, 1:])).all(axis=0)
+    spans *= ((high >= ends[:, :1]) & (low <= ends[:, 1:])).all(axis=0)
     pointers, values, columns = _empty(spans)
     values[:] = 0.0
-    points = tuple(int(count[a]) if a in target else 1 for a in range(3))
-    grids = tuple(map(_frozen, axes)), tuple(map(_frozen, edges))
-    scratch = np.empty(3, np.int64), np.empty(3)
-    kernels.fill_means(grids, (seen, halves), matrix[:, :3].copy(), points, spans, (pointers, values, columns), scratch)
+    grids, scratch = (tuple(map(_frozen, axes)), tuple(map(_frozen, edges))), (np.empty(3, np.int64), np.empty(3))
+    samples = _frozen(_samples([count[a] for a in target]))
+    kernels.fill_means(grids, _frozen(corners), samples, spans, (pointers, values, columns), scratch)
     size = int(np.prod([geometry.source.shape[a] for a in source]))
-    return Group(source, target, _matrix(values, columns, pointers, size), np.ones(size), np.ones(n))
+    return Group(source, target, _matrix(values, columns, pointers, size), np.ones(size), np.ones(len(corners)))
 
 
-# One number at a time and no matrix product, whose rounding could depend on how many cells it is taken for.
-def _seen(matrix: Array, points: Array) -> Array:
-    """Return points (d, n) mapped by a matrix (d, d) or (d, d + 1)."""
-    return np.stack([sum((c * p for c, p in zip(row, [*points, 1.0], strict=False)), start=0.0) for row in matrix])
+def _shrunk(corners: Array, width: Sequence[float]) -> Array:
+    """Return the corners (n, 2 ** d, d) of the inner part of each cell, a share of its width along each axis."""
+    solid = corners.reshape(len(corners), *(2,) * len(width), -1)
+    for axis, share in enumerate(width, 1):
+        low, high = np.take(solid, [0], axis), np.take(solid, [1], axis)
+        middle, half = (low + high) / 2, (high - low) / 2 * share
+        solid = np.concatenate([middle - half, middle + half], axis)
+    return np.asarray(solid.reshape(corners.shape))
+
+
+def _samples(count: Sequence[int]) -> Array:
+    """Return the weights (samples, 2 ** d) of the corners of a cell in evenly spaced points of it."""
+    weights: Array = np.ones((1, 1))
+    for n in count:
+        share = (np.arange(n) + 0.5) / n
+        weights = np.kron(weights, np.column_stack([1 - share, share]))
+    return weights
 
 
 def _spans(axes: Any, low: Array, high: Array, margin: int) -> Array:

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.grids._slab_kernels import in_slabs
-from fusion.grids.cells import Axes, Geometry, Vector
+from fusion.grids.cells import Axes, Vector
 from fusion.grids.footprints import Footprints, fits
+from fusion.grids.geometry import Geometry
 from fusion.grids.groups import Group, Rows, overlap, sampled
 
 Array = npt.NDArray[Any]
@@ -168,7 +169,7 @@ def sampling(geometry: Geometry) -> Sampling:
     """Return how a mean over each target cell is sampled."""
     pixels = np.array([np.diff(axis).min() for axis in geometry.source.edges])
     voxels = np.array([np.diff(axis).max() for axis in geometry.target.edges])
-    steps = np.abs(geometry.matrix[:, :3]) * voxels / pixels[:, None]
+    steps = geometry.stretch * voxels / pixels[:, None]
     count, width = [1, 1, 1], [0.0, 0.0, 0.0]
     for source, target in geometry.groups:
         depth = 0 in source and geometry.source.shape[0] == 1

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.affine import Affine
 from fusion.conventions import spacing
 from fusion.errors import ConventionError
 from fusion.grids import shares
-from fusion.grids.cells import Geometry, Span, geometry
+from fusion.grids.cells import Span
+from fusion.grids.geometry import Geometry, geometry
+from fusion.warp import Transform
 
 Method = Literal["shares", "linear", "nearest"]
 Vector = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ class Beam(Protocol):
         """Return A image: values (z, y, x, k) of an image (y, x, k); with the weights squared for variances."""
 
 
-def beam(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method, density: npt.NDArray[Any]) -> Beam:
+def beam(volume: xr.Dataset, grid: xr.Dataset, transform: Transform, method: Method, density: npt.NDArray[Any]) -> Beam:
     """Return the weights between the voxels of a volume and the pixels of an image, z of which is the beam.
 
     By centres only voxels that hold some of the density (z, y, x) get weights: most of a volume is empty.
@@ -42,7 +43,9 @@ def beam(volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method
     if method not in get_args(Method):
         raise ConventionError([f"method: {method!r} where {' or '.join(map(repr, get_args(Method)))} is expected"])
     if method == "shares":
-        return Columns(geometry(grid, volume, transform, np.inf))
+        columns = geometry(grid, volume, transform, np.inf)
+        columns.require_unfolded()
+        return Columns(columns)
     return _rays(volume, grid, transform, method, np.flatnonzero(density))
 
 
@@ -120,7 +123,7 @@ class Rays:
 
 
 def _rays(
-    volume: xr.Dataset, grid: xr.Dataset, transform: Affine, method: Method, occupied: npt.NDArray[np.intp]
+    volume: xr.Dataset, grid: xr.Dataset, transform: Transform, method: Method, occupied: npt.NDArray[np.intp]
 ) -> Rays:
     shape = tuple(volume.sizes[dim] for dim in "zyx")
     at = zip("zyx", np.unravel_index(occupied, shape), strict=True)

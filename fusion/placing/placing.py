@@ -10,19 +10,18 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spatial_dims, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import affine_between, get_pose, with_pose
+from fusion.frames import get_pose, transform_between, with_pose
 from fusion.grids import shares
-from fusion.grids.cells import Geometry, geometry
+from fusion.grids.geometry import Geometry, geometry
 from fusion.model import require_lengths
 from fusion.placing import probing
 from fusion.placing.projection import on_grid
 from fusion.placing.response import Response
 from fusion.progress import counted
 from fusion.resampling.resample import COVERAGE, resample
-from fusion.warp import as_parameters
+from fusion.warp import Transform, as_parameters
 
 Array = npt.NDArray[Any]
 FINEST: Final = 0.5
@@ -35,7 +34,7 @@ def place(
     ds: xr.Dataset,
     volume: xr.Dataset,
     *,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     depth: float | None = None,
     response: Response | None = None,
     consistent: bool = False,
@@ -48,7 +47,7 @@ def place(
         Its spatial variables are counts (``cell_methods: sum``) and their standard errors.
     volume : Dataset
         Its grid is that of the result.
-    transform : Affine, optional
+    transform : Affine or Warp, optional
         Maps coordinates of `ds` to coordinates of `volume`; left out, it is what the two poses say.
     depth : float, optional
         Thickness in um of a map without z, as in `fusion.resample`; finite.
@@ -84,7 +83,7 @@ def place(
     """
     ds, volume = check(ds), check(volume)
     _require_counts(ds)
-    transform = affine_between(ds, volume, transform)
+    transform = transform_between(ds, volume, transform)
     if response is not None:
         return _through(ds, volume, transform, response, depth, consistent)
     kept = ds.drop_vars([name for name in _errors(ds) if consistent])
@@ -111,7 +110,7 @@ def _lost(counts: xr.DataArray, placed: xr.DataArray) -> float:
 
 
 def _through(
-    ds: xr.Dataset, volume: xr.Dataset, transform: Affine, response: Response, depth: float | None, consistent: bool
+    ds: xr.Dataset, volume: xr.Dataset, transform: Transform, response: Response, depth: float | None, consistent: bool
 ) -> xr.Dataset:
     """Place counts through a response."""
     if depth is not None or consistent:
@@ -128,7 +127,7 @@ def measure(
     volume: xr.Dataset,
     grid: xr.Dataset,
     *,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     depth: float | None = None,
     response: Response | None = None,
 ) -> xr.Dataset:
@@ -141,7 +140,7 @@ def measure(
         their share of it, or of what its variable ``coverage`` says is covered, as in the result of `place`.
     grid : Dataset
         The map: its spatial coordinates and its pose are those of the result.
-    transform : Affine, optional
+    transform : Affine or Warp, optional
         Maps coordinates of `grid` to coordinates of `volume`, as for `place`; left out, it is what the two poses say.
     depth : float, optional
         Thickness in um of a map without z, as in `fusion.resample`; finite.
@@ -173,7 +172,7 @@ def measure(
     array([0.5, 2.5])
     """
     volume, grid = check(volume), check(grid)
-    transform = affine_between(grid, volume, transform)
+    transform = transform_between(grid, volume, transform)
     if response is not None:
         return _seen(volume, grid, transform, response, depth)
     cells = _cells(grid, volume, transform, depth)
@@ -186,7 +185,7 @@ def measure(
 
 
 def _seen(
-    volume: xr.Dataset, grid: xr.Dataset, transform: Affine, response: Response, depth: float | None
+    volume: xr.Dataset, grid: xr.Dataset, transform: Transform, response: Response, depth: float | None
 ) -> xr.Dataset:
     """Measure a volume through a response."""
     if depth is not None:
@@ -249,7 +248,7 @@ def _consistent(operator: shares.Shares, counts: Array, placed: Array) -> Array:
     return np.asarray(np.where(seen > 0, values, np.nan))
 
 
-def _cells(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: float | None) -> Geometry:
+def _cells(ds: xr.Dataset, volume: xr.Dataset, transform: Transform, depth: float | None) -> Geometry:
     for one in (ds, volume):
         require_lengths(one, "placed")
     cells = geometry(ds, volume, transform, depth)
@@ -258,6 +257,7 @@ def _cells(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, depth: float |
             f"{title(ds)} or {title(volume)} has cells without a volume; give a finite depth=, "
             "or use fusion.project and fusion.backproject along a beam"
         )
+    cells.require_unfolded()
     return cells
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, error_of, kind, spatial_dims, title
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError
 from fusion.grids.cells import cells_of
+from fusion.grids.geometry import geometry
 from fusion.grids.groups import Rows, overlap_rows
 from fusion.model import require_lengths
 from fusion.placing.response import Response
+from fusion.warp import Transform, Warp
 
 Array = npt.NDArray[Any]
 PLANE = ("y", "x")
@@ -57,7 +59,7 @@ class Probe:
 # A pixel is a stack of prisms, one for each layer of the response, moved along the beam by the height of the surface.
 # Its share in a voxel is the sum over the layers of their part of the signal times their part of volume there, exact in
 # any pose. All counts of a pixel share one error, so that the layers are added before a share is squared.
-def probe(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, response: Response) -> Probe:
+def probe(ds: xr.Dataset, volume: xr.Dataset, transform: Transform, response: Response) -> Probe:
     """Return how the pixels of a map see the voxels of a volume.
 
     Raises
@@ -72,17 +74,18 @@ def probe(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, response: Respo
     voxels = cells_of(volume)
     if not all(np.ptp(axis) > 0 for axis in voxels.edges):
         raise DataError(f"{title(volume)}: a volume with z, y and x is needed; its dims are {dict(volume.sizes)}")
-    middles, halves = _pixels(ds)
+    geometry(ds, volume, transform, depth=1.0).require_unfolded()
+    y, x = (edges(ds[dim].values) for dim in PLANE)
     surface = response.heights(ds)
     size = int(np.prod(voxels.shape))
     shares, covered = None, np.zeros(size)
     layers = zip(response.edges[:-1], response.edges[1:], response.shares, strict=True)
     for above, below, signal in layers:
-        middles[0], halves[0] = surface + response.direction * (above + below) / 2, (below - above) / 2
-        rows = overlap_rows(voxels.edges, _mapped(transform.matrix, middles), halves, transform.matrix[:3, :3])
+        z = np.sort(surface[:, None] + response.direction * np.array([above, below]), axis=1)
+        corners = transform(_prisms(z, y, x))
+        rows, volumes = overlap_rows(voxels.edges, corners, bent=isinstance(transform, Warp))
         covered += np.asarray(rows.sum(axis=0)).ravel()
-        # overlaps come in um³ of the volume; a prism has its own volume there times the determinant of the pose
-        volumes = abs(np.linalg.det(transform.matrix[:3, :3])) * np.prod(2 * halves, axis=0)
+        # overlaps come in um³ of the volume, and so do the volumes of the prisms
         rows.data *= np.repeat(signal / volumes, np.diff(rows.indptr))
         shares = rows if shares is None else shares + rows
     # prisms of one layer do not overlap, and layers lie on each other: a voxel cannot be covered twice
@@ -90,18 +93,12 @@ def probe(ds: xr.Dataset, volume: xr.Dataset, transform: Affine, response: Respo
     return Probe(shares, np.where(covered > 1 - 1e-9, 1.0, covered).reshape(voxels.shape))
 
 
-def _pixels(ds: xr.Dataset) -> tuple[Array, Array]:
-    """Return middles and half-widths (3, pixels) of the pixels of a map; along z they are written later."""
-    y, x = (edges(ds[dim].values) for dim in PLANE)
-    grids = [np.meshgrid((y[1:] + y[:-1]) / 2, (x[1:] + x[:-1]) / 2, indexing="ij"),
-             np.meshgrid(np.diff(y) / 2, np.diff(x) / 2, indexing="ij")]  # fmt: skip
-    flat = [[axis.ravel() for axis in grid] for grid in grids]
-    middles, halves = (np.stack([np.zeros_like(a), a, b]) for a, b in flat)
-    return middles, halves
-
-
-def _mapped(matrix: Array, points: Array) -> Array:
-    return np.asarray(matrix[:3, :3] @ points + matrix[:3, 3:])
+def _prisms(z: Array, y: Array, x: Array) -> Array:
+    """Return the corners (pixels, 8, 3) of prisms between two heights z (pixels, 2) over the pixels between edges."""
+    pixel = np.meshgrid(np.arange(y.size - 1), np.arange(x.size - 1), indexing="ij")
+    row, column = (index.ravel() for index in pixel)
+    corners = [(z[:, up], y[row + across], x[column + along]) for up, across, along in product((0, 1), repeat=3)]
+    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
 
 
 def placed(ds: xr.Dataset, through: Probe) -> dict[Hashable, Any]:

@@ -13,13 +13,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.affine import Affine
 from fusion.conventions import LINKS, SPATIAL, cell_methods, check, error_of, kind, spacing, title
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, affine_between, get_pose, with_pose
+from fusion.frames import POSE, get_pose, transform_between, with_pose
 from fusion.model import require_lengths
 from fusion.placing.beams import Beam, Method, beam
-from fusion.warp import as_parameters
+from fusion.warp import Transform, as_parameters
 
 Vector = npt.NDArray[np.float64]
 
@@ -29,7 +28,7 @@ def project(
     volume: xr.Dataset,
     grid: xr.Dataset,
     *,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     method: Method = "shares",
 ) -> xr.DataArray:
     """Sum a volume along z of `grid`, onto the pixels of `grid`.
@@ -42,7 +41,7 @@ def project(
         Carries coordinates in um and the pose of `density`.
     grid : Dataset
         With uniform y and x in um. The beam runs along z of its frame.
-    transform : Affine, optional
+    transform : Affine or Warp, optional
         Maps coordinates of `grid` to coordinates of `volume`; left out, it is what the two poses say.
     method : {"shares", "linear", "nearest"}
         How a voxel falls on the pixels: by the share of its volume that lies in the column of each ("shares"), or with
@@ -73,7 +72,7 @@ def project(
     """
     _require_projectable(volume, grid)
     values = density.transpose("z", "y", "x").values
-    through = beam(volume, grid, affine_between(grid, volume, transform), method, values)
+    through = beam(volume, grid, transform_between(grid, volume, transform), method, values)
     attrs = {"units": density.attrs.get("units", "1"), "long_name": "projection", **cell_methods("yx", "sum")}
     return xr.DataArray(
         through.shadow(values),
@@ -89,7 +88,7 @@ def backproject(
     volume: xr.Dataset,
     *,
     density: str,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     method: Method = "shares",
 ) -> xr.Dataset:
     """Place a projected map in a volume along its beam, weighted by a density; counts are conserved.
@@ -102,7 +101,7 @@ def backproject(
         Holds `density`; its grid is that of the result.
     density : str
         A variable of `volume`, not negative, that says where along the beam the counts came from.
-    transform : Affine, optional
+    transform : Affine or Warp, optional
         Maps coordinates of `ds` to coordinates of `volume`; left out, it is what the two poses say.
     method : {"shares", "linear", "nearest"}
         As in `project`. All conserve the sum of the counts whose pixels see density. By "shares" these are all pixels
@@ -146,7 +145,7 @@ def backproject(
     if faults := _density_faults(volume, density) + _count_faults(ds, [n for n in names if n not in errors]):
         raise ConventionError(faults)
     weight = volume[density].transpose("z", "y", "x").values.astype(float)
-    transform = affine_between(ds, volume, transform)
+    transform = transform_between(ds, volume, transform)
     through = beam(volume, ds, transform, method, weight)
     shadow = through.shadow(weight)
     lost = {str(name): _lost(ds[name], shadow) for name in names if name not in errors}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +15,20 @@ from fusion.affine import Affine, kind_attrs
 from fusion.conventions import LINKS, SPATIAL, check, error_of, kind, spatial_dims, stderr_name, title
 from fusion.display import edges
 from fusion.errors import ConventionError, DataError
-from fusion.frames import affine_between
+from fusion.frames import transform_between
 from fusion.grids import shares
-from fusion.grids.cells import Geometry, Span, geometry
+from fusion.grids.cells import Span
+from fusion.grids.geometry import Geometry, geometry
+from fusion.grids.mesh import Mesh, even_knots
 from fusion.model import require_lengths
 from fusion.resampling.resample import COVERAGE
-from fusion.warp import as_parameters
+from fusion.warp import Transform, Warp, as_parameters
 
 Array = npt.NDArray[Any]
+_STEPS: Final = 4
+"""Steps along each axis of a region between which the error of a warp is taken as linear."""
+_LEFT_OUT: Final = 1e-3
+"""Share of the variance of a warp that is left out."""
 
 
 def region_mean(
@@ -28,7 +36,7 @@ def region_mean(
     grid: xr.Dataset,
     region: xr.DataArray,
     *,
-    transform: Affine | None = None,
+    transform: Transform | None = None,
     depth: float | None = None,
 ) -> xr.Dataset:
     """Return the mean of a map over a region of a volume, with its standard error, all correlations included.
@@ -44,7 +52,7 @@ def region_mean(
         The volume on which `region` lies.
     region : DataArray
         On the spatial dims of `grid`: True, or a weight, for each voxel of the region.
-    transform : Affine, optional
+    transform : Affine or Warp, optional
         Maps coordinates of `ds` to coordinates of `grid`; left out, it is what the two poses say. Its covariance, if it
         has one, adds the error of the position, which all voxels share.
     depth : float, optional
@@ -56,7 +64,8 @@ def region_mean(
         For each spatial variable of `ds` that is no count and no label, the mean over the part of the region that the
         map covers, of the values that `fusion.resample` takes by "mean"; NaN where a pixel in it is NaN. Its standard
         error ``<name>_stderr``, where `ds` has one or the transform a covariance, is that of the map as it was
-        measured: of its noise, and of where it lies. How well the map speaks for the specimen is not in it.
+        measured: of its noise, and of where it lies; NaN where the region reaches beyond the landmarks of a warp. How
+        well the map speaks for the specimen is not in it.
         The attribute ``covered`` says which share of the region the map covers.
 
     Raises
@@ -71,7 +80,7 @@ def region_mean(
     With the weights W (voxel by pixel) of the mean over voxels and the region r, u = Wᵀr; the mean is u·m / Σu and its
     variance Σ u² s² / (Σu)², for independent pixel errors s: one pass of the adjoint. The variance of the position is
     the mean square change of the mean when the transform moves by ± one standard deviation along each principal
-    direction of its covariance.
+    direction of its covariance; of a warp, of the joint covariance of 5 points along each axis of the region.
 
     Examples
     --------
@@ -91,11 +100,18 @@ def region_mean(
         require_lengths(one, "averaged")
     weights = _weights(region, grid)
     names = _names(ds)
-    transform = affine_between(ds, grid, transform)
-    u = _adjoint(geometry(ds, grid, transform, depth), weights)
+    transform = transform_between(ds, grid, transform)
+    cells = geometry(ds, grid, transform, depth)
+    cells.require_unfolded()
+    u = _adjoint(cells, weights)
     if not u.sum() > 0:
         raise DataError(f"{title(ds)} covers nothing of the region; check the transform, or give depth=")
-    moved = [_adjoint(geometry(ds, grid, near, depth), weights) for near in _displaced(transform)]
+    if isinstance(transform, Warp) and not _vouched(cells, transform, weights):
+        moved = [np.full(u.shape, np.nan)]
+    elif isinstance(transform, Warp):
+        moved = [_adjoint(near, weights) for near in _bent_otherwise(cells, transform, weights)]
+    else:
+        moved = [_adjoint(geometry(ds, grid, near, depth), weights) for near in _displaced(transform)]
     result = {}
     for name in names:
         result[name], error = _mean(ds, name, u, moved)
@@ -165,6 +181,31 @@ def _displaced(transform: Affine) -> list[Affine]:
         step[:3] = (np.sqrt(variance) * direction).reshape(3, 4)
         moved += [Affine(transform.matrix + sign * step) for sign in (1.0, -1.0)]
     return moved
+
+
+def _vouched(cells: Geometry, warp: Warp, weights: Array) -> bool:
+    """Return whether all of a region lies within the landmarks of a warp: beyond them its error is not known."""
+    return bool(warp.within(cells.seen().T[weights.ravel() > 0]).all())
+
+
+# A warp is a random field: where two points of a region come from is off by amounts that are more or less alike. The
+# principal directions of the joint covariance of a few points are fields of displacement with independent amounts,
+# trilinear between the points; those that together make less than a thousandth of the variance are left out.
+def _bent_otherwise(cells: Geometry, warp: Warp, weights: Array) -> Iterator[Geometry]:
+    """Return the geometries in which a warp is off by ± one standard deviation along each principal direction."""
+    if not warp.is_uncertain or cells.mesh is None:
+        return
+    used = [np.flatnonzero(weights.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    ends = [(axis[at[0]], axis[at[-1] + 1]) for axis, at in zip(cells.target.edges, used, strict=True)]
+    knots = even_knots(ends, (_STEPS,) * 3)
+    points = np.stack(np.meshgrid(*knots, indexing="ij"), axis=-1)
+    joint = warp.widening**2 * warp.inverse().joint_covariance(points.reshape(-1, 3))
+    variances, directions = np.linalg.eigh(joint.reshape(points.size, points.size))
+    left = np.cumsum(variances) > _LEFT_OUT * variances.sum()
+    for variance, direction in zip(variances[left], directions.T[left], strict=True):
+        field = Mesh(knots, (np.sqrt(variance) * direction).reshape(points.shape)).at(cells.mesh.knots)
+        for sign in (1.0, -1.0):
+            yield replace(cells, mesh=Mesh(cells.mesh.knots, cells.mesh.values + sign * field))
 
 
 def _weights(region: xr.DataArray, grid: xr.Dataset) -> Array:

@@ -1,6 +1,6 @@
 """Resampling through a warp: bare arrays in, bare arrays out.
 
-The warp is known at the nodes of a coarse lattice over the output grid, as source coordinates, and is trilinear
+The warp is known at the nodes of a coarse mesh over the output grid, as source coordinates, and is trilinear
 between them. Along x it is then linear from node to node: a row is a few pieces, and each piece is resampled as a row
 of an affine is.
 """
@@ -30,12 +30,12 @@ from fusion.resampling._kernels import (
 )
 
 Number = Any
-Lattice = tuple[Grid, NDArray[np.float64]]
+Mesh = tuple[Grid, NDArray[np.float64]]
 
 
 def linear(
     source: Array,
-    lattice: Lattice,
+    mesh: Mesh,
     grid: Grid,
     out: Array,
     inside: Array,
@@ -52,14 +52,14 @@ def linear(
     ----------
     source, grid, out, inside, axes, half, squared, rim, threads
         As in `fusion.resampling._kernels.linear`; x must ascend.
-    lattice : three vectors, and an array (a, b, c, 3)
+    mesh : three vectors, and an array (a, b, c, 3)
         Ascending coordinates z, y, x of the nodes, which reach over the grid, and where each lies in the source: index,
         or coordinate on the axes that `axes` gives. NaN where it lies nowhere.
     """
     # as in the affine kernel: neighbours end at the outermost centres, or `rim` pixels beyond
     ends = [(-rim - TOLERANCE, n - 1 + rim + TOLERANCE) if n > 1 else (-h, h) for n, h in _sizes(source, half)]
     volume, points, results = _flat(source, grid, out, inside)
-    knots, positions = _read(lattice)
+    knots, positions = _read(mesh)
     pieces = _pieces(knots[2], grid[2])
     mapping = None, _frozen(bounds(ends)), tuple(map(_frozen, axes))
     lanes = (source.dtype.type(0),) * min(source.shape[3], _LANES)
@@ -72,7 +72,7 @@ def linear(
 
 def nearest(
     source: Array,
-    lattice: Lattice,
+    mesh: Mesh,
     grid: Grid,
     out: Array,
     inside: Array,
@@ -88,7 +88,7 @@ def nearest(
     bits = np.dtype(f"u{min(source.dtype.itemsize, 8)}")
     background = np.full(source.shape[3], fill, source.dtype).view(bits)
     volume, points, results = _flat(source.view(bits), grid, out.view(bits), inside)
-    knots, positions = _read(lattice)
+    knots, positions = _read(mesh)
     pieces = _pieces(knots[2], grid[2])
     mapping = None, _frozen(bounds(ends)), tuple(map(_frozen, axes))
 
@@ -98,10 +98,10 @@ def nearest(
     in_slabs(work, out.shape, threads)
 
 
-def _read(lattice: Lattice) -> tuple[Any, Any]:
-    knots, positions = lattice
+def _read(mesh: Mesh) -> tuple[Any, Any]:
+    knots, positions = mesh
     if positions.shape != (*(axis.size for axis in knots), 3):
-        raise ValueError(f"a lattice of {[axis.size for axis in knots]} nodes needs their positions; "
+        raise ValueError(f"a mesh of {[axis.size for axis in knots]} nodes needs their positions; "
                          f"received shape {positions.shape}")  # fmt: skip
     return tuple(map(_frozen, knots)), _frozen(positions)
 
@@ -124,7 +124,7 @@ def _cell(knots: Array, at: Number) -> Number:
 
 # Trilinear between nodes: the position at z, y on the line between two nodes along x is bilinear in z and y at either
 # node, and linear along x. Its error is that of the second derivative, h² |w''| / 8 pixels for nodes h apart, which
-# `warped` measures when it halves the lattice.
+# `fusion.grids.mesh` measures when it halves the mesh.
 @part
 def _node(positions: Array, along_z: Number, along_y: Number, node: Number, a: int) -> Number:
     """Return source coordinate `a` at a node along x, on the row between nodes along z and y."""
@@ -147,10 +147,10 @@ def _line(positions: Array, knots: Array, along_z: Number, along_y: Number, piec
 
 @kernel
 def _linear_slab(
-    volume: Number, mapping: Number, lattice: Number, grid: Number, results: Number, slab: Number, squared: bool,
+    volume: Number, mapping: Number, mesh: Number, grid: Number, results: Number, slab: Number, squared: bool,
     lanes: Number,
 ) -> None:  # fmt: skip
-    (source, (nz, ny, nx, k)), (z, y, x), (knots, positions, pieces) = volume, grid, lattice
+    (source, (nz, ny, nx, k)), (z, y, x), (knots, positions, pieces) = volume, grid, mesh
     sz, sy, sx = np.uint64(ny * nx * k * (nz > 1)), np.uint64(nx * k * (ny > 1)), np.uint64(k * (nx > 1))
     offsets, f = np.zeros(x.size + _AHEAD, np.uint64), np.empty((3, x.size), source.dtype)
     plan = offsets, f, (sz, sy, sx, np.uint64(k)), squared
@@ -173,9 +173,9 @@ def _linear_slab(
 
 @kernel
 def _nearest_slab(
-    volume: Number, mapping: Number, lattice: Number, grid: Number, results: Number, slab: Number, fill: Array
+    volume: Number, mapping: Number, mesh: Number, grid: Number, results: Number, slab: Number, fill: Array
 ) -> None:
-    (z, y, x), (knots, positions, pieces) = grid, lattice
+    (z, y, x), (knots, positions, pieces) = grid, mesh
     for j in range(slab[0], slab[1]):
         along_z = _cell(knots[0], z[j])
         for i in range(slab[2], slab[3]):

@@ -90,10 +90,29 @@ def _covering(source: Any, window: Span) -> tuple[list[Any], list[int]]:
 
 
 def _values(reader: Reader, span: list[slice], window: list[slice], blocks: list[Any], begin: list[int]) -> Array:
-    planes = [np.concatenate([np.concatenate(row, axis=2) for row in plane], axis=1) for plane in blocks]
-    joined = np.concatenate(planes)
-    inner = tuple(slice(s.start - b, s.stop - b) for s, b in zip(window, begin, strict=True))
-    return reader.read(joined[inner], (span[0], span[1], span[2]), (window[0], window[1], window[2]))[0]
+    joined = _joined(blocks, begin, window)
+    return reader.read(joined, (span[0], span[1], span[2]), (window[0], window[1], window[2]))[0]
+
+
+# Only what the window sees is copied: the blocks that it lies in may be many times as large.
+def _joined(blocks: list[Any], begin: list[int], window: list[slice]) -> Array:
+    """Return a window of blocks that stand side by side, nested along z, y and x, the first one from `begin`."""
+    first = blocks[0][0][0]
+    out = np.empty((*(s.stop - s.start for s in window), first.shape[3]), first.dtype)
+    ends = [np.cumsum([start, *sizes]) for start, sizes in zip(begin, _sizes(blocks), strict=True)]
+    for index in np.ndindex(*(end.size - 1 for end in ends)):
+        corners = [(int(end[i]), int(end[i + 1])) for end, i in zip(ends, index, strict=True)]
+        seen = [(max(low, s.start), min(high, s.stop)) for (low, high), s in zip(corners, window, strict=True)]
+        to = tuple(slice(low - s.start, high - s.start) for (low, high), s in zip(seen, window, strict=True))
+        of = tuple(slice(low - c, high - c) for (low, high), (c, _) in zip(seen, corners, strict=True))
+        out[to] = blocks[index[0]][index[1]][index[2]][of]
+    return out
+
+
+def _sizes(blocks: list[Any]) -> tuple[list[int], list[int], list[int]]:
+    """Return the sizes along z, y and x of blocks that stand side by side."""
+    planes, rows, row = blocks, blocks[0], blocks[0][0]
+    return [p[0][0].shape[0] for p in planes], [r[0].shape[1] for r in rows], [b.shape[2] for b in row]
 
 
 def _coverage(reader: Reader, span: list[slice], window: list[slice], dtype: str) -> Array:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from fusion.grids import shares
 from fusion.grids._slab_kernels import in_slabs
-from fusion.grids.cells import Geometry, Span
+from fusion.grids.cells import Span
+from fusion.grids.geometry import Geometry
 
 Array = npt.NDArray[Any]
 Rule = Literal["counts", "mean", "label", "share"]

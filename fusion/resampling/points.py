@@ -11,7 +11,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion.conventions import SPATIAL, spacing
-from fusion.grids.cells import Cells, Geometry, Span, Vector
+from fusion.grids.cells import Cells, Span, Vector
+from fusion.grids.geometry import Geometry
 
 Array = npt.NDArray[Any]
 OUTSIDE: Final = -1

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from fusion import provenance
-from fusion.affine import Affine
 from fusion.conventions import (
     LINKS,
     SPATIAL,
@@ -30,8 +29,8 @@ from fusion.conventions import (
     with_links,
 )
 from fusion.errors import ConventionError, DataError
-from fusion.frames import POSE, affine_only, between, get_pose, with_pose
-from fusion.grids.cells import Geometry, geometry
+from fusion.frames import POSE, get_pose, transform_between, with_pose
+from fusion.grids.geometry import Geometry, geometry
 from fusion.grids.shares import sampling
 from fusion.model import require_lengths
 from fusion.resampling.blocks import Reader, run
@@ -39,7 +38,7 @@ from fusion.resampling.boxes import Boxes
 from fusion.resampling.points import OUTSIDE, points
 from fusion.resampling.size import announce
 from fusion.resampling.warped import warped
-from fusion.warp import Transform, Warp, as_parameters
+from fusion.warp import Transform, as_parameters
 
 Array = npt.NDArray[Any]
 Method = Literal["auto", "counts", "mean", "linear", "nearest"]
@@ -64,9 +63,8 @@ def resample(
     grid : Dataset
         Its spatial coordinates and its pose are those of the result.
     transform : Affine or Warp, optional
-        Maps coordinates of `ds` to coordinates of `grid`. Left out, it is what the two poses say. Through a warp values
-        are read at the centres of voxels, to 0.01 of a pixel; counts, and means over voxels larger than pixels, are
-        refused.
+        Maps coordinates of `ds` to coordinates of `grid`. Left out, it is what the two poses say. A warp leads corners
+        of voxels to where they come from, to 0.01 of a pixel, and edges between them are straight.
     method : {"auto", "counts", "mean", "linear", "nearest"}
         "auto" goes by what a value is. Counts (``cell_methods: sum``) are placed by the share of each pixel that lies
         in a voxel ("counts"): their sum is kept. Other values become the mean of their linear interpolant over the
@@ -105,7 +103,8 @@ def resample(
     ConventionError
         If counts are to be interpolated, or means to be placed as counts.
     DataError
-        If the dataset does not overlap the grid at all, or counts are to be placed in cells without thickness.
+        If the dataset does not overlap the grid at all, counts are to be placed in cells without thickness, or a warp
+        folds the grid, so that its voxels have no volume.
 
     Notes
     -----
@@ -135,12 +134,11 @@ def resample(
         require_lengths(one, "resampled")
     if not spatial_dims(grid):
         raise DataError(f"{title(grid)}: points are no grid; a dataset with dims y and x is needed")
-    transform = between(ds, grid) if transform is None else transform
-    placed = geometry(ds, grid, _straight(transform, ds), depth)
-    if isinstance(transform, Affine):
-        _refuse_apart(ds, grid, placed)
+    transform = transform_between(ds, grid, transform)
+    placed = geometry(ds, grid, transform, depth)
+    _refuse_apart(ds, grid, placed)
     announce(ds, grid)
-    moved = _moved(ds, grid, placed, method, transform)
+    moved = _moved(ds, grid, placed, method)
     coverage = moved[COVERAGE]
     if coverage.chunks is None and not coverage.any():
         raise DataError(
@@ -151,29 +149,17 @@ def resample(
     return provenance.record(result, "fusion.resample", parameters, parents=[grid])
 
 
-def _straight(transform: Transform, ds: xr.Dataset) -> Affine:
-    """Return the transform, or the affine one that agrees with a warp in the middle of the dataset."""
-    if isinstance(transform, Warp):
-        ends = [np.atleast_1d(ds[dim].values)[[0, -1]] if dim in ds.coords else np.zeros(2) for dim in SPATIAL]
-        return transform.tangent([float(np.mean(axis)) for axis in ends])
-    return affine_only(transform)
-
-
 def _refuse_apart(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry) -> None:
     """Refuse a grid whose bounding box, seen from the source, does not touch the source."""
-    corners = np.stack(np.meshgrid(*(axis[[0, -1]] for axis in placed.target.edges), indexing="ij")).reshape(3, -1)
-    seen = placed.matrix[:, :3] @ corners + placed.matrix[:, 3:]
-    for row, (dim, edges) in enumerate(zip(SPATIAL, placed.source.edges, strict=True)):
-        if seen[row].max() < edges[0] or seen[row].min() > edges[-1]:
+    for dim, edges, (low, high) in zip(SPATIAL, placed.source.edges, placed.bounds(), strict=True):
+        if high < edges[0] or low > edges[-1]:
             raise DataError(
                 f"{title(ds)} misses the grid of {title(grid)}: they do not "
                 f"overlap along {dim}; check the transform and that both are in um"
             )
 
 
-def _moved(
-    ds: xr.Dataset, grid: xr.Dataset, placed: Geometry, method: Method, transform: Transform
-) -> dict[Any, xr.DataArray]:
+def _moved(ds: xr.Dataset, grid: xr.Dataset, placed: Geometry, method: Method) -> dict[Any, xr.DataArray]:
     """Return all spatial variables on the grid, and how much of each voxel the dataset covers."""
     stale = {COVERAGE, *(f"{name}{SHARE}" for name in ds.data_vars if kind(ds[name]) == "label")}
     spatial = [name for name, variable in ds.data_vars.items() if spatial_dims(variable) and name not in stale]
@@ -184,10 +170,7 @@ def _moved(
     coverage: xr.DataArray | None = None
     for name in spatial:
         owner = owners.get(str(name), ds[name])
-        if isinstance(transform, Warp):
-            reader = _warped_reader(owner, ds, placed, method, transform)
-        else:
-            reader = _reader(owner, ds, placed, method)
+        reader = _reader(owner, ds, placed, method)
         moved[name], inside = _move(ds[name], grid, reader, squared=name in owners)
         coverage = inside if coverage is None else _larger(coverage, inside)
         if isinstance(reader, Boxes) and reader.rule == "label":
@@ -208,41 +191,26 @@ def _reader(variable: xr.DataArray, ds: xr.Dataset, placed: Geometry, method: Me
     of = kind(variable)
     _refuse_method(str(variable.name), of, method)
     if method in ("linear", "nearest"):
-        return points(ds, placed, "nearest" if of == "label" else method)
+        return _at_centres(ds, placed, "nearest" if of == "label" else method)
     if of in ("sum", "label") and not placed.solid:
         if of == "sum":
             raise DataError(
                 f"{variable.name}: counts need cells with a volume, and the grid or the map has none along one axis; "
                 "give depth=, use fusion.project for a sum along the beam, or fusion.backproject"
             )
-        return points(ds, placed, "nearest")
+        return _at_centres(ds, placed, "nearest")
     if of in ("sum", "label"):
+        placed.require_unfolded()
         return Boxes(placed, "counts" if of == "sum" else "label", outside=OUTSIDE)
     where = sampling(placed)
     if where.single and not np.isfinite(placed.widths).any():
-        return points(ds, placed, "linear", rim=0.5)
+        return _at_centres(ds, placed, "linear", rim=0.5)
+    placed.require_unfolded()
     return Boxes(placed, "mean", sampling=where)
 
 
-def _warped_reader(variable: xr.DataArray, ds: xr.Dataset, placed: Geometry, method: Method, warp: Warp) -> Reader:
-    """Choose how a variable is read through a warp: at points only."""
-    of = kind(variable)
-    _refuse_method(str(variable.name), of, method)
-    if of == "label" or method == "nearest":
-        return warped(ds, placed, warp, "nearest")
-    if of == "sum":
-        raise ConventionError(
-            [f"{variable.name}: counts are not placed through a warp, which keeps no sum at points; decompose them "
-             "first, or register with model='affine'"]
-        )  # fmt: skip
-    if method == "linear":
-        return warped(ds, placed, warp, "linear")
-    if not sampling(placed).single:
-        raise ConventionError(
-            [f"{variable.name}: voxels larger than pixels are not averaged through a warp; use method='linear', or a "
-             "finer grid and then fusion.coarsen"]
-        )  # fmt: skip
-    return warped(ds, placed, warp, "linear", rim=0.5)
+def _at_centres(ds: xr.Dataset, placed: Geometry, method: Literal["linear", "nearest"], *, rim: float = 0.0) -> Reader:
+    return warped(ds, placed, method, rim=rim) if placed.mesh else points(ds, placed, method, rim=rim)
 
 
 def _refuse_method(name: str, of: Kind, method: Method) -> None:

@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 import fusion
 from fusion import Affine, Axis
 from fusion.grids import shares
-from fusion.grids.cells import Geometry, geometry
 from fusion.grids.footprints import Footprints
+from fusion.grids.geometry import Geometry, geometry
 
 SHAPE = (11, 13, 12)
 

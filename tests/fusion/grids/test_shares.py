@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 import fusion
 from fusion import Affine, Axis
 from fusion.grids import shares
-from fusion.grids.cells import geometry
+from fusion.grids.geometry import geometry
 
 QUICK = settings(deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 

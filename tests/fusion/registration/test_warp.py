@@ -240,6 +240,6 @@ def test_a_warp_is_kept_in_the_pose_of_a_dataset(tmp_path: object) -> None:
 
 
 def test_what_straight_lines_are_needed_for_refuses_a_warp() -> None:
-    ds = fusion.phantom()["map"].to_dataset()
+    bent = fusion.set_pose(fusion.phantom()["map"].to_dataset(), warp(21).transform, "stage")
     with pytest.raises(fusion.FrameError, match="straight lines to curves"):
-        fusion.place(ds.astype("float64"), fusion.phantom()["volume"].to_dataset(), transform=warp(21).transform)
+        fusion.frames.affine_pose(bent)
