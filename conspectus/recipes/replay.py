@@ -14,8 +14,8 @@ from conspectus import records
 from conspectus.errors import RecipeError
 from conspectus.project import Project
 from conspectus.recipes import recipe as recipes
-from conspectus.recipes.graph import Difference, Graph
 from conspectus.recipes.journal import Journal
+from conspectus.recipes.session import Difference, Session
 from conspectus.records import Record, Run
 from fusion import provenance
 from fusion.errors import FileReadError
@@ -76,12 +76,12 @@ def _replayed_session(path: Path, saved: xr.Dataset | xr.DataTree, sources: Path
     """Carry out the steps behind each dataset of a file that no recipe made."""
     differences, changes = [], dict[str, None]()
     for name, ds in _datasets(saved):
-        graph = Graph(ds, sources)
+        session = Session(ds, sources)
         try:
-            graph.carry_out()
+            session.carry_out()
         except RecipeError as error:
             raise RecipeError(f"{path}: {name}: {error}") from error
-        differences += graph.differences
+        differences += session.differences
         changes |= dict.fromkeys(records.changed(provenance.read(ds)["versions"], provenance.versions()))
     return Replay(differences, list(changes))
 

@@ -11,6 +11,7 @@ import xarray as xr
 import fusion
 import spectra
 import volumes
+from conspectus.errors import RecipeError
 from conspectus.recipes.apply import functions
 from conspectus.recipes.replay import replay
 from fusion import Affine, Frame, Response, provenance
@@ -93,7 +94,7 @@ def test_the_step_that_made_something_else_is_named(specimen: Specimen, tmp_path
     def other(ds: xr.Dataset, *, sigma: float) -> xr.Dataset:
         return smooth(ds, sigma=1.001 * sigma)
 
-    monkeypatch.setattr("conspectus.recipes.graph.functions", lambda: {**functions(), "spectra.smooth": _as(other)})
+    monkeypatch.setattr("conspectus.recipes.session.functions", lambda: {**functions(), "spectra.smooth": _as(other)})
     assert [str(one) for one in replay(path).differences] == [
         "step 4 (spectra.smooth): map",
         "step 5 (spectra.crop): map",
@@ -110,6 +111,13 @@ def test_a_value_changed_by_hand_between_two_steps_is_found_at_the_second(specim
     clipped["counts"].values[0, 0, 0] += 1
     path = fusion.save(spectra.crop(clipped, energy=(0.0, 8.0)), tmp_path / "s.nc")
     assert [str(one) for one in replay(path).differences] == ["step 4 (spectra.crop): map"]
+
+
+def test_an_older_record_that_does_not_tell_results_apart_says_so(specimen: Specimen, tmp_path: Path) -> None:
+    ds = specimen.truth
+    ds = ds.assign_attrs(provenance=ds.attrs["provenance"].replace('"truth"', '""'))
+    with pytest.raises(RecipeError, match=r"fusion.phantom\) .* which of its results was taken is not on record"):
+        replay(fusion.save(ds, tmp_path / "s.nc"))
 
 
 def test_two_sessions_differ_first_at_a_step(

@@ -47,7 +47,7 @@ class Difference(NamedTuple):
         return f"{self.step}: {', '.join(self.names)}"
 
 
-class Graph:
+class Session:
     """The steps behind one dataset.
 
     Parameters
@@ -134,9 +134,10 @@ class Graph:
         names = arguments.pop("modalities", [])
         maps = dict(zip(names, map(self._result, step["inputs"]), strict=True))
         tree = _TREES[step["name"]](*([maps] if maps else []), **arguments)
-        nodes = (node.to_dataset() for node in tree.children.values())
-        found: xr.Dataset = next(ds for ds in nodes if title(ds) == output)
-        return found
+        nodes: dict[str, xr.Dataset] = {title(node.to_dataset()): node.to_dataset() for node in tree.children.values()}
+        if output not in nodes:  # records of older files do not say it
+            raise _NotRepeatableError(f"which of its results was taken is not on record; they are {', '.join(nodes)}")
+        return nodes[output]
 
     def _called(self, step: Step, arguments: Mapping[str, Any]) -> xr.Dataset:
         """Call the function of a step with the results of the steps before it."""
