@@ -28,6 +28,7 @@ from fusion.fused.abundances import fuse, spectrum, window
 from fusion.images.register import register_images
 from fusion.images.result import ImageRegistration
 from fusion.images.section import find_section
+from fusion.images.ties import tie_points
 from fusion.isolation.sandbox import limits
 from fusion.model import Axis, dataset, set_pixel_size
 from fusion.placing.placing import measure, place
@@ -107,6 +108,7 @@ __all__ = [
     "set_pose",
     "spectrum",
     "techniques",
+    "tie_points",
     "to_napari",
     "verify",
     "window",

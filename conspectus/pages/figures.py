@@ -17,6 +17,7 @@ from conspectus.project import Picture
 from fusion import display
 from fusion.conventions import error_of, label_names, signal_dim, spatial_dims
 from fusion.variables import main_variable
+from fusion.warp import Transform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,7 +203,7 @@ def labels(ds: xr.Dataset, array: xr.DataArray, title: str) -> tuple[str, str, F
 
 
 @_picture
-def alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: fusion.Affine) -> tuple[str, str, Figure]:
+def alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: Transform) -> tuple[str, str, Figure]:
     """Draw two datasets before and after their registration."""
     caption = "In squares of the two in turns, and blended; where the two agree, edges go on and the blend is white."
     return "Before and after registration", caption, volumes.plot_alignment(moving, fixed, transform)

@@ -15,8 +15,10 @@ from conspectus.project import Project
 from conspectus.recipes.step import Names, Step
 from fusion.conventions import SPATIAL, signal_dim
 from fusion.frames import affine_pose
+from fusion.images.refinement import Model
 from fusion.registration.pairs import positions
 from fusion.variables import main_variable
+from fusion.warp import Transform
 
 _KEYS: Final = {
     "landmarks": {"model", "landmarks", "pairs", "sigma"},
@@ -28,9 +30,9 @@ _KEYS: Final = {
 }
 """The keys that belong to each method."""
 _MODELS: Final = {
-    "landmarks": ("rigid", "similarity", "affine"),
+    "landmarks": ("rigid", "similarity", "affine", "warp"),
     "points": ("rigid", "similarity"),
-    "images": ("translation", "rigid", "similarity", "affine"),
+    "images": ("translation", "rigid", "similarity", "affine", "warp"),
     "section": (None,),
     "stage": (None,),
     "transforms": (None,),
@@ -42,12 +44,12 @@ class Register(Step):
 
     ``method = "landmarks"`` takes a dataset with a variable for each, or pairs; "points" brings two tables of points
     together whose order is not known; "images" compares edges, about the poses of the two where they share a frame,
-    else over all angles; "section" finds the plane of the volume `fixed` that the image `moving` shows; "stage"
-    believes the positions that both files state, and that the stage was one; "transforms" takes the poses of
-    `transforms`, datasets that `read_transform` or another `register` made, and combines several by their covariances
-    (`fusion.combine`). Images and sections are looked for about
-    `start` (sixteen numbers) where it is there, spectra are compared by their sum, and an answer that is not sure ends
-    the run unless ``uncertain = "keep"``.
+    else over all angles, and bends what is left with ``model = "warp"``; "section" finds the plane of the volume
+    `fixed` that the image `moving` shows; "stage" believes the positions that both files state, and that the stage was
+    one; "transforms" takes the poses of `transforms`, datasets that `read_transform` or another `register` made, and
+    combines several by their covariances (`fusion.combine`). Images and sections are looked for about `start` (sixteen
+    numbers) where it is there, spectra are compared by their sum, and an answer that is not sure ends the run unless
+    ``uncertain = "keep"``.
 
     `name` keeps the transform as a dataset of its own, so that ``method = "transforms"`` can combine it with others.
 
@@ -60,7 +62,7 @@ class Register(Step):
     gives: ClassVar[Names] = ("moving", "fixed", "name")
     moving: str
     fixed: str
-    model: Literal["translation", "rigid", "similarity", "affine"] | None = None
+    model: Literal["translation", "rigid", "similarity", "affine", "warp"] | None = None
     method: Literal["landmarks", "points", "images", "section", "stage", "transforms"] = "landmarks"
     name: str | None = None
     transforms: list[str] | None = Field(default=None, min_length=1)
@@ -87,10 +89,7 @@ class Register(Step):
                 "section": self._by_section, "stage": self._by_stage, "transforms": self._by_transforms}  # fmt: skip
         transform = ways[self.method](project)
         if transform.is_uncertain:
-            expected = np.sqrt(np.trace(transform.covariance_at(_corners(moving)), axis1=1, axis2=2).mean())
-            least = "at least " if transform.lower_bound else ""
-            note = f"rms over the corners of {self.moving}"
-            project.find("expected registration error", f"{least}{1e3 * expected:.1f} nm", note)
+            self._find_error(project, transform)
         if self.name is not None:
             project[self.name] = fusion.set_pose(xr.Dataset(), transform, "fixed")
         onto, frame = affine_pose(fixed)
@@ -99,15 +98,31 @@ class Register(Step):
         project[self.fixed] = fusion.set_pose(fixed, reference, frame)
         project[self.moving] = fusion.set_pose(moving, reference @ transform, frame)
 
-    def _by_landmarks(self, project: Project) -> fusion.Affine:
+    def _find_error(self, project: Project, transform: Transform) -> None:
+        bent, moving = isinstance(transform, fusion.Warp), project[self.moving]
+        squares = np.trace(transform.covariance_at((_lattice if bent else _corners)(moving)), axis1=1, axis2=2)
+        expected = np.sqrt(squares[np.isfinite(squares)].mean())
+        least = "at least " if transform.lower_bound else ""
+        note = f"rms over {'what lies between the pairs' if bent else f'the corners of {self.moving}'}"
+        project.find("expected registration error", f"{least}{1e3 * expected:.1f} nm", note)
+
+    def _by_landmarks(self, project: Project) -> Transform:
+        points, targets, sigma = self._landmarks(project)
+        return self._by_pairs(project, points, targets, sigma, "refuse")
+
+    def _by_pairs(
+        self, project: Project, points: np.ndarray, targets: np.ndarray, sigma: np.ndarray | float | None,
+        outliers: Literal["refuse", "drop"], *, absolute: bool = True,
+    ) -> Transform:  # fmt: skip
         assert self.model is not None
         assert self.model != "translation"
         moving, fixed = project[self.moving], project[self.fixed]
-        points, targets, sigma = self._landmarks(project)
-        result = fusion.register_landmarks(points, targets, model=self.model, sigma=sigma)
-        note = f"{len(points)} pairs, {self.model}"
+        result = fusion.register_landmarks(
+            points, targets, model=self.model, sigma=sigma, absolute_sigma=absolute, outliers=outliers
+        )
+        note = f"{int(result.kept.sum())} of {len(points)} pairs, {self.model}"
         project.find("landmark residual, rms", f"{1e3 * result.rms:.1f} nm", note)
-        if result.transform.covariance is not None:
+        if result.transform.is_uncertain:
             project.pictures.append(figures.expected_error(result, moving, points))
         project.pictures.append(figures.alignment(moving, fixed, result.transform))
         project.pictures.append(figures.residuals(result, points, fixed))
@@ -128,15 +143,23 @@ class Register(Step):
         project.pictures.append(figures.residuals(result, paired))
         return result.transform
 
-    def _by_images(self, project: Project) -> fusion.Affine:
+    def _by_images(self, project: Project) -> Transform:
         assert self.model is not None
         start = self._start(project)
+        model: Model = "affine" if self.model == "warp" else self.model
+        moving, fixed = (self._image(project, side) for side in ("moving", "fixed"))
         result = fusion.register_images(
-            self._image(project, "moving"), self._image(project, "fixed"), model=self.model, start=start,
-            turn=self.turn, stretch=self.stretch, variable_moving=self.variable_moving,
-            variable_fixed=self.variable_fixed, uncertain=self.uncertain,
+            moving, fixed, model=model, start=start, turn=self.turn, stretch=self.stretch, uncertain=self.uncertain,
+            variable_moving=self.variable_moving, variable_fixed=self.variable_fixed,
         )  # fmt: skip
-        self._report(project, result, start, f"by images, {self.model}")
+        self._report(project, result, start, f"by images, {model}")
+        if self.model == "warp":
+            ties = fusion.tie_points(
+                moving, fixed, result.transform, variable_moving=self.variable_moving,
+                variable_fixed=self.variable_fixed,
+            )  # fmt: skip
+            points, targets, sigma = (ties[name].values for name in ("moving", "fixed", "sigma"))
+            return self._by_pairs(project, points, targets, sigma, "drop", absolute=False)
         project.pictures.append(figures.alignment(project[self.moving], project[self.fixed], result.transform))
         return result.transform
 
@@ -247,6 +270,14 @@ class Register(Step):
 def _corners(ds: xr.Dataset) -> np.ndarray:
     ends = [(float(ds[dim].min()), float(ds[dim].max())) if dim in ds.coords else (0.0, 0.0) for dim in SPATIAL]
     return np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _lattice(ds: xr.Dataset) -> np.ndarray:
+    """Return places all over a dataset (n, 3), in um."""
+    ends = _corners(ds)
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    sides = [np.linspace(first, last, 12 if last > first else 1) for first, last in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def _repeatable(transform: fusion.Affine, sigma: float, moving: xr.Dataset) -> fusion.Affine:

@@ -145,7 +145,7 @@ def _amplitudes(pairs: Pairs, covariance: Array, white: _White) -> Array:
     unit = float(np.sqrt(np.trace(covariance, axis1=1, axis2=2).mean() / pairs.dim))
     if not pairs.known:
         # amplitude over error, which is estimated for each
-        return np.geomspace(_SMALLEST, _LARGEST, _AMPLITUDES)
+        return unit * np.geomspace(_SMALLEST, _LARGEST, _AMPLITUDES)
     return unit * np.geomspace(_SMALLEST, _LARGEST * max(size, 1.0), _AMPLITUDES)
 
 

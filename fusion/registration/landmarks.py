@@ -43,6 +43,7 @@ def register_landmarks(
     sigma: npt.ArrayLike | None = None,
     sigma_moving: npt.ArrayLike | None = None,
     sigma_fixed: npt.ArrayLike | None = None,
+    absolute_sigma: bool = True,
     outliers: Outliers = "refuse",
 ) -> Registration[Affine]: ...
 
@@ -56,6 +57,7 @@ def register_landmarks(
     sigma: npt.ArrayLike | None = None,
     sigma_moving: npt.ArrayLike | None = None,
     sigma_fixed: npt.ArrayLike | None = None,
+    absolute_sigma: bool = True,
     outliers: Outliers = "refuse",
 ) -> Registration[Warp]: ...
 
@@ -68,6 +70,7 @@ def register_landmarks(
     sigma: npt.ArrayLike | None = None,
     sigma_moving: npt.ArrayLike | None = None,
     sigma_fixed: npt.ArrayLike | None = None,
+    absolute_sigma: bool = True,
     outliers: Outliers = "refuse",
 ) -> Registration[Affine] | Registration[Warp]:
     """Fit a transform to pairs of landmarks by maximum likelihood.
@@ -86,6 +89,9 @@ def register_landmarks(
         residuals, with the degrees of freedom that they have.
     sigma_moving, sigma_fixed : likewise, optional
         Of the landmarks of either side, in the coordinates of that side.
+    absolute_sigma : bool
+        Whether the errors are what they say. Where it is False they are known up to a factor, as those of
+        `fusion.tie_points`, which is estimated from the residuals, as by `scipy.optimize.curve_fit`.
     outliers : {"refuse", "drop", "keep"}
         What to do with pairs that do not fit the others: refuse the set and name them, leave them out of the fit, or
         fit all pairs.
@@ -123,7 +129,7 @@ def register_landmarks(
     ):  # fmt: skip
         if value not in accepted:
             raise RegistrationError(f"unknown {name} {value!r}; accepted are {', '.join(accepted)}")
-    pairs = read_pairs(moving, fixed, sigma, sigma_moving, sigma_fixed)
+    pairs = read_pairs(moving, fixed, sigma, sigma_moving, sigma_fixed, absolute_sigma)
     return register_warp(pairs, outliers) if model == "warp" else _register_affine(pairs, model, outliers)
 
 
@@ -193,8 +199,8 @@ def _scale(result: Fit, pairs: Pairs) -> float | None:
         return 1.0
     if result.dof <= 0:
         return None
-    # landmarks that fit perfectly are not perfect: their coordinates are rounded
-    # s² = χ² / (n d - k), unbiased for errors of one size;
+    # s² = χ² / (n d - k), unbiased for errors that are right up to a factor. Landmarks that fit perfectly are not
+    # perfect: their coordinates are rounded.
     return max(result.chi2 / result.dof, pairs.rounding)
 
 
@@ -237,7 +243,7 @@ def _registration(
         transform=transform,
         residuals=as_residuals(residuals),
         model=model,
-        sigma=given if pairs.known else None if scale is None else float(np.sqrt(scale)),
+        sigma=None if scale is None else given * float(np.sqrt(scale)),
         chi2=result.chi2 if pairs.known else np.nan,
         dof=dof,
         p=float(chdtrc(result.dof, result.chi2)) if pairs.known and result.dof > 0 else np.nan,

@@ -29,7 +29,8 @@ class Pairs:
     columns : int
         How many numbers a moving landmark has; those of a section in a volume have two, and d is 3.
     rounding : float
-        Variance in um² that the rounding of the coordinates leaves: an estimate from residuals is not below it.
+        Variance that the rounding of the coordinates leaves, over that stated: an estimate from residuals is not below
+        it.
     """
 
     moving: Array
@@ -63,6 +64,7 @@ def read_pairs(
     sigma: npt.ArrayLike | None,
     sigma_moving: npt.ArrayLike | None,
     sigma_fixed: npt.ArrayLike | None,
+    absolute: bool = True,
 ) -> Pairs:
     """Return landmarks and their covariances, see `fusion.register_landmarks`.
 
@@ -84,15 +86,18 @@ def read_pairs(
     _refuse_repeated(target, "fixed")
     if sigma is not None and (sigma_moving is not None or sigma_fixed is not None):
         raise RegistrationError("sigma= is that of the pair; give either it or sigma_moving= and sigma_fixed=")
-    known = any(value is not None for value in (sigma, sigma_moving, sigma_fixed))
+    stated = any(value is not None for value in (sigma, sigma_moving, sigma_fixed))
     of_moving = _covariances(sigma_moving, source.shape, "sigma_moving")
-    of_pair = _covariances(sigma if known else 1.0, target.shape, "sigma")
+    of_pair = _covariances(sigma if stated else 1.0, target.shape, "sigma")
     of_fixed = of_pair + _covariances(sigma_fixed, target.shape, "sigma_fixed")
     if columns < target.shape[1]:
         source, of_moving = _raised(source), _raised(of_moving)
     # a number in steps of q is uniform within q of the truth, which has the variance q²/12
     rounding = (_step(source) ** 2 + _step(target) ** 2) / 12.0
-    pairs = Pairs(source, target, of_moving, of_fixed, known, columns, rounding)
+    # of relative errors, as of none, the factor is estimated: the variance that it multiplies is the unit
+    unit = float(np.trace(of_moving + of_fixed, axis1=1, axis2=2).mean()) / target.shape[1]
+    known = stated and absolute
+    pairs = Pairs(source, target, of_moving, of_fixed, known, columns, rounding if known else rounding / unit)
     _refuse_certain(pairs)
     return pairs
 

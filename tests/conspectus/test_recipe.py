@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 import fusion
 import spectra
@@ -183,6 +183,26 @@ def test_images_are_registered_and_laid_upon_one_another(tmp_path: Path) -> None
     fused = project["fused"].where(project["fused"]["coverage"] > 0)
     np.testing.assert_allclose(fused["moving_image"], -fused["image"].where(fused["coverage"] > 0), atol=0.02)
     assert ("moving on fixed", "sure") in [finding[:2] for finding in project.findings]
+
+
+def test_an_image_that_bends_is_laid_upon_another(tmp_path: Path) -> None:
+    """Drift of a slow scan: rows slide along x by up to three pixels."""
+    values = gaussian_filter(np.random.default_rng(0).normal(size=(140, 150)), 1.5)
+    rows, columns = np.indices(values.shape)
+    slid = map_coordinates(values, [rows, columns + 3.0 * np.sin(rows / 25.0)], order=3, mode="nearest")
+    axes = {"y": fusion.Axis("um", 1.0), "x": fusion.Axis("um", 1.0)}
+    project = Project(folder=tmp_path)
+    for name, part in (("fixed", values), ("moving", -slid)):
+        project[name] = fusion.dataset({"image": (("y", "x"), part)}, axes, name=name, cell_methods="mean")
+    for step in recipe.read(written(tmp_path, IMAGES.replace("translation", "warp"))).step:
+        step.run(project)
+    inside = project["fused"].isel(y=slice(20, -20), x=slice(20, -20))
+    left = float((inside["moving_image"] + inside["image"]).std() / inside["image"].std())
+    assert left < 0.1
+    assert len(project.pictures) == 3
+    found = {finding[0]: finding for finding in project.findings}
+    assert "pairs, warp" in found["landmark residual, rms"][2]
+    assert found["expected registration error"][2] == "rms over what lies between the pairs"
 
 
 def test_keys_of_landmarks_are_refused_for_images(tmp_path: Path) -> None:

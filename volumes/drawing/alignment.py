@@ -46,7 +46,9 @@ class Pair(NamedTuple):
     overlap: bool
 
 
-def plot_alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: Affine, *, before: Affine | None = None) -> Figure:
+def plot_alignment(
+    moving: xr.Dataset, fixed: xr.Dataset, transform: Transform, *, before: Transform | None = None
+) -> Figure:
     """Draw two datasets before and after a registration, as a checkerboard and as a blend of two colours.
 
     Parameters
@@ -54,9 +56,9 @@ def plot_alignment(moving: xr.Dataset, fixed: xr.Dataset, transform: Affine, *, 
     moving, fixed : Dataset
         Images, maps or volumes; of spectra the sum over the signal axis is drawn. Of a fixed volume, it is the plane
         in which the middle of `moving` comes to lie.
-    transform : Affine
+    transform : Affine or Warp
         Maps coordinates of `moving` to those of `fixed`, as `Registration.transform`.
-    before : Affine, optional
+    before : Affine or Warp, optional
         The transform to compare with; left out, the two as they lie in their own coordinates.
 
     Returns
@@ -238,7 +240,7 @@ def _plane(ds: xr.Dataset, at: Array) -> xr.DataArray:
     return plane.transpose("y", "x").compute()
 
 
-def _on_one_grid(moving: xr.Dataset, plane: xr.DataArray, transform: Affine) -> Pair:
+def _on_one_grid(moving: xr.Dataset, plane: xr.DataArray, transform: Transform) -> Pair:
     """Return both on the pixels of the fixed plane; a map without depth reaches as far as it takes."""
     grid = plane.to_dataset(name="shown")
     try:

@@ -359,3 +359,22 @@ def test_leaving_a_pair_out_is_what_a_fit_without_it_says() -> None:
         rest = register_landmarks(np.delete(points, row, 0), np.delete(landed, row, 0), model="affine", sigma=0.2)
         distance = np.linalg.norm(rest.transform(points[row]) - landed[row])
         assert float(every.left_out["distance"][row]) == pytest.approx(distance, rel=1e-6)
+
+
+@pytest.mark.parametrize("model", ["rigid", "affine", "warp"])
+def test_errors_known_up_to_a_factor_are_scaled_by_the_residuals(model: str) -> None:
+    rng = np.random.default_rng(2)
+    moving = rng.uniform(0.0, 10.0, (20, 2))
+    sigma = rng.uniform(0.02, 0.1, 20)
+    fixed = moving + sigma[:, None] * rng.normal(size=(20, 2))
+    found = [
+        fusion.register_landmarks(moving, fixed, model=model, sigma=factor * sigma, absolute_sigma=False)
+        for factor in (1.0, 30.0)
+    ]
+    known = fusion.register_landmarks(moving, fixed, model=model, sigma=sigma)
+    at = np.array([0.0, 5.0, 5.0])
+    spread = [one.transform.covariance_at(at)[1:, 1:] for one in (*found, known)]
+    np.testing.assert_allclose(spread[1], spread[0], rtol=1e-6, atol=1e-12)
+    assert found[1].sigma == pytest.approx(found[0].sigma)
+    assert 0.5 < np.trace(spread[0]) / np.trace(spread[2]) < 2.0
+    assert np.isfinite(found[0].dof)
