@@ -21,6 +21,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/fusion/resample.py
 	$(BIN)/python benchmarks/fusion/shares.py
 	$(BIN)/python benchmarks/fusion/positions.py
+	$(BIN)/python benchmarks/fusion/regions.py
 	$(BIN)/python benchmarks/fusion/blocks.py
 	$(BIN)/python benchmarks/fusion/larger.py
 	$(BIN)/python benchmarks/fusion/low_rank.py

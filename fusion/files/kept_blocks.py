@@ -19,12 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.errors import StoreError
+from fusion.files.budget import in_batches
+from fusion.progress import Progress, watched
 
 Array = npt.NDArray[Any]
 _DIGEST: Final = 32
 
 
-def compute(sources: Sequence[Any], targets: Sequence[Any], folder: Path) -> None:
+def compute(
+    sources: Sequence[Any],
+    targets: Sequence[Any],
+    folder: Path,
+    memory: float | None = None,
+    progress: Progress | None = None,
+) -> None:
     """Compute lazy arrays block by block into a folder, then hand the blocks to targets that take regions.
 
     Parameters
@@ -34,16 +42,24 @@ def compute(sources: Sequence[Any], targets: Sequence[Any], folder: Path) -> Non
         Each takes ``target[region] = values``.
     folder : Path
         What it holds already is not computed again; blocks are removed once the targets have them.
+    memory : float, optional
+        Bytes that blocks may take at a time, as in `fusion.files.budget`.
+    progress : callable, optional
+        Takes the share that is done.
 
     Raises
     ------
     StoreError
-        If a block cannot be written, or another process cannot see the folder.
+        If a block cannot be written, another process cannot see the folder, or a block does not fit in memory.
     """
     from dask.base import compute as compute_together
 
     folder.mkdir(parents=True, exist_ok=True)
-    done = compute_together(*(_kept(source, folder) for source in sources))
+    if memory is not None:
+        in_batches(sources, lambda number, index: _missing(sources[number], index, folder), memory, progress)
+        progress = None
+    with watched("save", progress):
+        done = compute_together(*(_kept(source, folder) for source in sources))
     for source, target, files in zip(sources, targets, done, strict=True):
         for file, region in zip(files, _regions(source), strict=True):
             if (values := _read(Path(file))) is None:
@@ -51,10 +67,16 @@ def compute(sources: Sequence[Any], targets: Sequence[Any], folder: Path) -> Non
             target[region] = values
 
 
-def compute_once(sources: Sequence[Any], targets: Sequence[Any], folder: Path) -> None:
+def compute_once(
+    sources: Sequence[Any],
+    targets: Sequence[Any],
+    folder: Path,
+    memory: float | None = None,
+    progress: Progress | None = None,
+) -> None:
     """Compute lazy arrays through a folder that vanishes again, whatever happens."""
     try:
-        compute(sources, targets, folder)
+        compute(sources, targets, folder, memory, progress)
     finally:
         discard(folder)
 
@@ -90,14 +112,22 @@ def _kept(source: Any, folder: Path) -> Any:
     name, tasks = f"kept-{source.name}", dict[Any, Any]()
     files: list[Any] = []
     for index in product(*map(range, source.numblocks)):
-        file = folder / f"{hashlib.sha256(repr((source.name, index)).encode()).hexdigest()}.block"
-        if _read(file) is None:
-            tasks[(name, *index)] = (_keep, (source.name, *index), str(file))
-            files.append((name, *index))
-        else:
-            files.append(str(file))
+        if (task := _missing(source, index, folder)) is not None:
+            tasks[(name, *index)] = task
+        files.append((name, *index) if task is not None else str(_file(source, index, folder)))
     graph = HighLevelGraph.from_collections(name, {**tasks, name: (list, files)}, dependencies=[source])
     return Delayed(name, graph)
+
+
+def _missing(source: Any, index: tuple[int, ...], folder: Path) -> Any:
+    """Return the task that computes a block of an array and writes it; None where it is on disk."""
+    file = _file(source, index, folder)
+    return (_keep, (source.name, *index), str(file)) if _read(file) is None else None
+
+
+def _file(source: Any, index: tuple[int, ...], folder: Path) -> Path:
+    """Return the file of a block of an array."""
+    return folder / f"{hashlib.sha256(repr((source.name, index)).encode()).hexdigest()}.block"
 
 
 def _keep(values: Array, file: str) -> str:

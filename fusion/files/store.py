@@ -16,7 +16,7 @@ import xarray as xr
 
 from fusion.conventions import SPATIAL, check
 from fusion.errors import ChangedFileWarning, FileReadError, StoreError
-from fusion.files import hdf5, kept_blocks, layout, manifest, sealing, verification, writer
+from fusion.files import budget, hdf5, kept_blocks, layout, manifest, sealing, verification, writer
 from fusion.files.filters import FILTERS, Compression, find_zstd, uses_zstd
 from fusion.files.replacing import PartialFile, replacing
 from fusion.frames import POSE
@@ -39,6 +39,7 @@ def save(
     blocks: str | PathLike[str] | None = None,
     progress: Progress | None = None,
     compression: Compression = "zlib",
+    memory: str | float | None = None,
 ) -> Path:
     """Write a dataset or a tree to one NetCDF file, complete or not at all.
 
@@ -62,6 +63,9 @@ def save(
     compression : {"zlib", "zstd"}
         ``"zlib"`` is read wherever there is NetCDF. ``"zstd"`` is written faster, and read only where HDF5 finds that
         filter: with the Python packages netCDF4 or hdf5plugin, and with netCDF-C 4.9 if it was built with it.
+    memory : str or float, optional
+        What blocks of lazy values, and those that they are computed from, may take at a time: ``"1 GB"``, or bytes.
+        The less it is, the more often a block of a source is read anew. Left out, dask decides.
 
     Returns
     -------
@@ -72,7 +76,8 @@ def save(
     ConventionError
         If the data break the conventions, or hold what a file cannot give back the same.
     StoreError
-        If the file cannot be written or does not read back the same, or HDF5 has no zstd.
+        If the file cannot be written or does not read back the same, HDF5 has no zstd, or `memory` is less than one
+        block needs.
 
     Examples
     --------
@@ -95,8 +100,9 @@ def save(
             f"{target}: HDF5 has no zstd here; install netCDF4, or import hdf5plugin, or use compression='zlib'"
         )
     folder = None if blocks is None else Path(blocks)
+    limit = None if memory is None else budget.parsed(memory)
     with replacing(target) as file:
-        writer.write(groups, file, _about(data), folder, progress, compression)
+        writer.write(groups, file, _about(data), folder, progress, compression, limit)
         _require_same(target, file)
         sealing.seal(file)
     if folder is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from fusion import attributes
-from fusion.files import kept_blocks, manifest
+from fusion.files import budget, kept_blocks, manifest
 from fusion.files.blocks import BlockWriter, block_shape
 from fusion.files.filters import FILTERS, Compression
 from fusion.files.replacing import PartialFile
@@ -30,6 +30,7 @@ def write(
     blocks: Path | None = None,
     progress: Progress | None = None,
     compression: Compression = "zlib",
+    memory: float | None = None,
 ) -> None:
     """Write datasets by the path of their group, and what `fusion.files.manifest` keeps of them.
 
@@ -47,6 +48,8 @@ def write(
         Takes the share of the tasks that are done, as in `fusion.save`.
     compression : str
         Its filter must be there.
+    memory : float, optional
+        Bytes that blocks of lazy values may take.
     """
     import h5netcdf
     import h5py
@@ -56,7 +59,7 @@ def write(
         with h5netcdf.File(hdf5, "w") as netcdf:
             for path, ds in groups.items():
                 writer.add(netcdf if path == "/" else netcdf.create_group(path), path, ds)
-        entries = writer.finish(blocks, progress)
+        entries = writer.finish(blocks, progress, memory)
         if about is not None:
             _set_attribute(hdf5, manifest.ATTRIBUTE, manifest.dumped(about, entries))
 
@@ -82,22 +85,27 @@ class _Writer:
             entry = self._variable(group, path, str(name), variable, listed.get(str(name), ""))
             self._groups[path]["variables"][str(name)] = entry
 
-    def finish(self, folder: Path | None, progress: Progress | None) -> dict[str, manifest.Group]:
+    def finish(self, folder: Path | None, progress: Progress | None, memory: float | None) -> dict[str, manifest.Group]:
         """Compute and write the lazy values; return what is known of all groups."""
         if self._lazy:
-            import dask.array as da
-
-            sources, targets = zip(*self._lazy, strict=True)
-            with watched("save", progress):
-                if folder is not None:
-                    kept_blocks.compute(sources, targets, folder)
-                elif kept_blocks.on_cluster():
-                    kept_blocks.compute_once(sources, targets, self._beside)
-                else:
-                    da.store(list(sources), list(targets), lock=False)
+            self._compute(folder, progress, memory)
         for entry, blocks in self._blocks:
             entry["sha256"] = blocks.sha256()
         return self._groups
+
+    def _compute(self, folder: Path | None, progress: Progress | None, memory: float | None) -> None:
+        import dask.array as da
+
+        sources, targets = zip(*self._lazy, strict=True)
+        if folder is not None:
+            kept_blocks.compute(sources, targets, folder, memory, progress)
+        elif kept_blocks.on_cluster():
+            kept_blocks.compute_once(sources, targets, self._beside, memory, progress)
+        elif memory is not None:
+            budget.store(sources, targets, memory, progress)
+        else:
+            with watched("save", progress):
+                da.store(list(sources), list(targets), lock=False)
 
     def _variable(self, group: Any, path: str, name: str, variable: xr.Variable, listed: str) -> manifest.Variable:
         held = stored(variable)
