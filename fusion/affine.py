@@ -325,8 +325,9 @@ def joint_dof(*estimates: tuple[Array | None, float]) -> float:
     if all(np.isinf(dof) for _, dof in known) or len(known) < len(estimates):
         return np.inf
     total = np.sum([covariance for covariance, _ in known], axis=0)
-    units = np.sqrt(np.diag(total))
-    units[units == 0] = 1.0
+    variances = np.diag(total)
+    # what is exact has, after a rotation there and back, the rounding of the other variances, negative as well
+    units = np.sqrt(np.where(variances > 1e-14 * variances.max(), variances, np.inf))
     inverse = np.linalg.pinv(total / np.outer(units, units), rcond=1e-10, hermitian=True)
     shares = [(inverse @ (covariance / np.outer(units, units)), dof) for covariance, dof in known]
     rank = float(sum(np.trace(share) for share, _ in shares))

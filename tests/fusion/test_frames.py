@@ -159,6 +159,17 @@ def test_degrees_of_freedom_travel_along_a_chain() -> None:
         Affine(np.eye(4), covariance=vague.covariance, dof=0.0)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_degrees_of_freedom_survive_a_rotation_there_and_back(seed: int) -> None:
+    """Of landmarks in a plane z is exact, and after rotations known to rounding."""
+    rng = np.random.default_rng(seed)
+    marks = rng.uniform(0.0, 100.0, (6, 2))
+    found = fusion.register_landmarks(marks, marks + rng.normal(size=(6, 2)), model="similarity").transform
+    stage = Affine.translation(*rng.uniform(-5e3, 5e3, 3)) @ Affine.rotation(180.0, axis=(0.0, 0.0, 1.0))
+    stage = stage @ Affine.rotation(rng.uniform(0.0, 54.0), axis=rng.normal(size=3))
+    assert (stage.inverse() @ (stage @ found)).dof == pytest.approx(found.dof, rel=0.02)
+
+
 def test_a_lower_bound_stays_one_along_a_chain() -> None:
     vague = with_covariance(7)
     least = Affine(vague.matrix, covariance=vague.covariance, lower_bound=True)
