@@ -141,7 +141,7 @@ def hard_pairs() -> None:
     alloy = next(iter(conspectus.open(measured.locate(FILES["alloy"][0])).children.values()))
     result = fusion.register_images(current.to_dataset(), alloy.to_dataset(), turn=180.0, uncertain="keep")
     print(f"SECM on SEM: {result.verdict}")
-    chromatin, section = labelled(values("chromatin"), 0.1), labelled(values("EM"), 0.05)
+    chromatin, section = (labelled(values(name), 0.025) for name in ("chromatin", "EM"))  # sizes assumed
     result = fusion.register_images(chromatin, section, model="similarity", stretch=1.2, uncertain="keep")
     print(f"chromatin on EM: {result.verdict}")
 
