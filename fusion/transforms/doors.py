@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fusion.units import convert_factor
 
 Array = npt.NDArray[np.float64]
 _TEXT = (".tfm", ".txt")
+_HDF5 = (".h5", ".hdf5")
 _SIDES = ("moving", "fixed")
 
 
@@ -60,7 +62,7 @@ def write_transform(transform: Affine, path: str | PathLike[str], *, unit: str |
     ----------
     transform : Affine
     path : path-like
-        Ends in ``.tfm`` or ``.txt`` for ITK, SimpleITK, elastix and Slicer, in ``.json`` for OME-NGFF.
+        Ends in ``.tfm``, ``.txt`` or ``.h5`` for ITK, SimpleITK, elastix and Slicer, in ``.json`` for OME-NGFF.
     unit : str, optional
         Of the images that ITK will apply it to; in OME-NGFF it is the micrometre.
     """
@@ -69,12 +71,15 @@ def write_transform(transform: Affine, path: str | PathLike[str], *, unit: str |
         raise RegistrationError(f"these files hold affine transforms; received {type(transform).__name__}")
     if path.suffix.lower() == ".json":
         _refuse_unit(path, unit)
-        text = ngff.text_of(transform.matrix)
-    elif path.suffix.lower() in _TEXT:
-        text = itk.text_of(_scaled(transform.inverse().matrix, 1.0 / _factor(path, unit)))
+        _write_text(path, ngff.text_of(transform.matrix))
+        return
+    if path.suffix.lower() not in _TEXT + _HDF5:
+        raise StoreError(f"{path}: transforms are written as .tfm, .txt, .h5 (ITK) or .json (OME-NGFF)")
+    matrix = _scaled(transform.inverse().matrix, 1.0 / _factor(path, unit))
+    if path.suffix.lower() in _HDF5:
+        _write(path, lambda beside: itk.write_hdf5(matrix, beside))
     else:
-        raise StoreError(f"{path}: transforms are written as .tfm, .txt (ITK) or .json (OME-NGFF)")
-    _write(path, text)
+        _write_text(path, itk.text_of(matrix))
 
 
 def read_landmarks(path: str | PathLike[str], *, unit: str | None = None) -> xr.Dataset:
@@ -152,7 +157,7 @@ def write_landmarks(points: xr.Dataset, path: str | PathLike[str], *, unit: str 
     else:
         write = landmarks.bigwarp_csv if name.endswith(".csv") else landmarks.bigwarp_json
         text = write(sides, names, _factor(path, unit))
-    _write(path, text)
+    _write_text(path, text)
 
 
 def _factor(path: Path, unit: str | None) -> float:
@@ -188,10 +193,15 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _write(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
+    _write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Let a file be written beside the path, and put it there when it is complete."""
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        write(temporary)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

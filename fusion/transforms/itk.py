@@ -20,6 +20,7 @@ from fusion.files.hdf5 import opened
 
 Array = npt.NDArray[np.float64]
 _HEADER: Final = "#Insight Transform File V1.0"
+_AFFINE: Final = "AffineTransform_double_3_3"
 
 
 class Part(NamedTuple):
@@ -45,13 +46,25 @@ def read(path: Path) -> Array:
 
 def text_of(matrix: Array) -> str:
     """Return a matrix (4, 4) on (z, y, x, 1), from the fixed to the moving side, as a text file of ITK."""
-    turned = matrix[:3, :3][::-1, ::-1]
-    numbers = [*turned.ravel(), *matrix[:3, 3][::-1]]
-    parameters = " ".join(repr(float(number)) for number in numbers)
-    return (
-        f"{_HEADER}\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
-        f"Parameters: {parameters}\nFixedParameters: 0 0 0\n"
-    )
+    parameters = " ".join(repr(float(number)) for number in _parameters(matrix))
+    return f"{_HEADER}\n#Transform 0\nTransform: {_AFFINE}\nParameters: {parameters}\nFixedParameters: 0 0 0\n"
+
+
+def write_hdf5(matrix: Array, path: Path) -> None:
+    """Write a matrix (4, 4) on (z, y, x, 1), from the fixed to the moving side, as an HDF5 file of ITK."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        part = file.create_group("TransformGroup/0")
+        # one text, not a scalar, is what ITK's reader asks for
+        part.create_dataset("TransformType", data=[_AFFINE], dtype=h5py.string_dtype("ascii"))
+        part["TransformParameters"] = _parameters(matrix)
+        part["TransformFixedParameters"] = np.zeros(3)
+
+
+def _parameters(matrix: Array) -> Array:
+    """Return the twelve numbers of an affine transform of ITK: the linear part row by row on (x, y, z), the shift."""
+    return np.concatenate([matrix[:3, :3][::-1, ::-1].ravel(), matrix[:3, 3][::-1]])
 
 
 def _from_text(path: Path) -> list[Part]:

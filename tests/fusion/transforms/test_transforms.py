@@ -57,16 +57,17 @@ def test_files_of_simpleitk_mean_what_simpleitk_does(kind: str, suffix: str, tmp
     assert ours.covariance is None
 
 
-def test_simpleitk_reads_what_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.tfm", "a.h5"])
+def test_simpleitk_reads_what_is_written(name: str, tmp_path: Path) -> None:
     import SimpleITK
 
-    fusion.write_transform(GENERAL, tmp_path / "a.tfm", unit="mm")
-    theirs = SimpleITK.ReadTransform(str(tmp_path / "a.tfm"))
+    fusion.write_transform(GENERAL, tmp_path / name, unit="mm")
+    theirs = SimpleITK.ReadTransform(str(tmp_path / name))
     moving = np.array([theirs.TransformPoint((point[::-1] * 1e-3).tolist())[::-1] for point in GENERAL(PROBE)]) * 1e3
     np.testing.assert_allclose(moving, PROBE, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "unit"), [("a.tfm", "mm"), ("a.txt", "um"), ("a.json", None)])
+@pytest.mark.parametrize(("name", "unit"), [("a.tfm", "mm"), ("a.txt", "um"), ("a.h5", "um"), ("a.json", None)])
 def test_a_transform_comes_back(name: str, unit: str | None, tmp_path: Path) -> None:
     fusion.write_transform(GENERAL, tmp_path / name, unit=unit)
     back = fusion.read_transform(tmp_path / name, unit=unit)
