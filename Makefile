@@ -43,6 +43,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/fusion/images.py
 	$(BIN)/python benchmarks/fusion/sections.py
 	$(BIN)/python benchmarks/fusion/ties.py
+	$(BIN)/python benchmarks/fusion/refinement.py
 	$(BIN)/python benchmarks/fusion/warp_resampling.py
 	$(BIN)/python benchmarks/fusion/points.py
 	$(BIN)/python benchmarks/conspectus/sandbox.py

@@ -1,6 +1,6 @@
 """Register images with known truth: how often the transform is found, how often a verdict is wrong, what errors hold.
 
-    python benchmarks/fusion/images.py [--starts 100] [--unrelated 200] [--cases 200]
+    python benchmarks/fusion/images.py [--starts 100] [--unrelated 200] [--cases 200] [--first 1000]
 
 Measured pairs, the moving image turned by any angle (SEM and transmission SEM, HAADF and element maps, two channels of
 a confocal microscope): the share found, that is with all corners within 3 % of the width, the share called sure, and
@@ -209,10 +209,10 @@ def _other_contrast(image: Array, rng: np.random.Generator) -> Array:
     return np.asarray(gaussian_filter(kind[int(rng.integers(3))](), 0.5))
 
 
-def covered(texture: float, noise: float, count: int) -> None:
+def covered(texture: float, noise: float, seeds: range) -> None:
     """Print whether the regions of five points hold the truth, of the pairs that are called sure."""
     inside, ratio, errors, wrong = [], [], [], 0
-    for result, truth in _results(texture, noise, count):
+    for result, truth in _results(texture, noise, seeds):
         if not result.verdict.sure:
             continue
         points = 32.0 * np.array([[0, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]])
@@ -224,14 +224,14 @@ def covered(texture: float, noise: float, count: int) -> None:
         ratio.append(float(np.sqrt((result.tre(points).values ** 2).mean())) / error)
     if inside:
         spread = np.std(inside) / np.sqrt(len(inside))
-        print(f"texture {texture:3} noise {noise:3}: {len(inside):3} of {count} sure, {wrong} of them over 4 px off; "
+        print(f"texture {texture:3} noise {noise:3}: {len(inside):3} of {len(seeds)} sure, {wrong} over 4 px off; "
               f"coverage {np.mean(inside):.3f} ± {spread:.3f}; error median {np.median(errors):.2f} px, rms "
               f"{np.sqrt(np.mean(np.square(errors))):.2f} px; predicted/observed median {np.median(ratio):.2f}",
               flush=True)  # fmt: skip
 
 
-def _results(texture: float, noise: float, count: int) -> Iterator[tuple[fusion.ImageRegistration, fusion.Affine]]:
-    for seed in range(count):
+def _results(texture: float, noise: float, seeds: range) -> Iterator[tuple[fusion.ImageRegistration, fusion.Affine]]:
+    for seed in seeds:
         fixed, moving, truth = simulated(seed, texture, noise)
         yield fusion.register_images(labelled(moving), labelled(fixed), uncertain="keep"), truth
 
@@ -242,6 +242,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--unrelated", type=int, default=200)
     parser.add_argument("--cases", type=int, default=200, help="simulated pairs at each noise level")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them, for fresh pairs")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.starts:
@@ -253,7 +254,7 @@ def main() -> None:
         unrelated(options.unrelated)
     for texture, noise in ((0.5, 0.3), (0.5, 0.6), (0.5, 1.0)):
         if options.cases:
-            covered(texture, noise, options.cases)
+            covered(texture, noise, range(options.first, options.first + options.cases))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from fusion.images.candidates import Candidates, candidates, search_scope
 from fusion.images.measures import Edges, Measure, Metric, measure
 from fusion.images.parts import Spread, interleaved, spread
 from fusion.images.pictures import Array, Picture, at, corners_apart, moved, read, sampled
-from fusion.images.refinement import Model, Motion, refine
+from fusion.images.refinement import Model, Motion, refine, refine_near
 from fusion.images.result import ImageRegistration, Uncertain, believed
 from fusion.images.verdict import corner_error, judge, off_start
 
@@ -167,7 +167,7 @@ def _refined(moving: Picture, fixed: Picture, matrix: Array, model: Model, step:
     edges = measure("orientation", ours, theirs)
     assert isinstance(edges, Edges)
     around = Motion(model, matrix, moved(matrix, moving.centre), float(np.hypot(*moving.extent)) * scale / 2.0)
-    motion = _again(edges, around, step)
+    motion = around.about(around(refine_near(edges, around, step)))
     return _Level(step, ours, theirs, edges, motion, edges(motion.start))
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 import conspectus
 import fusion
 from fusion import Axis
+from fusion.images.refinement import Motion, refine, refine_near
 
 TRUTH = fusion.Affine.translation(y=2.0, x=-3.0) @ fusion.Affine.rotation(137.0)
 
@@ -146,3 +147,21 @@ def test_the_published_shift_of_a_measured_pair_is_found(measured: Callable[[str
     np.testing.assert_allclose(result.transform([0.0, 0.0, 0.0])[1:] / pixel, [-10.27, 6.14], atol=0.7)
     assert result.transform.angle < 0.1
     assert 0.1 < result.interval([[0.0, 0.0]]).values[0, 2] / pixel < 1.5
+
+
+def test_both_ways_to_refine_climb_the_same_hill() -> None:
+    """Its top is off along both axes and in angle, and it is narrower along one diagonal."""
+    around = Motion("rigid", np.eye(3), np.zeros(2), 50.0)
+    top = around(np.array([0.7, -1.1, 0.4]))
+    narrow = np.array([[2.0, 1.5], [1.5, 2.0]])
+
+    class Hill:
+        def __call__(self, matrix: np.ndarray) -> float:
+            off = (matrix - top)[:2, 2]
+            return float(-off @ narrow @ off - 2500.0 * ((matrix - top)[:2, :2] ** 2).sum())
+
+        def part(self, rows: np.ndarray) -> "Hill":
+            return self
+
+    for way in (refine, refine_near):
+        np.testing.assert_allclose(way(Hill(), around, 1.0), [0.7, -1.1, 0.4], atol=0.02)
