@@ -425,4 +425,5 @@ def test_hdf5_files_of_others_are_opened_in_one_place() -> None:
         path.relative_to(ROOT).as_posix() for path in sources() if re.search(r"\bh5py\.File\(", path.read_text())
     }
     ours = {"fusion/files/store.py", "fusion/files/writer.py", "fusion/files/nexus.py", "volumes/exports/paraview.py"}
+    ours |= {"fusion/transforms/itk.py"}
     assert callers <= {"fusion/files/hdf5.py", *ours}
