@@ -57,13 +57,16 @@ def choose(path: Path, items: Mapping[str, Item]) -> str:
     Raises
     ------
     FileReadError
-        If several could be meant.
+        If several could be meant, or none can be labelled.
     """
     if len(items) == 1:
         return next(iter(items))
     if not items:
         raise FileReadError(path, "it holds nothing that is spectral", hint="images open with volumes.open")
-    spectra = {name: ds for name, ds in _readable(path, items).items() if is_spectral(ds)}
+    readable, faults = _readable(path, items)
+    spectra = {name: ds for name, ds in readable.items() if is_spectral(ds)}
+    if faults and not spectra:
+        raise faults[0]
     maps = [name for name, ds in spectra.items() if len(spatial_dims(ds)) >= _PLANE]
     if len(spectra) == 1 or len(maps) == 1:
         return maps[0] if maps else next(iter(spectra))
@@ -98,12 +101,12 @@ def _content(path: Path, name: str, item: Item) -> Content:
     return Content(name, technique, dims, shape, str(widest.dtype), units)
 
 
-def _readable(path: Path, items: Mapping[str, Item]) -> dict[str, xr.Dataset]:
-    """Return the datasets, without values, of the items that can be labelled."""
-    datasets = {}
+def _readable(path: Path, items: Mapping[str, Item]) -> tuple[dict[str, xr.Dataset], list[ConspectusError]]:
+    """Return the datasets, without values, of the items that can be labelled, and why the others cannot."""
+    datasets, faults = {}, []
     for name, item in items.items():
         try:
             datasets[name] = labelled(path, name, item, values=False)
-        except ConspectusError:
-            continue
-    return datasets
+        except ConspectusError as error:
+            faults.append(error)
+    return datasets, faults

@@ -33,9 +33,13 @@ from spectra.readers.rosettasciio.xml_entities import refuse_entities
 Raw = dict[str, Any]
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jeol": {"SI_dtype": np.uint16}}
 _OF_X_RAYS: Final = ("bruker", "edax", "jeol", "phenom")
+_COUNTERS: Final = ("", "<undefined>", "i", "vertical ccd position")
+_NO_UNITS: Final = ("", "<undefined>", "points", "px", "pixel", "pixels")
+"""Names and units of axes that only count: images of a stack, points of a line, rows of a camera."""
 _COUNTED: Final = ("EDS", "WDS", "XRF")
 """How HyperSpy's words for spectra of X-rays begin, whose whole numbers are counts."""
-_READERS: Final = {"msa": msa.read}
+_READERS: Final[Mapping[str, Callable[..., list[Raw]]]] = {"renishaw": renishaw.read}
+"""In the place of those of RosettaSciIO."""
 _CORRECTED: Final[Mapping[str, Callable[[list[Raw], Path], list[Raw]]]] = {
     "bruker": bruker.measured, "emd": velox.centred, "jeol": jeol.complete_sweeps, "jobinyvon": labspec,
     "renishaw": renishaw.timed,
@@ -113,6 +117,8 @@ def described(
     original = raw.get("original_metadata") or {}
     metadata = mapped(raw.get("metadata") or {}, original, raw.get("mapping") or {})
     signal_type = str(lookup(metadata, "Signal", "signal_type") or "")
+    axis_names = [axis.get("name") for axis in raw["axes"]]
+    raw = {**raw, "axes": _with_counted_axis(raw["axes"], signal_type)}
     dims = tuple(dim_name(axis.get("name"), axis.get("units"), signal_type) for axis in raw["axes"])
     repeated = sorted({dim for dim in dims if dims.count(dim) > 1})
     if repeated:
@@ -127,7 +133,8 @@ def described(
     dtype = data.dtype[0] if colours else data.dtype
     quantity = _quantity_unit(metadata)
     counted = x_rays or quantity == "count" or signal_type.startswith(_COUNTED)
-    variable, method = ("image", "mean") if colours else variable_of(dims, dtype, counted=counted)
+    of_images = bool(colours) or (dims == ("channel", "y", "x") and "channel" not in axis_names)
+    variable, method = ("image", "mean") if of_images else variable_of(dims, dtype, counted=counted)
     return StoredArray(
         name=name,
         dims=dims,
@@ -138,11 +145,31 @@ def described(
         labels={"channel": colours} if colours else {},
         attrs={"units": "count" if variable == "counts" else quantity, "long_name": variable},
         cell_method=method,
-        dataset_attrs={**flat_attrs(metadata, original, dims, colour=bool(colours)), **raw.get("attrs", {})},
+        dataset_attrs={**flat_attrs(metadata, original, dims, colour=of_images), **raw.get("attrs", {})},
         pose=pose,
         frame=frame,
         variable=variable,
     )
+
+
+def _with_counted_axis(axes: list[Raw], signal_type: str) -> list[Raw]:
+    """Return axes of which one without a name or a unit is called ``channel``: it counts images, spectra or rows."""
+    counted = [axis for axis in axes if _is_counted(axis) and not _is_known(axis, signal_type)]
+    if len(counted) != 1 or len(axes) == 1:
+        return axes
+    return [{**axis, "name": "channel", "units": ""} if axis is counted[0] else axis for axis in axes]
+
+
+def _is_counted(axis: Raw) -> bool:
+    return str(axis.get("name") or "").lower() in _COUNTERS and str(axis.get("units") or "").lower() in _NO_UNITS
+
+
+def _is_known(axis: Raw, signal_type: str) -> bool:
+    try:
+        dim_name(axis.get("name"), axis.get("units"), signal_type)
+    except UnitError:
+        return False
+    return True
 
 
 def _counts_frames(axes: Mapping[str, Any]) -> bool:
@@ -167,9 +194,9 @@ def _on_stage(main: Raw, path: Path, raw: Raw, name: str) -> StoredArray:
 
 
 def _read(path: Path, plugin: str) -> list[Raw]:
-    if plugin in _READERS:
-        return _READERS[plugin](path)
-    reader = importlib.import_module(f"rsciio.{plugin}").file_reader
+    if plugin == "msa":
+        return msa.read(path)
+    reader = _READERS.get(plugin) or importlib.import_module(f"rsciio.{plugin}").file_reader
     options, corrected = _OPTIONS.get(plugin, {}), _CORRECTED.get(plugin, _as_they_are)
     with quiet("rsciio"):
         try:

@@ -7,6 +7,7 @@ that maps, lines, depth series and the white-light image of a file lie in one fr
 
 from __future__ import annotations
 
+import importlib
 import math
 import struct
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,6 @@ _FOCUS: Final = ("Z", "FocusTrack_Z")
 _FOCUS_TRACK: Final = 14
 _TICKS: Final = 1e7
 _PLANNED_AT: Final = 64
-_COUNT_AT: Final = 72
 _AGAIN: Final = "copy it again"
 _NEAR: Final = 0.01
 
@@ -48,6 +48,66 @@ class Layout(NamedTuple):
     raw: Raw
     fixed: Mapping[str, Axis]
     pose: Affine | None = None
+
+
+def read(filename: str, *, lazy: bool = False) -> list[Raw]:
+    """Return the items of a file as RosettaSciIO reads them, those of a stopped series and a stopped line among them.
+
+    The block ``ORGN`` has room for every spectrum that was planned; RosettaSciIO believes that it ends with those that
+    were measured.
+
+    Parameters
+    ----------
+    filename : str
+    lazy : bool
+        Without effect: the values are read at once, as RosettaSciIO does.
+
+    Raises
+    ------
+    FileReadError
+        If it holds a slice along z or a volume.
+    """
+    path = Path(filename)
+    _require_one_plane(path)
+    api = importlib.import_module("rsciio.renishaw._api")
+
+    class Reader(api.WDFReader):  # type: ignore[misc, name-defined]
+        _num_spectra: int
+
+        def _set_data_for_ORGN(self, dtype: str) -> Any:  # noqa: N802
+            measured, self._num_spectra = self._num_spectra, self.original_metadata["WDF1_1"]["capacity"]
+            try:
+                return super()._set_data_for_ORGN(dtype)[:measured]
+            finally:
+                self._num_spectra = measured
+
+        def _set_wmap_nav_linexy(self, x_axis: Raw, y_axis: Raw) -> dict[str, Raw]:
+            line = super()._set_wmap_nav_linexy(x_axis, y_axis)
+            return {key: {**axis, "size": min(axis["size"], self._num_spectra)} for key, axis in line.items()}
+
+    with path.open("rb") as stream:
+        reader = Reader(stream, path.name, use_uniform_signal_axis=False, load_unmatched_metadata=False)
+        reader.read_file(path.stat().st_size)
+        spectra = {name: getattr(reader, name) for name in ("data", "axes", "metadata", "original_metadata")}
+        image = reader._get_WHTL()
+    return [spectra, *([image] if image else [])]
+
+
+def _require_one_plane(path: Path) -> None:
+    if not any(block.name == b"WMAP" for block in blocks(path)):
+        return
+    _, (x, y, z) = _order(path)
+    if z > 1 and _counts(path)[1] > x * y:
+        reason = f"its map has {x} by {y} by {z} places, and only maps in one plane are read"
+        raise FileReadError(path, reason, hint="export it from WiRE as text with X, Y and Z")
+
+
+def _counts(path: Path) -> tuple[int, int]:
+    """Return the number of spectra that were planned, and that of those that were measured."""
+    with path.open("rb") as stream:
+        stream.seek(_PLANNED_AT)
+        planned, measured = struct.unpack("<QQ", stream.read(16))
+    return int(planned), int(measured)
 
 
 def timed(raws: list[Raw], path: Path) -> list[Raw]:
@@ -62,9 +122,7 @@ def timed(raws: list[Raw], path: Path) -> list[Raw]:
         As RosettaSciIO reads them.
     path : Path
     """
-    with path.open("rb") as stream:
-        stream.seek(_PLANNED_AT)
-        planned, measured = struct.unpack("<QQ", stream.read(16))
+    planned, measured = _counts(path)
     times = next((series.view("<i8") for kind, _, series in _series(path) if kind == _TIME), None)
     if times is not None:
         seconds = (times - times[:1]) / _TICKS
@@ -116,9 +174,7 @@ def placed(raw: Raw, main: Raw, path: Path) -> Layout:
         return _line(raw, origins, rest, path)
     if len(names) > 2:
         _require_plane(origins, path)
-        folded = _folded(raw, path)
-        _require_plan(folded, origins, path)
-        return Layout(folded, _known({"z": _single(origins, "z", rest)}))
+        return Layout(_folded(raw, origins, path), _known({"z": _single(origins, "z", rest)}))
     return Layout(raw, _known({dim: _single(origins, dim, rest) for dim in SPATIAL if dim.upper() not in names}))
 
 
@@ -132,13 +188,14 @@ def _series(path: Path) -> Iterator[tuple[int, int, Array]]:
     origins = next((block for block in blocks(path) if block.name == b"ORGN"), None)
     if origins is None:
         return
+    planned, spectra = _counts(path)
     with path.open("rb") as stream:
-        stream.seek(_COUNT_AT)
-        (spectra,) = struct.unpack("<Q", stream.read(8))
         stream.seek(origins.start)
         content = stream.read(origins.size)
-    count, length = int.from_bytes(content[:4], "little"), 24 + 8 * spectra
-    if len(content) < 4 + count * length:
+    count = int.from_bytes(content[:4], "little")
+    # it has room for all spectra that were planned; a file that was written anew may have dropped the others
+    length = next((size for n in (planned, spectra) if len(content) >= 4 + count * (size := 24 + 8 * n)), 0)
+    if not length:
         raise FileReadError(path, f"damaged: its block ORGN is too short for {spectra} positions", hint=_AGAIN)
     for start in range(4, 4 + count * length, length):
         kind, unit = struct.unpack_from("<II", content, start)
@@ -200,38 +257,58 @@ def _turn(direction: Array) -> Affine:
     return Affine.rotation(np.rad2deg(np.arctan2(y, x))) @ Affine.rotation(-rise, axis=(0.0, 1.0, 0.0))
 
 
-def _folded(raw: Raw, path: Path) -> Raw:
+def _folded(raw: Raw, origins: Mapping[str, Array], path: Path) -> Raw:
     """Return a map with its spectra where they were measured: the plugin takes every map as row by row."""
-    order, sizes = _order(path)
-    if order not in (_ROW_BY_ROW, _COLUMN_BY_COLUMN):
-        reason = f"its map was measured in an order of type {order}, and only row by row (0) or column by column (2)"
-        raise FileReadError(path, f"{reason} can be put in place", hint="export the map from WiRE as text or NetCDF")
-    if order == _ROW_BY_ROW:
-        return raw
+    order, planned = _order(path)
     y, x = (int(axis["size"]) for axis in raw["axes"][:2])
-    if (x, y, 1) != sizes:
-        reason = f"its map is {x} by {y} but was planned as {' by '.join(map(str, sizes))}, column by column"
-        raise FileReadError(path, f"{reason}: no spectrum has a sure place", hint="measure all columns")
-    # as read, the spectra are still in the order of the file: y runs fastest
-    return {**raw, "data": raw["data"].reshape(x, y, -1).swapaxes(0, 1)}
+    if not y:
+        raise FileReadError(path, "its map was stopped before the end of its first row", hint="measure a whole row")
+    if order != _ROW_BY_ROW and (x, y, 1) != planned:
+        reason = (
+            f"its map is {x} by {y} but was planned as {' by '.join(map(str, planned))}, in an order of type {order}"
+        )
+        raise FileReadError(path, f"{reason}: no spectrum has a sure place", hint="measure all spectra")
+    cells = _cells(raw, origins, path, order)
+    spectra = raw["data"].reshape(y * x, -1)
+    placed = np.empty_like(spectra)
+    placed[cells] = spectra
+    return {**raw, "data": placed.reshape(y, x, -1)}
 
 
-def _require_plan(raw: Raw, origins: Mapping[str, Array], path: Path) -> None:
-    """Refuse a map whose spectra were not measured where its plan says."""
-    order, _ = _order(path)
-    sizes = tuple(int(axis["size"]) for axis in raw["axes"][:2])
-    for along, dim in enumerate("yx"):
-        axis = raw["axes"][along]
-        if dim not in origins or str(axis["name"]).lower() != dim:
-            continue
-        planned = float(axis["offset"]) + float(axis["scale"]) * np.arange(sizes[along])
-        grid = np.broadcast_to(planned[:, None] if dim == "y" else planned, sizes)
-        measured = (grid.T if order == _COLUMN_BY_COLUMN else grid).ravel()
-        there = origins[dim][: measured.size]
-        far = float(np.abs(there - measured[: there.size]).max())
-        if far > _NEAR * abs(float(axis["scale"])):
-            reason = f"its spectra lie up to {far:g} um along {dim} from where its plan has them"
+def _cells(raw: Raw, origins: Mapping[str, Array], path: Path, order: int) -> npt.NDArray[np.intp]:
+    """Return the number of the cell, row by row, that each spectrum was measured in.
+
+    By the position of each, whatever the order is called; by the order where the file has no positions.
+    """
+    y, x = (int(axis["size"]) for axis in raw["axes"][:2])
+    number = np.arange(y * x)
+    if order == _COLUMN_BY_COLUMN:
+        row, column = number % y, number // y
+    else:
+        row, column = number // x, number % x
+    ordered = {"y": row, "x": column}
+    for dim, axis in zip("yx", raw["axes"], strict=False):
+        if dim in origins and str(axis["name"]).lower() == dim:
+            ordered[dim] = _nearest(axis, origins[dim][: y * x], dim, path)
+        elif order not in (_ROW_BY_ROW, _COLUMN_BY_COLUMN):
+            reason = f"its map was measured in an order of type {order} and does not say where each spectrum lies"
             raise FileReadError(path, reason, hint="export the map from WiRE as text or NetCDF")
+    cells = ordered["y"] * x + ordered["x"]
+    if np.unique(cells).size < cells.size:
+        reason = "two of its spectra lie at one place of its plan, and none at another"
+        raise FileReadError(path, reason, hint="export the map from WiRE as text or NetCDF")
+    return np.asarray(cells)
+
+
+def _nearest(axis: Raw, positions: Array, dim: str, path: Path) -> npt.NDArray[np.intp]:
+    """Return the number along an axis of the plan that each position has."""
+    offset, step, size = float(axis["offset"]), float(axis["scale"]), int(axis["size"])
+    numbers = np.clip(np.rint((positions - offset) / step), 0, size - 1)
+    far = float(np.abs(positions - offset - step * numbers).max())
+    if far > _NEAR * abs(step):
+        reason = f"its spectra lie up to {far:g} um along {dim} from where its plan has them"
+        raise FileReadError(path, reason, hint="export the map from WiRE as text or NetCDF")
+    return numbers.astype(np.intp)
 
 
 def _order(path: Path) -> tuple[int, tuple[int, ...]]:

@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import spectra
 from fusion import FileReadError, TruncatedFileWarning
@@ -99,6 +100,22 @@ def test_a_stopped_map_of_renishaw_says_so(tmp_path, sizes, measured, planned, w
     )
     assert words in spectra_of_map["attrs"]["truncated"]
     assert "attrs" not in image
+
+
+@pytest.mark.parametrize(
+    ("name", "planned", "kept", "dim"),
+    [("renishaw_test_timeseries", 3, 2, "time"), ("renishaw_test_zscan", 40, 31, "z")],
+)
+def test_a_stopped_series_of_renishaw_opens_as_far_as_it_goes(measured, tmp_path, name, planned, kept, dim):
+    """The number of spectra that were measured is lowered: what was planned keeps its room in the file."""
+    whole = measured(f"raman/{name}.wdf")
+    content = bytearray(whole.read_bytes())
+    assert struct.unpack_from("<QQ", content, 64) == (planned, planned)
+    struct.pack_into("<Q", content, 72, kept)
+    (tmp_path / "stopped.wdf").write_bytes(content)
+    with pytest.warns(TruncatedFileWarning, match=f"{kept} of {planned} spectra were measured"):
+        ds = spectra.open(tmp_path / "stopped.wdf")
+    xr.testing.assert_equal(ds["intensity"], spectra.open(whole)["intensity"].isel({dim: slice(kept)}))
 
 
 def test_measured_renishaw_files(measured):
