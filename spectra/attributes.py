@@ -15,7 +15,8 @@ from fusion.reading.metadata import as_json, plain, text
 from spectra.axes import number
 
 _TECHNIQUES: Final[Mapping[str, str]] = {
-    "EDS_TEM": "EDX", "EDS_SEM": "EDX", "EELS": "EELS", "CL": "CL", "CL_SEM": "CL", "CL_STEM": "CL",
+    "EDS_TEM": "EDX", "EDS_SEM": "EDX", "WDS": "WDS", "XRF": "XRF", "EELS": "EELS",
+    "CL": "CL", "CL_SEM": "CL", "CL_STEM": "CL",
     "LumiTransient": "time-resolved luminescence", "LumiTransientSpectrum": "time-resolved luminescence",
     "Transient": "time-resolved luminescence", "TransientSpectrum": "time-resolved luminescence",
 }  # fmt: skip

@@ -16,9 +16,9 @@ from fusion.errors import UnitError
 from fusion.model import Axis
 
 _NAMES: Final[Mapping[str, str]] = {
-    "x": "x", "width": "x", "scan x": "x", "x axis": "x",
-    "y": "y", "height": "y", "scan y": "y", "y axis": "y",
-    "z": "z", "depth": "z",
+    "x": "x", "width": "x", "scan x": "x", "x axis": "x", "r x": "x",
+    "y": "y", "height": "y", "scan y": "y", "y axis": "y", "r y": "y",
+    "z": "z", "depth": "z", "r z": "z",
     "sample x": "x", "sample y": "y", "sample z": "z",
     "energy": "energy", "x-ray energy": "energy", "incident energy": "energy", "photon energy": "energy",
     "energy loss": "energy_loss", "electron energy loss": "energy_loss", "energy-loss": "energy_loss",
@@ -83,12 +83,7 @@ def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
     if dim is None or (dim in SPATIAL and _is_no_length(unit)):
         dim = _named(label) or _by_unit(unit, signal_type, spatial=dim)
     if dim is None:
-        accepted = ", ".join([*SPATIAL, *SIGNAL])
-        received = "without a unit" if unit == units.PIXEL else f"in {unit!r}"
-        raise UnitError(
-            f"axis {str(name or '')!r} {received} is none of the known axes ({accepted}); name it in HyperSpy, "
-            "signal.axes_manager[-1].name = 'wavelength', and take spectra.from_hyperspy(signal)"
-        )
+        raise _unknown(str(name or ""), unit)
     if dim == "energy" and signal_type in _ENERGY_LOSS:
         return "energy_loss"
     if dim == "energy" and signal_type.startswith(_LIGHT):
@@ -96,6 +91,27 @@ def dim_name(name: str | None, unit: str | None, signal_type: str = "") -> str:
     if dim in SIGNAL and dim != "channel" and unit == units.PIXEL:
         return "channel"
     return dim
+
+
+def _unknown(name: str, unit: str) -> UnitError:
+    """Return the error that names what an axis may be, with advice for its kind."""
+    received = f"axis {name!r} {'without a unit' if unit == units.PIXEL else f'in {unit!r}'}"
+    if units.is_compatible(unit, "eV"):
+        return UnitError(
+            f"{received} is none of the known axes: the file does not say whether these are energies of X-rays or "
+            "energy losses; load it in HyperSpy, signal.set_signal_type('EDS_SEM') or 'EELS', and take "
+            f"spectra.from_hyperspy(signal). {_OF_LIGHT[0].upper()}{_OF_LIGHT[1:]}"
+        )
+    if units.is_compatible(unit, f"1/{units.LENGTH}"):
+        return UnitError(
+            f"{received} is none of the known axes: a reciprocal length is one of a diffraction pattern or a Fourier "
+            "transform, and only images and spectra of a specimen are read; HyperSpy opens it"
+        )
+    accepted = ", ".join([*SPATIAL, *SIGNAL])
+    return UnitError(
+        f"{received} is none of the known axes ({accepted}); load it in HyperSpy, give the axis one of these names and "
+        "its unit (signal.axes_manager[0].name = ..., .units = ...), and take spectra.from_hyperspy(signal)"
+    )
 
 
 _OF_LIGHT: Final = (

@@ -67,7 +67,8 @@ def _described(path: Path, group: h5py.Group, title: str) -> StoredArray:
     kept = [index for index, size in enumerate(image.shape) if size > 1 or letters[index] in "YX"]
     dims = tuple(_dim(image.parent, letters[index]) for index in kept)
     shape = tuple(image.shape[index] for index in kept)
-    name, method = variable_of(dims, image.dtype, counted=False)
+    frames = dims == ("channel", "y", "x")  # images that have no times
+    name, method = ("image", "mean") if frames else variable_of(dims, image.dtype, counted=False)
     angular = _is_angular(group) and dims == ("y", "x")
     known = [] if angular else zip(dims, shape, strict=True)
     axes = {dim: _axis(group["ImageData"], dim, size) for dim, size in known}
@@ -170,7 +171,8 @@ def _attrs(group: h5py.Group, dims: tuple[str, ...], title: str) -> dict[str, An
     vendor = {name: _value(entry) for name, entry in group.get("SVIData", {}).items()}
     signal_type = "CL_SEM" if "wavelength" in dims else ""
     metadata = {"General": {"title": title}, "Signal": {"signal_type": signal_type}}
-    attrs = flat_attrs(metadata, {"PhysicalData": physical, "SVIData": vendor}, dims)
+    frames = dims == ("channel", "y", "x")
+    attrs = flat_attrs(metadata, {"PhysicalData": physical, "SVIData": vendor}, dims, colour=frames)
     return {"instrument": str(vendor.get("Company", "Delmic")), **attrs}
 
 

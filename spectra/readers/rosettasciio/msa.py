@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion import units
-from fusion.errors import FileReadError
+from fusion.errors import FileReadError, UnitError
 from fusion.reading.metadata import decoded
-from spectra.axes import number, split_unit
+from spectra.axes import dim_name, number, split_unit
 
 Array = npt.NDArray[np.float64]
 Raw = dict[str, Any]
@@ -28,6 +28,10 @@ _BETWEEN_COMMAS: Final = re.compile(r"[^\s;,]+")
 _FORTRAN: Final = re.compile(r"(?<=\d|\.)[dD](?=[-+]?\d)")
 _X_RAYS: Final = ("WDS", "XRF")
 """Types of signals whose axis the plugin leaves open."""
+_SAME: Final = {"EELS": "ELS", "EDX": "EDS", "CL": "CLS"}
+"""What others call the types of signals of the standard."""
+_OTHER: Final = {"AES": "Auger electrons", "PES": "photoelectrons", "CLS": "light", "GAM": "gamma rays"}
+"""Types of signals whose energies have no axis here."""
 _NO_END: Final = "all channels are there, but not the keyword #ENDOFDATA behind them"
 
 
@@ -54,7 +58,9 @@ def read(path: Path) -> list[Raw]:
     content = decoded(path.read_bytes())
     lines = content.splitlines()
     entries = [(match[1].upper(), match[2] or "", _plain(match[3])) for match in map(_KEYWORD.match, lines) if match]
+    entries = [(key, unit, _SAME.get(value, value) if key == "SIGNALTYPE" else value) for key, unit, value in entries]
     header = {key: value for key, _, value in entries}
+    _require_known_axis(path, header)
     end = next((i for i, line in enumerate(lines) if line.upper().startswith("#ENDOFDATA")), len(lines))
     rows = [_FORTRAN.sub("e", line.strip()) for line in lines[:end] if line.strip() and not line.startswith("#")]
     table = _table(path, rows, header)
@@ -75,8 +81,37 @@ def read(path: Path) -> list[Raw]:
         raw["axes"] = [{**raw["axes"][0], "axis": table[:, 0]}]
     if (kind := header.get("SIGNALTYPE", "").upper()) in _X_RAYS:
         raw["metadata"]["Signal"]["signal_type"] = kind
-    missing = _missing(path, content, header, table)
-    return [{**raw, "attrs": {"truncated": missing}} if missing else raw]
+    missing, surplus = _missing(path, content, header, table), _surplus(header, table)
+    attrs = {key: text for key, text in (("truncated", missing), ("channels", surplus)) if text}
+    return [{**raw, "attrs": attrs} if attrs else raw]
+
+
+def _require_known_axis(path: Path, header: dict[str, str]) -> None:
+    """Refuse energies of which the header does not say that they are of X-rays or of energy losses."""
+    kind, (label, unit) = header.get("SIGNALTYPE", "").upper(), split_unit(header.get("XUNITS"))
+    if not units.is_compatible(unit, "eV") or kind in ("EDS", "ELS", *_X_RAYS):
+        return
+    if kind in _OTHER:
+        reason = f"its energies are those of {_OTHER[kind]} (#SIGNALTYPE {kind}), which have no axis here"
+        hint = "export light over the wavelength, in nm" if kind == "CLS" else "read its numbers as text"
+        raise FileReadError(path, reason, hint=hint)
+    if not kind and not any(_is_known(name, unit) for name in (label, header.get("XLABEL", ""))):
+        reason = "its header does not say what its energies are those of (#SIGNALTYPE is empty or missing)"
+        raise FileReadError(path, reason, hint="add the line '#SIGNALTYPE: EDS' for X-rays, ELS for energy losses")
+
+
+def _is_known(label: str, unit: str) -> bool:
+    """Whether a label says what its axis is."""
+    try:
+        return bool(dim_name(label, unit))
+    except UnitError:
+        return False
+
+
+def _surplus(header: dict[str, str], table: Array) -> str:
+    """Return what is to be said of a table that has more channels before its end than the header promises."""
+    promised = _promised(header)
+    return f"{len(table)} are there, and the header promises {promised}" if len(table) > promised >= 0 else ""
 
 
 _ITS_OWN: Final = ("DATATYPE", "SPECTRUM", "ENDOFDATA")
@@ -89,7 +124,7 @@ def _missing(path: Path, content: str, header: dict[str, str], table: Array) -> 
     """
     promised, ended = _promised(header), "ENDOFDATA" in header
     counted = f"{len(table)} of {promised} channels" if promised >= 0 else f"{len(table)} channels, without #NPOINTS"
-    if len(table) > promised >= 0:
+    if len(table) > promised >= 0 and not ended:
         raise FileReadError(path, f"its table has {counted}", hint="correct #NPOINTS in its header, or export it again")
     if not ended and len(table) != promised:
         raise FileReadError(path, f"cut short: {counted} and no #ENDOFDATA", hint="copy or export it again")
@@ -130,9 +165,11 @@ def _table(path: Path, rows: list[str], header: dict[str, str]) -> Array:
     Whether a comma is a decimal one or stands between two numbers is decided by the promised number of channels, which
     fits one of the two. Where there are points beside the commas, or no commas, there is nothing to decide.
     """
-    width = 2 if header.get("DATATYPE", "Y").strip().upper() == "XY" else 1
     promised = _promised(header)
     separated = [token for row in rows for token in _BETWEEN_COMMAS.findall(row)]
+    # some programs write both columns and call them Y
+    in_pairs = len(rows) == promised and all("." in row and len(_BETWEEN_COMMAS.findall(row)) == 2 for row in rows)
+    width = 2 if header.get("DATATYPE", "Y").strip().upper() == "XY" or in_pairs else 1
     if any("," in row for row in rows) and not any("." in row for row in rows):
         with_commas = [token for row in rows for token in _WITH_COMMAS.findall(row)]
         whole = not any(token.endswith(",") or token.startswith(",") for token in with_commas)

@@ -97,6 +97,42 @@ def test_spectra_of_tia_are_of_x_rays_or_of_energy_losses(tmp_path, scale, unit,
     assert tia.typed([raw], tmp_path / "a.emi")[0]["metadata"]["Signal"]["signal_type"] == signal_type
 
 
+@pytest.mark.parametrize(("step", "unit", "expected"), [(1e8, "m", "1/m"), (2e-9, "m", "m"), (5.0, "nm", "nm")])
+def test_steps_of_tia_that_are_no_lengths_are_reciprocal(tmp_path, step, unit, expected):
+    raw = {"axes": [axis("y", 4, step, unit=unit), axis("x", 4, step, unit=unit)]}
+    (right,) = tia.typed([raw], tmp_path / "a.ser")
+    assert [entry["units"] for entry in right["axes"]] == [expected, expected]
+
+
+def test_points_of_tia_have_no_distance_of_a_metre(tmp_path):
+    raw = {"data": np.ones((2, 9)), "axes": [axis("x", 2, 1.0, unit="m"), axis("Energy", 9, 0.2, unit="eV")]}
+    ds = adapter.labelled(tia.typed([raw], tmp_path / "a.ser")[0], "points")
+    assert ds["x"].attrs["units"] == "px"
+    assert ds["intensity"].dims == ("x", "energy_loss")
+
+
+def test_a_diffraction_pattern_is_called_so():
+    raw = {"data": np.ones((4, 4)), "axes": [axis("y", 4, 0.1, unit="1/nm"), axis("x", 4, 0.1, unit="1/nm")]}
+    with pytest.raises(fusion.UnitError, match="a reciprocal length is one of a diffraction pattern"):
+        adapter.labelled(raw, "pattern")
+
+
+@pytest.mark.parametrize(("name", "unit"), [("", ""), ("<undefined>", "<undefined>"), (None, None), ("i", "points")])
+def test_an_axis_that_only_counts_is_a_channel(name, unit):
+    counted = {"name": name, "size": 3, "scale": 1.0, "offset": 0.0, "units": unit}
+    frames = {"data": np.ones((3, 4, 5)), "axes": [counted, axis("y", 4, 2.0), axis("x", 5, 2.0)]}
+    ds = adapter.labelled(frames, "frames")
+    assert (ds["image"].dims, ds.attrs["technique"]) == (("y", "x", "channel"), "image")
+    line = {"data": np.ones((3, 9)), "axes": [counted, axis("Energy loss", 9, 0.2, unit="eV")]}
+    assert adapter.labelled(line, "line")["intensity"].sizes == {"channel": 3, "energy_loss": 9}
+
+
+def test_two_axes_without_names_are_not_told_apart():
+    axes = [{"name": "", "size": size, "scale": 1.0, "offset": 0.0, "units": ""} for size in (3, 4)]
+    with pytest.raises(fusion.UnitError, match="axis '' without a unit is none of the known axes"):
+        adapter.labelled({"data": np.ones((3, 4)), "axes": axes}, "array")
+
+
 def test_measured_energy_losses_of_tia(measured):
     measured("eels/16x16-spectrum_image-5x5x1024_1.ser")
     ds = spectra.open(measured("eels/16x16-spectrum_image-5x5x1024.emi"))
@@ -125,4 +161,4 @@ def test_a_stack_whose_third_axis_has_no_scale_counts_its_images(unit):
     axes = [axis("z", 3, 1.0, unit=unit), axis("y", 4, 0.5), axis("x", 5, 0.5)]
     ds = adapter.labelled({"data": np.arange(60.0).reshape(3, 4, 5), "axes": axes, "metadata": {}}, "stack")
     assert dict(ds.sizes) == {"y": 4, "x": 5, "channel": 3}
-    np.testing.assert_array_equal(ds["intensity"].isel(channel=1), np.arange(20.0, 40.0).reshape(4, 5))
+    np.testing.assert_array_equal(ds["image"].isel(channel=1), np.arange(20.0, 40.0).reshape(4, 5))

@@ -56,7 +56,7 @@ def test_spectra_of_a_streak_camera_have_their_times(tmp_path):
 def test_frames_without_times_are_channels(tmp_path, pole):
     delmic(tmp_path / "a.h5", (1, 3, 1, 4, 5), "CTZYX", {}, pole=pole)
     ds = fusion.check(spectra.open(tmp_path / "a.h5"))
-    assert dict(ds.sizes) == {"y": 4, "x": 5, "channel": 3}
+    assert dict(ds["image"].sizes) == {"y": 4, "x": 5, "channel": 3}
     np.testing.assert_allclose(np.diff(ds["y"]), 0.3)
 
 

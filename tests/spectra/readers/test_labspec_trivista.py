@@ -27,6 +27,14 @@ def test_map_measured_from_right_to_left_is_turned(tmp_path):
     assert float(ds["intensity"].sel(y=7.0, x=3.0, raman_shift=520.5)) == MAP[1, 0, 0]
 
 
+def test_a_map_that_was_turned_has_the_axes_of_its_own_sides(tmp_path):
+    field = [(f"{name}A", values) for name, values in FIELD]
+    ds = spectra.open(labspec(tmp_path / "a.xml", MAP, SHIFT, "1/cm", field))
+    np.testing.assert_array_equal(ds["intensity"], MAP[..., ::-1])
+    np.testing.assert_array_equal(ds["y"], [5.0, 7.0])
+    np.testing.assert_array_equal(ds["x"], [-10.0, -9.67, -9.33, -9.0])
+
+
 def test_luminescence_spectrum_of_labspec(tmp_path):
     ds = spectra.open(labspec(tmp_path / "a.xml", [1.0, 2.0, 4.0], [500.0, 501.0, 503.0], "nm"))
     np.testing.assert_array_equal(ds["intensity"], [1.0, 2.0, 4.0])

@@ -121,8 +121,47 @@ def test_a_unit_that_is_not_known_is_named(tmp_path):
 def test_the_number_of_channels_is_held_against_the_promise(tmp_path):
     with pytest.warns(TruncatedFileWarning, match="4 of 6 channels are there"):
         assert spectra.open(write(tmp_path / "a.msa", map(str, VALUES), NPOINTS="6")).sizes == {"wavelength": 4}
+    path = write(tmp_path / "b.msa", map(str, VALUES), NPOINTS="3")
+    ds = spectra.open(path)
+    np.testing.assert_array_equal(ds["intensity"], VALUES)
+    assert ds.attrs["channels"] == "4 are there, and the header promises 3"
+    path.write_text(path.read_text().replace("#ENDOFDATA   : \n", ""))
     with pytest.raises(FileReadError, match=r"its table has 4 of 3 channels; correct #NPOINTS"):
-        spectra.open(write(tmp_path / "b.msa", map(str, VALUES), NPOINTS="3"))
+        spectra.open(path)
+
+
+def test_two_columns_that_are_called_y_are_x_and_y(tmp_path):
+    pairs = [f"{x}, {y}" for x, y in zip(UNEVEN, VALUES, strict=True)]
+    ds = spectra.open(write(tmp_path / "a.msa", pairs, DATATYPE="Y"))
+    np.testing.assert_array_equal(ds["wavelength"], UNEVEN)
+    np.testing.assert_array_equal(ds["intensity"], VALUES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("PES", "those of photoelectrons .*which have no axis here"),
+        ("AES", "those of Auger electrons .*which have no axis here"),
+        ("CLS", "those of light .*export light over the wavelength, in nm"),
+        ("CL", "those of light .*export light over the wavelength, in nm"),
+        ("", "does not say what its energies are .*add the line '#SIGNALTYPE: EDS'"),
+        (None, "does not say what its energies are .*add the line '#SIGNALTYPE: EDS'"),
+    ],
+)
+def test_energies_of_another_kind_are_called_so(tmp_path, kind, reason):
+    path = write(tmp_path / "a.msa", map(str, VALUES), XUNITS="eV", SIGNALTYPE=kind)
+    with pytest.raises(FileReadError, match=reason):
+        spectra.open(path)
+
+
+@pytest.mark.parametrize(
+    ("entries", "dim"),
+    [({"SIGNALTYPE": "EELS"}, "energy_loss"), ({"SIGNALTYPE": "EDX"}, "energy"),
+     ({"SIGNALTYPE": None, "XLABEL": "Energy Loss"}, "energy_loss")],
+)  # fmt: skip
+def test_types_of_signals_in_other_words(tmp_path, entries, dim):
+    ds = spectra.open(write(tmp_path / "a.msa", map(str, VALUES), XUNITS="eV", **entries))
+    assert ds.sizes == {dim: 4}
 
 
 def test_integers_with_commas_between_them_are_pairs(tmp_path):

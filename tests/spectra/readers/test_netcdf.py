@@ -72,3 +72,9 @@ def test_attributes_of_coordinates_name_dims(tmp_path, attrs, dim):
     assert ds["spectra"].dims == ("y", "x", dim)
     np.testing.assert_array_equal(ds["spectra"], VALUES)
     assert ds["y"].values.tolist() == [0.0, 2.0]
+
+
+def test_the_ending_of_hdf5_makes_no_difference(tmp_path):
+    write(tmp_path / "a.nc")
+    (tmp_path / "a.nc").rename(tmp_path / "a.h5")
+    np.testing.assert_array_equal(spectra.open(tmp_path / "a.h5")["spectra"], VALUES)
