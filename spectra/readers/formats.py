@@ -133,6 +133,7 @@ LAYOUTS: Final = (
     Layout("HyperSpy", lambda file: "Experiments" in file, partial(adapter.arrays, plugin="hspy")),
     Layout("NSID", nsid.is_nsid, nsid.arrays),
     Layout("NeXus", nexus.is_nexus, nexus.arrays),
+    Layout("NetCDF", lambda file: "_NCProperties" in file.attrs, netcdf.arrays),
 )
 FORMATS: Final = (
     Format("NetCDF", NETCDF, _any, netcdf.arrays),

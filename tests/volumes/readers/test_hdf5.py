@@ -6,7 +6,7 @@ import pytest
 
 import volumes
 from fusion.errors import FileReadError
-from tests.makers.images import ramp
+from tests.makers.images import ramp, steps
 
 
 class TestHdf5:
@@ -58,3 +58,18 @@ class TestHdf5:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(FileReadError, match="cut short"):
             volumes.open(path)
+
+
+def test_dimension_scales_name_their_axes(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("raw", data=ramp(4, 5))
+        for axis, (dim, size, unit) in enumerate((("y", 4, b"nm"), ("x", 5, b"um"))):
+            file[dim] = 2.0 * np.arange(size)
+            file[dim].attrs["units"] = unit
+            file[dim].make_scale(dim)
+            data.dims[axis].attach_scale(file[dim])
+    assert steps(volumes.open(tmp_path / "a.h5")) == {"y": (0.002, "um"), "x": (2.0, "um")}
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["x"].attrs["units"] = "zork"
+    with pytest.raises(FileReadError, match="positions along x in 'zork', which is no known unit of length"):
+        volumes.open(tmp_path / "a.h5", name="raw")

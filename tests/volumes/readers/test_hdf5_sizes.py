@@ -47,6 +47,11 @@ def um(ds):
             "PhysicalSizeZUnit": "mm",
         },
         {"voxel_size_xyz_nm": [100, 200, 500]},
+        {"dx": 100.0, "dy": 200.0, "dz": 500.0, "unit": "nm"},
+        {"dx_nm": 100.0, "dy_nm": 200.0, "dz_nm": 500.0},
+        {"voxel_x": 0.1, "voxel_y": 0.2, "voxel_z": 0.5, "voxel_unit": "um"},
+        {"x_step": "0.1 um", "y_step": "0.2 um", "z_step": "500 nm"},
+        {"sampling": [0.5, 0.2, 0.1], "units": "um"},
         {"element_size_um_zyx": [0.5, 0.2, 0.1]},
         {"physical_pixel_size_um": [0.5, 0.2, 0.1]},
         {"voxel_size": [0.5, 0.2, 0.1], "voxel_unit": "um"},
@@ -112,3 +117,24 @@ def test_a_scale_of_the_array_counts_before_an_attribute(tmp_path):
         file["y"].attrs["units"] = "um"
         file["cells/raw"].dims[0].attach_scale(file["y"])
     np.testing.assert_allclose(um(volumes.open(path, name="cells/raw")), [0.3, 0.1])
+
+
+def test_sizes_in_arrays_beside_the_values(tmp_path):
+    with h5py.File(write(tmp_path / "a.h5"), "a") as file:
+        for dim, size in (("x", 1e-7), ("y", 2e-7), ("z", 5e-7)):
+            file[f"d{dim}"] = size
+            file[f"d{dim}"].attrs["units"] = "m"
+    assert um(volumes.open(tmp_path / "a.h5")) == pytest.approx([0.5, 0.2, 0.1])
+
+
+def test_sizes_behind_a_link_to_another_file_are_not_followed(tmp_path):
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["pixel_size_nm"] = 5.0
+    with h5py.File(write(tmp_path / "a.h5", (4, 5), "yx"), "a") as file:
+        file["pixel_size_nm"] = h5py.ExternalLink("b.h5", "pixel_size_nm")
+    assert um(volumes.open(tmp_path / "a.h5")) == []
+
+
+@pytest.mark.parametrize("attrs", [{"scale": 0.1, "units": "um"}, {"step": 3, "unit": "um"}, {"scale_factor": 2.0}])
+def test_a_scale_of_the_values_is_no_size(tmp_path, attrs):
+    assert um(volumes.open(write(tmp_path / "a.h5", (4, 5), "yx", **attrs))) == []

@@ -154,3 +154,22 @@ class TestImageJLabels:
     def test_other_labels_do_not(self, tmp_path, labels):
         named = labels == ["DAPI", "GFP"]
         assert self.write(tmp_path / "two.tif", labels) == (labels if named else [0, 1])
+
+
+class TestTransmission:
+    @pytest.mark.parametrize(("third", "dim", "step"), [("s", "time", 2.5), ("\u00b5m", "z", 2.5)])
+    def test_axes_of_digital_micrograph(self, tmp_path, third, dim, step):
+        """Its axes begin with x: unit, origin and step."""
+        axes = (("\u00b5m", 7.0, 0.25), ("nm", 3.0, 500.0), (third, 0.0, 2.5))
+        tags = [
+            (first + i, code, None if code == "s" else 1, value.encode("latin-1") if code == "s" else value, False)
+            for i, entries in enumerate(axes)
+            for first, code, value in zip((65003, 65006, 65009), "sdd", entries, strict=True)
+        ]
+        data = ramp(3, 4, 5)
+        tifffile.imwrite(tmp_path / "a.tif", data, photometric="minisblack", metadata=None, extratags=tags)
+        ds = volumes.open(tmp_path / "a.tif")
+        expected = {dim: step, "y": 0.5, "x": 0.25}
+        assert {key: float(np.diff(ds[key])[0]) for key in expected} == pytest.approx(expected)
+        assert (float(ds["y"][0]), float(ds["x"][0])) == pytest.approx((0.003, 7.0))
+        np.testing.assert_array_equal(ds["image"].transpose(dim, "y", "x"), data)

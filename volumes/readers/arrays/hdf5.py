@@ -19,6 +19,7 @@ from fusion.reading.opening import readable
 from fusion.reading.stored_array import StoredArray, Unreadable, image_dims
 from volumes.readers import planes
 from volumes.readers.arrays.hdf5_sizes import VoxelSizes, voxel_sizes
+from volumes.readers.unit_spelling import doubt
 
 _LETTERS = {"c": "channel", "t": "time"}
 _BLOCK = 2**24
@@ -63,12 +64,12 @@ def _array(path: Path, name: str, dataset: Any) -> StoredArray:
     if "XOffset" in dataset.parent:
         reason = f"{name!r} keeps a position on the stage in the way of Delmic's files"
         raise FileReadError(path, reason, hint="open it with spectra.open, which places it")
-    labels = [_LETTERS.get(label := str(dim.label).lower(), label) for dim in dataset.dims]
+    labels = [_LETTERS.get(label := _label(dim).lower(), label) for dim in dataset.dims]
     known = all(label in {*SPATIAL, *SIGNAL} for label in labels) and len(set(labels)) == len(labels)
     kept = [i for i, size in enumerate(dataset.shape) if size > 1] if known else list(range(dataset.ndim))
     shape = tuple(dataset.shape[i] for i in kept)
     dims = tuple(labels[i] for i in kept) if known else image_dims(len(shape))
-    scales = _axes([(labels[i], dataset.dims[i]) for i in kept]) if known else {}
+    scales, doubts = _axes([(labels[i], dataset.dims[i]) for i in kept]) if known else ({}, {})
     sizes, attrs = voxel_sizes(dataset), _attrs(dataset)
     if sizes is not None:
         dims, lengths = _sized(tuple(labels) if known else dims, dims, shape, sizes)
@@ -82,6 +83,7 @@ def _array(path: Path, name: str, dataset: Any) -> StoredArray:
         load=partial(_load, path, name, shape),
         axes=scales,
         attrs=attrs,
+        doubts={dim: reason for dim, reason in doubts.items() if dim not in scales},
         metadata=dict(dataset.attrs),
     )
 
@@ -113,9 +115,15 @@ def _attrs(dataset: Any) -> dict[str, str]:
     return {"units": unit} if unit is not None and units.is_compatible(unit, unit) else {}
 
 
-def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
-    """Read the dimension scales that have a usable unit."""
-    axes = {}
+def _label(dim: Any) -> str:
+    """Return what a file calls an axis: its label, else the name of its dimension scale, as NetCDF has it."""
+    scale = dim[0] if not dim.label and len(dim) else None
+    return str(dim.label) if scale is None or hdf5.is_foreign(scale) else str(scale.name).rpartition("/")[2]
+
+
+def _axes(scales: list[tuple[str, Any]]) -> tuple[dict[str, Axis], dict[str, str]]:
+    """Read the dimension scales that have a usable unit, and why others are in doubt."""
+    axes, doubts = {}, {}
     for dim, attached in scales:
         scale = attached[0] if len(attached) and not hdf5.is_foreign(attached[0]) else None
         unit = None if scale is None else _text(scale.attrs.get("units", scale.attrs.get("UNIT")))
@@ -123,7 +131,9 @@ def _axes(scales: list[tuple[str, Any]]) -> dict[str, Axis]:
         if scale is not None and dim not in ("channel", "component") and units.is_compatible(unit, wanted):
             values = np.asarray(scale[()], dtype=float)
             axes[dim] = Axis(str(unit), values=values) if values.ndim else Axis(str(unit), step=float(values))
-    return axes
+        elif unit and (reason := doubt(dim, unit)):
+            doubts[dim] = reason
+    return axes, doubts
 
 
 def _load(path: Path, name: str, shape: tuple[int, ...]) -> Any:

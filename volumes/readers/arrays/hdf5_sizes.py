@@ -10,15 +10,22 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from fusion import units
+from fusion.files import hdf5
 from fusion.reading.metadata import text
 from volumes.readers.unit_spelling import spelled
 
 # ilastik, Fiji and elf write element_size_um, COSEM and N5 resolution beside units, others pixelSize with
-# pixelSizeUnit, and programs of microscopes a size for each axis, PixelSizeX
+# pixelSizeUnit, and programs of microscopes a size for each axis, PixelSizeX, voxel_x or dx
 _SIZE: Final = re.compile(
-    r"(?:physical[_ ]?)?(?:element|voxel|pixel)[_ ]?(?:size|spacing|resolution)s?|physical[_ ]?size|spacing|resolution",
+    r"(?:physical[_ ]?)?(?:element|voxel|pixel)[_ ]?(?:size|spacing|resolution)s?|physical[_ ]?size|spacing|resolution"
+    r"|(?:step(?:[_ ]?size)?|increment|sampling|scale|voxel|pixel)s?|d(?=[xyz](?:_|$))",
     re.IGNORECASE,
 )
+_AXIS_FIRST: Final = re.compile(r"^([xyz])[_ ](.+)$", re.IGNORECASE)
+_OF_AXES: Final = re.compile(r"(?:step(?:[_ ]?size)?|increment|sampling|scale|voxel|pixel)s?|d", re.IGNORECASE)
+"""Words that are a size only of a named axis, or of several: alone, a scale may be one of the values."""
+_FEW: Final = 5
+"""Most numbers that sizes are."""
 _WORDS: Final = re.compile(r"[A-ZÅ]?[^\W\d_A-ZÅ]+|[A-ZÅ]+")
 _ORDERS: Final = ("x", "y", "z", "xy", "yx", "xyz", "zyx")
 _NUMBERS: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -48,13 +55,28 @@ class _Name(NamedTuple):
 def voxel_sizes(dataset: Any) -> VoxelSizes | None:
     """Return the sizes that say their unit, from the array itself or the nearest group around it; None without any.
 
+    Of a group its attributes count, and the arrays of few numbers in it with theirs.
+
     Parameters
     ----------
     dataset : h5py.Dataset
     """
-    return next(
-        (sizes for holder in (dataset, *_groups(dataset)) if (sizes := _in_attributes(dict(holder.attrs)))), None
-    )
+    holders = (dict(dataset.attrs), *map(_entries, _groups(dataset)))
+    return next((sizes for entries in holders if (sizes := _in_attributes(entries))), None)
+
+
+def _entries(group: Any) -> dict[str, Any]:
+    """Return the attributes of a group, and of the arrays of few numbers in it values and units."""
+    import h5py
+
+    entries = dict(group.attrs)
+    for name in group:
+        linked = isinstance(group.get(name, getlink=True), h5py.HardLink)
+        item = group[name] if linked and _parsed(name) else None
+        if isinstance(item, h5py.Dataset) and 0 < (item.size or 0) <= _FEW and not hdf5.is_foreign(item):
+            units_of = {f"{name}_unit": unit for key, unit in item.attrs.items() if key.lower() in ("unit", "units")}
+            entries |= {name: item[()], **units_of}
+    return entries
 
 
 def _groups(dataset: Any) -> Iterator[Any]:
@@ -86,6 +108,8 @@ def _of_attribute(attrs: Mapping[str, Any], key: str) -> VoxelSizes | None:
         return None
     if name.dims and len(name.dims) != len(numbers):
         return None
+    if _OF_AXES.fullmatch(name.base) and len(name.dims) + len(numbers) < 2:
+        return None
     if units.is_compatible(unit, units.LENGTH):
         factor = units.convert_factor(unit, units.LENGTH)
         um = tuple(number * factor for number in numbers)
@@ -102,7 +126,10 @@ def _parsed(key: str) -> _Name | None:
     --------
     >>> _parsed("element_size_um"), _parsed("PixelSizeX")
     (_Name(base='element_size', dims=(), unit='um'), _Name(base='PixelSize', dims=('x',), unit=''))
+    >>> _parsed("dx"), _parsed("x_step_nm")
+    (_Name(base='d', dims=('x',), unit=''), _Name(base='step', dims=('x',), unit='nm'))
     """
+    key = _AXIS_FIRST.sub(r"\2_\1", key)
     match = _SIZE.match(key)
     words = _WORDS.findall(key[match.end() :]) if match else []
     words = [word for word in words if word.lower() != "in"]
@@ -121,7 +148,7 @@ def _numbers(value: Any) -> list[float]:
             written = written.replace(",", ".")
         return [float(number) for number in _NUMBERS.findall(written)]
     array = np.atleast_1d(np.asarray(value))
-    return [float(number) for number in array.ravel()] if array.dtype.kind in "iuf" and array.size <= 5 else []
+    return [float(number) for number in array.ravel()] if array.dtype.kind in "iuf" and array.size <= _FEW else []
 
 
 def _unit(attrs: Mapping[str, Any], key: str, name: _Name) -> tuple[str, str]:

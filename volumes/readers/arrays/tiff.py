@@ -21,7 +21,7 @@ from fusion.reading.stored_array import StoredArray, Unreadable
 from volumes.readers import planes
 from volumes.readers.arrays import orientation
 from volumes.readers.arrays.tiff_description import Description, calibration, imagej, shaped
-from volumes.readers.electrons import sem
+from volumes.readers.electrons import sem, tem
 from volumes.readers.electrons.data_bar import DATA_BAR
 from volumes.readers.light import ome
 
@@ -112,6 +112,7 @@ def _array(path: Path, tif: TiffFile, index: int) -> StoredArray:
     series = tif.series[index]
     dims = _dims(path, series)
     description = _description(tif, index, dims)
+    dims = tuple(description.pages if dim == "z" else dim for dim in dims)
     sizes = dict(zip(dims, series.shape, strict=True))
     labels = description.labels
     if "channel" in dims and "S" in series.axes and _is_rgb(series.keyframe):
@@ -138,7 +139,9 @@ def _description(tif: TiffFile, index: int, dims: tuple[str, ...]) -> Descriptio
     """Return axes, channel names and metadata from whichever program wrote the file."""
     if tif.ome_metadata:
         return ome.described(tif.ome_metadata, tif.series, index)
-    return imagej(tif) if tif.imagej_metadata else shaped(tif, dims)
+    if tif.imagej_metadata:
+        return imagej(tif)
+    return tem.described(tif.series[index].keyframe, dims) or shaped(tif, dims)
 
 
 def _is_rgb(page: Any) -> bool:

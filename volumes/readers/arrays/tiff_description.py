@@ -29,6 +29,8 @@ class Description(NamedTuple):
     dataset_attrs: Mapping[str, Any] = {}
     pose: Affine | None = None
     doubts: Mapping[str, str] = {}
+    pages: str = "z"
+    """What pages without a name of their own run along."""
 
 
 def imagej(tif: TiffFile) -> Description:
