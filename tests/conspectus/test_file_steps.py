@@ -228,6 +228,12 @@ def test_a_file_that_is_missing_is_found_before_the_first_step(tmp_path: Path) -
         plan.require(recipe.read(tmp_path / "r.toml"))
 
 
+def test_the_recipe_of_the_page_is_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "howto" / "recipe.md").read_text(encoding="utf-8")
+    (tmp_path / "r.toml").write_text(page.partition("```toml")[2].partition("```")[0], encoding="utf-8")
+    assert [step.do for step in recipe.read(tmp_path / "r.toml").step][:3] == ["open", "open", "read_transform"]
+
+
 def test_every_public_function_has_a_step_or_a_reason() -> None:
     page = (ROOT / "docs" / "howto" / "recipe.md").read_text(encoding="utf-8")
     reasons = set(re.findall(r"`((?:fusion|spectra|volumes)\.\w+)`", page.partition("## What has no step")[2]))
