@@ -56,7 +56,7 @@ def replicate(rng: np.random.Generator, edge: str, dose: float, off: float) -> t
     marks = np.column_stack([np.zeros(8), rng.uniform(0, SIZE, (8, 2))])
     sigma = off * np.sqrt(8)
     seen = true(marks) + np.column_stack([np.zeros(8), rng.normal(0.0, sigma, (8, 2))])
-    fitted = fusion.register_landmarks(marks[:, 1:], seen[:, 1:], model="rigid", sigma=sigma).transform
+    fitted = fusion.register_landmarks(marks[:, 1:], seen[:, 1:], model="rigid", sigma=sigma, outliers="keep").transform
     mean = brightness(edge, dose)
     fused = fusion.fuse(decomposed(rng.poisson(mean).astype(float), errors=True), volume(), transform=fitted)
     truth = fusion.resample(decomposed(mean, errors=False), volume(), transform=true)["abundance"].values

@@ -52,7 +52,7 @@ def fitted(rng: np.random.Generator, true: Affine, off: float) -> Affine:
     marks = rng.uniform(0, SIZE, (8, 2))
     sigma = off * np.sqrt(8)
     seen = true(np.column_stack([np.zeros(8), marks]))[:, 1:] + rng.normal(0.0, sigma, (8, 2))
-    return fusion.register_landmarks(marks, seen, model="rigid", sigma=sigma).transform
+    return fusion.register_landmarks(marks, seen, model="rigid", sigma=sigma, outliers="keep").transform
 
 
 def replicate(rng: np.random.Generator, edge: str, dose: float, off: float) -> list[tuple[bool, bool]]:
