@@ -14,6 +14,9 @@ from fusion.grids._axis_kernels import count_up_to
 Array = NDArray[Any]
 Number = Any
 
+LARGEST = 4.0
+"""Expected largest square of ten standard normal numbers: as many of the changes around a voxel are independent."""
+
 
 @part
 def _index(axis: Array, position: Number) -> Number:
@@ -45,6 +48,7 @@ def _corner(index: Array, corner: int, shape: Number, pixel: Array) -> Number:
 # zero. Beside an edge the changes are none or all of its height and far from normal: with a tenth of the positions
 # beyond the edge, 1.96 roots of the second moment end at 0.6 of the height. There the largest change at the nodes
 # within 1.96 standard deviations counts, as 1.96 standard errors; on a slope it is no more than the second moment says.
+# The largest of many noisy changes is noise to a larger part: `LARGEST` times their variance is taken off.
 # On coarse voxels a is the mean over points of the voxel, `shifts` apart; there the noise is small and left in.
 @kernel
 def position_variance(
@@ -74,7 +78,8 @@ def position_variance(
                 if q and np.isfinite(change):
                     sums[3, c] += weights[q]
                     sums[2, c] += weights[q] * change
-                    sums[4, c] = max(sums[4, c], near[q] * change)
+                    largest = change - (LARGEST - 1.0) * (sums[5, c] + sums[6, c])
+                    sums[4, c] = max(sums[4, c], near[q] * largest)
         for c in range(out.shape[1]):
             variance = max(max(sums[2, c], 0.0) / sums[3, c], sums[4, c] / reach**2)
             out[v, c] = variance if np.isfinite(sums[0, c]) else np.nan
