@@ -32,6 +32,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/spectra/line_weights.py
 	$(BIN)/python benchmarks/spectra/rank.py
 	$(BIN)/python benchmarks/fusion/correlation.py
+	$(BIN)/python benchmarks/fusion/colocalisation.py
 	$(BIN)/python benchmarks/volumes/tomography.py
 	$(BIN)/python benchmarks/volumes/alignment.py --needle
 	$(BIN)/python benchmarks/spectra/phase_spectra.py

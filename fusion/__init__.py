@@ -43,6 +43,7 @@ from fusion.registration.result import Registration
 from fusion.resampling.coarsen import coarsen
 from fusion.resampling.resample import resample
 from fusion.specimens.phantom import phantom
+from fusion.statistics.colocalisation import Colocalisation, Overlap, colocalisation
 from fusion.statistics.correlation import Correlation, correlation
 from fusion.techniques.compatibility import compatible
 from fusion.transforms.doors import read_landmarks, read_transform, write_landmarks, write_transform
@@ -53,6 +54,7 @@ __all__ = [
     "Affine",
     "Axis",
     "ChangedFileWarning",
+    "Colocalisation",
     "ConspectusError",
     "ConventionError",
     "Correlation",
@@ -63,6 +65,7 @@ __all__ = [
     "ImageRegistration",
     "IncompleteResultWarning",
     "LargeResultWarning",
+    "Overlap",
     "PointRegistration",
     "Registration",
     "RegistrationError",
@@ -79,6 +82,7 @@ __all__ = [
     "between",
     "check",
     "coarsen",
+    "colocalisation",
     "combine",
     "compatible",
     "correlation",

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from fusion.affine import Affine
 from fusion.conventions import SPATIAL, error_of, spacing
 from fusion.errors import DataError
 from fusion.progress import counted
+from fusion.resampling.resample import resample
 from fusion.statistics import _autocovariance as spatial
+from fusion.statistics.positions import extremes, relation
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -32,8 +35,9 @@ class Correlation:
     r : float
         Over the pixels where both maps are finite.
     low, high : float
-        95 % interval of the correlation of the fields of which these maps are a sample (Fisher's z with `n_effective`);
-        NaN where the field is too small.
+        95 % interval of the correlation of the fields of which these maps are a sample (Fisher's z with `n_effective`),
+        from the least to the largest at any position that the registration allows. NaN where the field is too small, or
+        the error of the position is not known.
     p : float
         Probability of a correlation as large as this one, of either sign, between independent fields that are as smooth
         as these two. NaN where the field is too small, or no test was made.
@@ -69,12 +73,13 @@ def correlation(
     b: xr.DataArray,
     where: xr.DataArray | None = None,
     *,
+    transform: Affine | None = None,
     errors: xr.Dataset | None = None,
     test: Test = "effective",
     draws: int = 999,
     seed: int = 0,
 ) -> Correlation:
-    """Correlate two maps on one grid, counting only as many pixels as are independent.
+    """Correlate two maps, counting only as many pixels as are independent.
 
     Neighbouring pixels of a map know nearly the same, so that two smooth maps which have nothing in common correlate
     by chance; a test that counts each pixel calls that significant in most cases.
@@ -82,9 +87,13 @@ def correlation(
     Parameters
     ----------
     a, b : DataArray
-        On the same uniform grid, of any of the dims z, y, x.
+        On the same uniform grid, of any of the dims z, y, x; or `b` on a grid of its own, from which it is resampled.
     where : DataArray of bool, optional
-        Pixels to use.
+        Pixels to use, on the grid of `a`.
+    transform : Affine, optional
+        Maps coordinates of `b` to those of `a`. Left out, it is what the two poses say where they lead to one frame;
+        maps without them lie on each other. Its covariance widens the interval: 100 positions within the error are
+        tried. The p-value needs none of that: between independent fields it holds at any position.
     errors : Dataset, optional
         The dataset that holds the standard errors which `a` and `b` name in ``ancillary_variables``; with it
         ``corrected`` is given.
@@ -102,14 +111,15 @@ def correlation(
     Raises
     ------
     DataError
-        If the grids differ, an axis is not uniform, fewer than three pixels are left, a map does not vary over them, or
-        `test` is unknown.
+        If the grids differ and nothing says how they lie to each other, an axis is not uniform, fewer than three pixels
+        are left, a map does not vary over them, `errors` are given beside a transform, or `test` is unknown.
 
     Notes
     -----
     Effective number: P. Dutilleul, Biometrics 49, 305 (1993), after P. Clifford, S. Richardson and D. Hémon, Biometrics
     45, 123 (1989). Correction for noise: C. Spearman, Am. J. Psychol. 15, 72 (1904). Share of surrogates: B. Phipson
-    and G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010).
+    and G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010). Positions: R. L. Berger and D. D. Boos, J. Am. Stat.
+    Assoc. 89, 1012 (1994).
 
     Examples
     --------
@@ -120,12 +130,15 @@ def correlation(
     >>> round(found.r, 1), found.p < 1e-6, found.pixels
     (0.7, True, 2000)
     """
-    first, second, used = _common(a, b, where)
+    transform = relation(b, a) if transform is None else transform
+    if transform is not None and errors is not None:
+        raise DataError("errors= is for maps on one grid without a transform; fusion.resample carries them onto one")
+    moved = b if transform is None else _moved(b, a, transform)
+    first, second, used = _common(a, moved, where)
     if test not in _TESTS:
         raise DataError(f"test={test!r}; accepted are {', '.join(map(repr, _TESTS))}")
-    # Pearson's r over the pixels used; zeros elsewhere leave sums as they are and let lags be counted by FFT.
-    x, y = (np.where(used, values - values[used].mean(), 0.0) for values in (first, second))
-    r = float((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()))
+    x, y = (_centred(values, used) for values in (first, second))
+    r = _pearson(x, y)
     n_effective = float("nan") if test == "none" else spatial.effective_number(x, y, used)
     enough = n_effective >= LEAST
     p = np.nan
@@ -133,10 +146,37 @@ def correlation(
         p = _student(r, n_effective)
     elif enough and test == "surrogate":
         p = _surrogate(r, x, y, used, draws, seed)
-    low, high = _interval(r, n_effective) if enough else (np.nan, np.nan)
+    least, largest = (r, r) if transform is None or not enough else _at_positions(a, b, where, transform, seed)
+    low, high = _interval(least, largest, n_effective) if enough else (np.nan, np.nan)
     corrected = r / np.sqrt(_reliability(a, x, used, errors) * _reliability(b, y, used, errors))
     verdict = f"r = {r:.2f}, not tested" if test == "none" else _verdict(r, p, low, high, n_effective)
     return Correlation(r, low, high, p, n_effective, int(used.sum()), float(corrected), test, verdict)
+
+
+def _moved(b: xr.DataArray, a: xr.DataArray, transform: Affine) -> xr.DataArray:
+    """Return a map on the grid of another one."""
+    return resample(b.to_dataset(name="b"), a.to_dataset(name="a"), transform=transform)["b"].rename(b.name)
+
+
+def _at_positions(
+    a: xr.DataArray, b: xr.DataArray, where: xr.DataArray | None, transform: Affine, seed: int
+) -> tuple[float, float]:
+    """Return the least and the largest correlation at the positions that a transform allows."""
+
+    def at(position: Affine) -> float:
+        first, second, used = _common(a, _moved(b, a, position), where)
+        return _pearson(_centred(first, used), _centred(second, used))
+
+    return extremes(at, transform, np.random.default_rng(seed))
+
+
+# Zeros where a pixel does not count leave sums as they are and let lags be counted by FFT.
+def _centred(values: Array, used: Mask) -> Array:
+    return np.where(used, values - values[used].mean(), 0.0)
+
+
+def _pearson(x: Array, y: Array) -> float:
+    return float((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()))
 
 
 def _common(a: xr.DataArray, b: xr.DataArray, where: xr.DataArray | None) -> tuple[Array, Array, Mask]:
@@ -176,11 +216,13 @@ def _student(r: float, n: float) -> float:
     return float(2.0 * stdtr(n - 2.0, -t))
 
 
-# Fisher's z = artanh r has the variance 1 / (n - 3) whatever the correlation is, which that of r has not.
-def _interval(r: float, n: float) -> tuple[float, float]:
-    centre = np.arctanh(np.clip(r, -1.0 + 1e-15, 1.0 - 1e-15))
+# Fisher's z = artanh r has the variance 1 / (n - 3) whatever the correlation is, which that of r has not (R. A. Fisher,
+# Metron 1, 3 (1921)). Where the position is in doubt, the interval reaches from that of the least to that of the
+# largest r.
+def _interval(least: float, largest: float, n: float) -> tuple[float, float]:
+    low, high = np.arctanh(np.clip([least, largest], -1.0 + 1e-15, 1.0 - 1e-15))
     half = 1.959964 / np.sqrt(n - 3.0)
-    return float(np.tanh(centre - half)), float(np.tanh(centre + half))
+    return float(np.tanh(low - half)), float(np.tanh(high + half))
 
 
 def _surrogate(r: float, x: Array, y: Array, used: Mask, draws: int, seed: int) -> float:
@@ -189,9 +231,7 @@ def _surrogate(r: float, x: Array, y: Array, used: Mask, draws: int, seed: int) 
     as_large = 0
     # The map itself counts as one of the fields, so that no p is 0 (Phipson and Smyth 2010, eq. 2).
     for field in counted(spatial.random_fields(x, used, draws, rng), "correlate", "random fields", draws):
-        centred = np.where(used, field - field[used].mean(), 0.0)
-        other = (centred * y).sum() / np.sqrt((centred**2).sum() * (y**2).sum())
-        as_large += abs(other) >= abs(r)
+        as_large += int(abs(_pearson(_centred(field, used), y)) >= abs(r))
     return (1 + as_large) / (1 + draws)
 
 
@@ -209,5 +249,6 @@ def _reliability(array: xr.DataArray, centred: Array, used: Mask, errors: xr.Dat
 def _verdict(r: float, p: float, low: float, high: float, n_effective: float) -> str:
     if not n_effective >= LEAST:
         return f"field too small: n_eff = {n_effective:.0f}"
-    figures = f"r = {r:.2f} (95 % interval {low:.2f} to {high:.2f}), p = {p:.2g}, n_eff = {n_effective:.0f}"
+    interval = "error of the position unknown" if np.isnan(low) else f"95 % interval {low:.2f} to {high:.2f}"
+    figures = f"r = {r:.2f} ({interval}), p = {p:.2g}, n_eff = {n_effective:.0f}"
     return f"correlated: {figures}" if p < 0.05 else f"no correlation shown: {figures}"

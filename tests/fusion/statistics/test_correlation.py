@@ -122,6 +122,51 @@ def test_what_cannot_be_compared_is_refused():
         fusion.correlation(a, a, test="naive")
 
 
+def placed(values, pose=None):
+    axes = {dim: Axis("um", 1.0) for dim in "yx"}
+    ds = fusion.dataset({"map": (("y", "x"), values)}, axes, name="map", cell_methods="mean")
+    return ds["map"] if pose is None else fusion.set_pose(ds, pose, "stage")["map"]
+
+
+def off_by(sigma):
+    covariance = np.zeros((12, 12))
+    covariance[[7, 11], [7, 11]] = sigma**2
+    return fusion.Affine(np.eye(4), covariance=covariance)
+
+
+def test_the_interval_holds_the_correlation_of_maps_that_a_registration_puts_beside_each_other():
+    """Two pixels off, an interval of the pixels alone misses it more often than not."""
+    rng = np.random.default_rng(10)
+    alone, ours = [], []
+    for n in range(8):
+        shared, own = smooth(rng, (52, 58), 3), smooth(rng, (52, 58), 3)
+        dy, dx = np.clip(np.rint(rng.normal(scale=2.0, size=2)), -5, 5).astype(int)
+        first, second = shared[6:-6, 6:-6], (0.6 * shared + 0.8 * own)[6 + dy : 46 + dy, 6 + dx : 52 + dx]
+        result = fusion.correlation(placed(first), placed(second))
+        alone.append(result.low < 0.6 < result.high)
+        result = fusion.correlation(placed(first), placed(second), transform=off_by(2.0), seed=n)
+        ours.append(result.low < 0.6 < result.high)
+    assert np.mean(alone) < 0.7
+    assert np.mean(ours) > 0.85
+
+
+def test_the_poses_say_where_two_maps_lie_and_how_sure_that_is():
+    rng = np.random.default_rng(11)
+    field = smooth(rng, (60, 70), 3)
+    first = placed(field[:, 5:-5], fusion.Affine.translation(x=5.0))
+    exact = fusion.correlation(first, placed(field, fusion.Affine.identity()))
+    assert exact.r == pytest.approx(1.0)
+    unsure = fusion.correlation(first, placed(field, off_by(3.0)))
+    assert (unsure.r, unsure.p) == pytest.approx((exact.r, exact.p))
+    assert unsure.low < 0.5 < exact.low
+    assert unsure.high == pytest.approx(exact.high)
+    unknown = fusion.correlation(first, placed(field), transform=fusion.Affine(np.eye(4)))
+    assert np.isnan([unknown.low, unknown.high]).all()
+    assert "error of the position unknown" in unknown.verdict
+    with pytest.raises(DataError, match=r"fusion\.resample carries them onto one"):
+        fusion.correlation(first, placed(field, off_by(3.0)), errors=xr.Dataset())
+
+
 def test_r_alone_needs_no_effective_number(monkeypatch):
     from fusion.statistics import _autocovariance as spatial
 
