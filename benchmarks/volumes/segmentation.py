@@ -110,10 +110,11 @@ def report_sections(raw: xr.Dataset, truth: xr.DataArray, seeds: range) -> None:
             marks = painted(truth, planes, 40, seed)
             started = time.process_time()
             trained = volumes.train_classifier(raw, marks)
-            result = volumes.segment(raw.isel(z=[14, 17]), model=trained)
-            row(f"ours, {name}", seed, started, list(result["label"] == 2), truth)
-            result = volumes.segment(raw.isel(z=slice(12, 20)), model=trained, smooth=SMOOTH)
-            row(f"ours, smoothed, {name}", seed, started, list(result["label"].isel(z=[2, 5]) == 2), truth)
+            for smooth in ("auto", None):
+                result = volumes.segment(raw.isel(z=slice(12, 20)), model=trained, smooth=smooth)
+                window = f"{1e3 * trained.smooth:.0f} nm, chosen on strokes left out" if smooth else "none"
+                found = list(result["label"].isel(z=[2, 5]) == 2)
+                row(f"ours, window {window}, {name}", seed, started, found, truth)
             started = time.process_time()
             (image,) = raw.data_vars
             found = peer(raw[image].values, marks["label"].values, planes, (14, 17))
@@ -148,7 +149,7 @@ def report_tio2(seeds: range) -> None:
     print(f"| Otsu's threshold | | {iou(values > threshold_otsu(values), mask):.3f} |")
     for seed in seeds:
         marks = labelled(image[picture].squeeze(drop=True), scribbles(mask, 8, np.random.default_rng(seed)))
-        for smooth in (None, "7 nm"):
+        for smooth in ("auto", None):
             result = volumes.segment(image, marks, smooth=smooth)
             print(f"| ours, 8 scribbles a class, smooth={smooth} | {seed} | {iou(result['label'] == 2, mask):.3f} |")
         if seed == 0:

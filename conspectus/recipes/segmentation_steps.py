@@ -36,7 +36,7 @@ class Segment(Step):
     model: str | None = None
     variable: str | None = None
     scales: list[str | float] | None = None
-    smooth: str | float | None = None
+    smooth: str | float | None = "auto"
     trees: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
 

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from fusion.conventions import title
+from fusion.conventions import spatial_dims, title
 from fusion.errors import DataError, FileReadError
 from fusion.files.aside import aside, refuse_suffix
 from fusion.reading.paths import PathArg
 from volumes.segmentation.annotation import Annotation, Marks, marks_on
 from volumes.segmentation.features import FeatureSet, feature_blocks, feature_set, require_same
 from volumes.segmentation.forest import Forest, checked, grow
-from volumes.segmentation.image import image_of
+from volumes.segmentation.image import image_of, steps_of
+from volumes.segmentation.smoothing import best_width
 
 Array = npt.NDArray[Any]
 _FORMAT: Final = "conspectus classifier 1"
@@ -43,6 +45,8 @@ class Classifier:
         Of the image that it was trained on.
     annotation : str
         The sha256 of the annotated voxels.
+    smooth : float
+        Standard deviation in um of the window over which its probabilities are best averaged; 0 for none.
     """
 
     names: dict[int, str]
@@ -50,6 +54,7 @@ class Classifier:
     forest: Forest
     unit: str
     annotation: str
+    smooth: float = 0.0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,6 +104,7 @@ class Classifier:
             "dims": list(self.features.dims),
             "unit": self.unit,
             "annotation": self.annotation,
+            "smooth": self.smooth,
         }
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         with aside(target) as beside:
@@ -120,7 +126,8 @@ def train_classifier(
     Parameters
     ----------
     ds : Dataset
-        With an image or volume on uniform axes in um; only blocks that hold annotated voxels are read.
+        With an image or volume on uniform axes in um; only blocks that hold annotated voxels or lie beside one are
+        read.
     annotation : Dataset or sequence of Dataset
         Label images on the grid of `ds` or on part of it, such as one section, or points with the variable ``label``,
         as `volumes.random_points` and `volumes.suggest` give them. ``flag_values`` and ``flag_meanings`` say which
@@ -135,7 +142,9 @@ def train_classifier(
     Returns
     -------
     Classifier
-        For ``volumes.segment(ds, model=classifier)``; ``save(path)`` keeps it.
+        For ``volumes.segment(ds, model=classifier)``; ``save(path)`` keeps it. Its attribute ``smooth`` is the largest
+        window, of the scales of the features, over which the probabilities of strokes left out may be averaged without
+        harm; none with fewer than eight strokes, or single points, of a class.
 
     Raises
     ------
@@ -165,13 +174,16 @@ def train_classifier(
     marks = marks_on(image, annotation)
     _require_classes(marks, title(ds))
     chosen = feature_set(image, scales)
-    found = _at(feature_blocks(image, chosen), marks.indices)
+    blocks = feature_blocks(image, chosen)
+    found = _at(blocks, marks.indices)
     measured = np.isfinite(found[:, 0])
     kept = Marks(marks.indices[measured], marks.labels[measured], marks.names)
     _require_classes(kept, title(ds))
     names = {label: name for label, name in marks.names.items() if (kept.labels == label).any()}
     forest = grow(found[measured], kept.labels, trees, seed)
-    return Classifier(names, chosen, forest, str(image.attrs.get("units", "1")), marks.sha256)
+    steps = [steps_of(image).get(dim, np.inf) for dim in spatial_dims(image)]
+    smooth = best_width(partial(_at, blocks), kept, image.shape, steps, chosen.scales, seed)
+    return Classifier(names, chosen, forest, str(image.attrs.get("units", "1")), marks.sha256, smooth)
 
 
 def load_classifier(path: PathArg) -> Classifier:
@@ -201,7 +213,8 @@ def load_classifier(path: PathArg) -> Classifier:
         chosen = FeatureSet(tuple(map(float, header["scales"])), tuple(map(str, header["dims"])))
         classes = dict(zip(labels, names, strict=True))
         forest = checked(kept, len(chosen.names), len(classes))
-        return Classifier(classes, chosen, forest, str(header["unit"]), str(header["annotation"]))
+        return Classifier(classes, chosen, forest, str(header["unit"]), str(header["annotation"]),
+                          float(header.get("smooth", 0.0)))  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, FileReadError):
             raise

@@ -58,11 +58,16 @@ class Forest:
 def grow(features: Array, labels: Array, trees: int, seed: int) -> Forest:
     """Fit trees to features (n, feature) of annotated voxels and their labels.
 
+    Every feature competes in every node: where one of them suffices, as a grey level does, the usual draw of √n leaves
+    it out of most nodes (IoU 0.71 where a threshold reaches 0.74; 0.77 to 0.81 with all of them).
+
     P. Geurts, D. Ernst and L. Wehenkel, Mach. Learn. 63, 3 (2006).
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
-    fitted = ExtraTreesClassifier(trees, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed)
+    fitted = ExtraTreesClassifier(
+        trees, min_samples_leaf=_LEAF, max_features=None, class_weight="balanced", random_state=seed
+    )
     fitted.fit(features, labels)
     nodes = [tree.tree_ for tree in fitted.estimators_]
     roots = np.cumsum([0, *(one.node_count for one in nodes)])[:-1].astype(np.int32)

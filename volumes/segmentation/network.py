@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,7 @@ class Network:
     pixel: float
     reach: int
     content: bytes
+    smooth: ClassVar[float] = 0.0
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -37,6 +37,10 @@ class Model(Protocol):
     def settings(self) -> dict[str, Any]:
         """What the history says of the model."""
 
+    @property
+    def smooth(self) -> float:
+        """Standard deviation in um of the window over which its probabilities are best averaged; 0 for none."""
+
     def halo(self, steps: Mapping[str, float]) -> dict[str, int]:
         """Return how many voxels beyond a block are needed."""
 
@@ -54,7 +58,7 @@ def segment(
     model: Classifier | str | Path | None = None,
     variable: str | None = None,
     scales: Sequence[str | float] | None = None,
-    smooth: str | float | None = None,
+    smooth: str | float | None = "auto",
     trees: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
@@ -78,7 +82,8 @@ def segment(
         As for `volumes.train_classifier`; a model has those that it was trained with.
     smooth : str or float, optional
         Standard deviation, as a length, of a Gaussian window over which the probabilities are averaged, across
-        sections too: what is smaller than that, or is in one section alone, is taken for noise.
+        sections too: what is smaller than that, or is in one section alone, is taken for noise. ``"auto"`` is the
+        window that `volumes.train_classifier` found on strokes left out; None is none.
     progress : callable, optional
         Called with the share that is done, from 0 to 1, where the dataset is not lazy.
 
@@ -125,7 +130,7 @@ def segment(
     image = image_of(ds, variable)
     chosen = _model(ds, image, annotation, model, scales, trees, seed)
     chosen.require_image(image)
-    width = None if smooth is None else length(smooth)
+    width = (chosen.smooth if smooth == "auto" else 0.0 if smooth is None else length(smooth)) or None
     data = _probabilities(image, chosen, width)
     arrays = [_labels(data, list(chosen.names)), data[..., :-1], data[..., -1]]
     if image.chunks is None:

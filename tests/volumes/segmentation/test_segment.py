@@ -27,7 +27,9 @@ def test_the_trees_vote_as_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     known, others = rng.normal(size=(90, 4)).astype(np.float32), rng.normal(size=(300, 4)).astype(np.float32)
     labels = 3 + (known[:, 0] + 0.5 * rng.normal(size=90) > 0.8) + (known[:, 1] > 1.0)
-    peer = ExtraTreesClassifier(20, min_samples_leaf=2, class_weight="balanced", random_state=7).fit(known, labels)
+    peer = ExtraTreesClassifier(20, min_samples_leaf=2, max_features=None, class_weight="balanced", random_state=7).fit(
+        known, labels
+    )
     votes = grow(known, labels, 20, 7).vote(others)
     np.testing.assert_allclose(votes[:, :-1], peer.predict_proba(others), atol=1e-6)
     each = np.stack([tree.predict_proba(others) for tree in peer.estimators_])
@@ -93,6 +95,29 @@ class TestSegment:
         assert float(wide.isel(component=1).std()) < float(plain.isel(component=1).std())
         alone = volumes.segment(ds.isel(z=[1]), marks.isel(z=[1]), trees=5, smooth="50 nm")["probability"]
         assert not np.allclose(wide[1], alone[0], atol=1e-3)
+
+    def test_probabilities_are_averaged_where_strokes_left_out_allow_it(self, tmp_path):
+        """Wide textures gain by it; stripes of three pixels would be lost in each other."""
+        values = two_textures((1, 60, 80))[0][0]
+        wide, narrow = np.zeros((60, 80), int), np.zeros((60, 80), int)
+        for row in range(4, 56, 6):
+            wide[row, 5:20], wide[row, 60:75] = 1, 2
+        stripes = np.arange(60) // 3 % 2
+        for row in range(1, 58, 3):
+            narrow[row, 5:70] = 1 + stripes[row]
+        noisy = stripes[:, None] + 0.2 * np.random.default_rng(0).normal(size=(60, 80))
+        trained = volumes.train_classifier(image(values), painted(wide), trees=10)
+        assert trained.smooth >= 0.01
+        assert volumes.load_classifier(trained.save(tmp_path / "m.npz")).smooth == trained.smooth
+        result = volumes.segment(image(values), model=trained)
+        assert provenance.read(result)["steps"][-1]["parameters"]["smooth"] == trained.smooth
+        assert volumes.train_classifier(image(noisy), painted(narrow), trees=10).smooth < 0.01
+
+    def test_a_few_strokes_say_nothing_of_averaging(self, textures):
+        ds, _, marks = textures
+        few = marks.where(marks["y"] < 0.15, 0).astype(np.int32)
+        few["label"].attrs = marks["label"].attrs
+        assert volumes.train_classifier(ds, few, trees=5).smooth == 0.0
 
     def test_nan_is_no_class(self, textures):
         ds, _, marks = textures
