@@ -56,7 +56,7 @@ def found_spheres(
     scene = scene_of(image, weight, step, optics)
     slices = np.quantile(image, 0.2, axis=(1, 2))
     flat = image - slices[:, None, None]
-    start = seeds(flat, step, optics.radius, 1.0 / np.sqrt(weight.max()))
+    start = seeds(flat, step, optics.radius, (optics.axial, optics.lateral), 1.0 / np.sqrt(weight.max()))
     brightness = np.full(len(start), np.quantile(flat, 0.95))
     spheres = np.column_stack([start, brightness, np.full(len(start), optics.radius)])
     state = State(spheres, np.zeros(scene.lattice), slices)

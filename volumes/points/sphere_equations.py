@@ -13,8 +13,8 @@ from volumes.points.sphere_scene import Freedom, Scene, State
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 _TOLERANCE: Final = 1e-4
-_SHARED: Final = 2.2
-"""Distance, in radii with the blur added, up to which two spheres share light."""
+_SHARED: Final = 2.0
+"""Standard deviations of the blur beyond its surface up to which a sphere shares light with others."""
 _LARGEST_STEP: Final = 0.25
 """Share of its radius by which a sphere may move in a round."""
 
@@ -140,13 +140,15 @@ def equations(scene: Scene, state: State, residual: Array, freedom: Freedom) -> 
 def overlapping(spheres: Array, blur: Array) -> tuple[Numbers, Numbers]:
     """Return the pairs of spheres that share light, each once: where those of each begin, and the second.
 
-    They are those whose surfaces, each a standard deviation of the blur further out, all but meet.
+    They are those whose surfaces, each two standard deviations of the blur further out, meet. With one deviation the
+    matrix of a long blur has negative eigenvalues: steps go astray, and errors are roots of negative numbers.
     """
     from scipy.spatial import cKDTree
 
     if not len(spheres):
         return np.zeros(1, np.int64), np.zeros(0, np.int64)
-    pairs = cKDTree(spheres[:, :3] / (np.median(spheres[:, 4]) + blur)).query_pairs(_SHARED, output_type="ndarray")
+    reach = np.median(spheres[:, 4]) + _SHARED * blur
+    pairs = cKDTree(spheres[:, :3] / reach).query_pairs(2.0, output_type="ndarray")
     pairs = np.sort(pairs, axis=1)
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     starts = np.searchsorted(pairs[:, 0], np.arange(len(spheres) + 1))
