@@ -30,6 +30,8 @@ _FEWEST: Final = 10
 """Counts of which the variance is known at all."""
 _EMPTY: Final = 1e-16
 """Share of the largest component below which another is rounding."""
+_SAME: Final = 1.0 - 1e-6
+"""Cosine from which two spectra are one."""
 
 
 def decompose(
@@ -182,7 +184,7 @@ def labelled_solution(
     if pixels is not None:
         variables["pure_pixel"] = _positions(pixels, matrix, array)
     empty = np.flatnonzero(share[order] <= _EMPTY * share.max())
-    _warn_of_shortfall(engine, str(array.name), empty, converged=factors.converged)
+    _warn_of_shortfall(engine, str(array.name), empty, _equal(spectra), converged=factors.converged)
     converged = "yes" if factors.converged and not empty.size else "no"
     how = {"decomposition": engine.name, "weighting": matrix.weights.name, "converged": converged}
     if errors is not None and not all(np.isfinite(one).all() for one in errors):
@@ -241,11 +243,24 @@ def _warn_of_stray_counts(spectra: Array, counts: Array, name: str) -> None:
         warnings.warn(StrayCountsWarning(message), stacklevel=4)
 
 
-def _warn_of_shortfall(engine: Engine, name: str, empty: Indices, *, converged: bool) -> None:
-    """Warn where an iteration was stopped, or nothing of the map was left for a component."""
+def _equal(spectra: Array) -> Indices:
+    """Return the components whose spectrum is that of one before them, but for its size."""
+    # the cosine of two spectra is 1 - a²/2 for an angle a: 1e-6 below one is an angle of 0.1°
+    length = np.linalg.norm(spectra, axis=1)
+    cosine = spectra @ spectra.T / np.maximum(np.outer(length, length), np.finfo(float).tiny)
+    return np.flatnonzero((np.tril(cosine, -1) > _SAME).any(axis=1))
+
+
+def _warn_of_shortfall(engine: Engine, name: str, empty: Indices, equal: Indices, *, converged: bool) -> None:
+    """Warn where an iteration was stopped, or nothing new of the map was left for a component."""
     reasons = []
     if empty.size:
         reasons.append(f"components {', '.join(map(str, empty))} are empty; ask for fewer, or use another method")
+    if equal.size:
+        listed = ", ".join(map(str, equal))
+        reasons.append(
+            f"components {listed} have the spectrum of one before them; ask for fewer, or use another method"
+        )
     if not converged:
         reasons.append(
             "the iteration was stopped while the fit still improved, as the data hardly determine so many components; "

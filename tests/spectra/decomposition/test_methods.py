@@ -257,6 +257,16 @@ def test_an_empty_component_is_said():
     assert result.attrs["converged"] == "no"
 
 
+def test_two_components_with_one_spectrum_are_said():
+    """ORNMF divides a map that is the same everywhere between two endmembers that are alike."""
+    spectrum = np.round(1.0 + 20.0 * np.exp(-(((np.arange(32) - 10.0) / 3.0) ** 2)))
+    axes = {"y": Axis("um", 1.0), "x": Axis("um", 1.0), "energy": Axis("keV", 0.1)}
+    counts = np.broadcast_to(spectrum, (8, 8, 32))
+    ds = fusion.dataset({"counts": (tuple(axes), counts)}, axes, name="map", cell_methods="sum")
+    with pytest.warns(fusion.IncompleteResultWarning, match="components 1 have the spectrum of one before them"):
+        spectra.decompose(ds, 2, method="ORNMF")
+
+
 def test_an_iteration_that_was_stopped_says_what_to_do(monkeypatch):
     monkeypatch.setattr("spectra.factorisation.nmf._ROUNDS", 3)
     with pytest.warns(fusion.IncompleteResultWarning, match=r"still improved.*ask for fewer.*crop.*method='mcr'"):
