@@ -112,7 +112,7 @@ def many() -> None:
     true += rng.uniform(-1.2, 1.2, true.shape)
     image = np.zeros((size,) * 3, np.float32)
     for z, y, x in true:
-        box = tuple(slice(max(int(c) - 6, 0), int(c) + 7) for c in (z, y, x))
+        box = tuple(slice(max(int(c) - 6, 0), min(int(c) + 7, size)) for c in (z, y, x))
         at = np.ogrid[box]
         near = (at[0] - z) ** 2 + (at[1] - y) ** 2 + (at[2] - x) ** 2
         image[box] += np.clip(RADIUS - np.sqrt(near) + 0.5, 0.0, 1.0)

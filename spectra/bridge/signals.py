@@ -191,6 +191,9 @@ def _signal(ds: xr.Dataset, array: xr.DataArray) -> Any:
     signal = signal.as_lazy() if array.chunks is not None else signal
     with quiet("hyperspy"):
         signal.set_signal_type(_signal_type(ds, array))
+    # eXspy passes elements through a set, whose order differs from run to run
+    if elements := lookup(_tree(ds.attrs), "Sample", "elements"):
+        signal.metadata.Sample.elements = list(elements)
     # the class adds entries of its own to the tree: what it is now tells later what the user changed
     labels = {**_labels(ds, array, axes), "tree": _now(signal)}
     signal.metadata.set_item(NODE, json.dumps(labels, ensure_ascii=False))
