@@ -106,7 +106,10 @@ def test_words_of_readers_find_their_rows(word: str, names: set[str]) -> None:
 
 def test_what_the_spectral_readers_say_is_understood() -> None:
     said = {*attributes._TECHNIQUES.values(), *attributes._BY_DIM.values(), "image"}
-    for word in said - {"mass spectrometry"}:
+    for word in ("mass spectrometry", "WDS"):
+        with pytest.raises(fusion.DataError, match="is known, but the table has no figures"):
+            find(word)
+    for word in said - {"mass spectrometry", "WDS"}:
         assert find(word), word
     images = {technique.name for technique in find("image")}
     assert {*ELECTRON_IMAGES, "widefield fluorescence", "AFM tapping"} <= images
