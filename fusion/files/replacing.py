@@ -104,8 +104,18 @@ def _require_name(target: Path) -> None:
 
 
 def _require_permission(real: Path) -> None:
-    if real.exists() and not real.is_dir() and not os.access(real, os.W_OK):
+    try:
+        read_only = real.exists() and not real.is_dir() and not os.access(real, os.W_OK)
+    except OSError as error:  # its folder may not be entered
+        raise _closed(real, error) from error
+    if read_only:
         raise StoreError(f"{real}: the file is read-only; choose another name, or make it writable")
+
+
+def _closed(target: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{target}: cannot write there ({error.strerror}); choose a folder that exists and that you may write to"
+    )
 
 
 def _created(real: Path, target: Path) -> PartialFile:
@@ -114,7 +124,7 @@ def _created(real: Path, target: Path) -> PartialFile:
         try:
             descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=real.parent)
         except OSError as error:
-            raise StoreError(f"{target}: cannot write there ({error.strerror}); choose a folder that exists") from error
+            raise _closed(target, error) from error
         file = PartialFile(descriptor, Path(name))
         # another process may have cleared it between its creation and the lock
         if fcntl is None or (_locked(descriptor) and os.fstat(descriptor).st_nlink):

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -240,12 +240,44 @@ def test_another_hard_link_keeps_the_older_file(tmp_path: Path) -> None:
     assert fusion.load(path).identical(tree())
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[None]:
+    """Let root, who may write everywhere, be nobody for the time of a test; the folder of the test is then nobody's."""
+    if os.geteuid() != 0:
+        yield
+        return
+    fusion.save(small(), tmp_path / "imports.nc")  # what saving imports need not be readable to nobody
+    nobody, folders = 65534, [folder for folder in tmp_path.parents if folder.stat().st_mode & 0o55 != 0o55]
+    for folder in folders:
+        folder.chmod(folder.stat().st_mode | 0o55)
+    os.chown(tmp_path, nobody, nobody)
+    os.setresuid(nobody, nobody, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        for folder in folders:
+            folder.chmod(folder.stat().st_mode & ~0o55)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX rights")
+def test_a_read_only_file_is_not_replaced(tmp_path: Path, unprivileged: None) -> None:
     path = fusion.save(small(), tmp_path / "p.nc")
     path.chmod(0o440)
     with pytest.raises(fusion.StoreError, match="read-only"):
         fusion.save(tree(), path)
+    assert fusion.load(path).identical(small())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX rights")
+@pytest.mark.parametrize("mode", [0o000, 0o555])
+def test_a_folder_that_is_closed_is_named(tmp_path: Path, unprivileged: None, mode: int) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=mode)
+    with pytest.raises(fusion.StoreError, match=r"cannot write there \(Permission denied\)"):
+        fusion.save(small(), folder / "p.nc")
+    folder.chmod(0o755)
+    assert leftovers(folder) == []
 
 
 def test_two_writers_leave_one_complete_file(tmp_path: Path) -> None:
