@@ -181,14 +181,7 @@ class Affine:
         FrameError
             If the transform carries no covariance.
         """
-        if self.covariance is None:
-            raise FrameError("this transform carries no covariance; register with more landmarks or give sigma")
-        positions = as_points(points)
-        homogeneous = np.concatenate([positions, np.ones_like(positions[..., :1])], axis=-1)
-        # A point p lands at M (p, 1), linear in M: cov_ik = Σ_jl p_j cov(M_ij, M_kl) p_l, exact and not first order.
-        blocks = self.covariance.reshape(3, 4, 3, 4)
-        spread: Array = np.einsum("...j,ijkl,...l->...ik", homogeneous, blocks, homogeneous, optimize=True)
-        return spread
+        return self._spread(points, "...j,ijkl,...l->...ik")
 
     def joint_covariance(self, points: npt.ArrayLike) -> Array:
         """Return the covariance (m, 3, m, 3) in um² of where points (m, 3) land, of all with all.
@@ -198,12 +191,16 @@ class Affine:
         FrameError
             If the transform carries no covariance.
         """
+        return self._spread(points, "mj,ijkl,nl->mink")
+
+    # A point p lands at M (p, 1), linear in M: cov_ik = Σ_jl p_j cov(M_ij, M_kl) q_l, exact and not first order.
+    def _spread(self, points: npt.ArrayLike, sums: str) -> Array:
         if self.covariance is None:
             raise FrameError("this transform carries no covariance; register with more landmarks or give sigma")
         positions = as_points(points)
         homogeneous = np.concatenate([positions, np.ones_like(positions[..., :1])], axis=-1)
         blocks = self.covariance.reshape(3, 4, 3, 4)
-        spread: Array = np.einsum("mj,ijkl,nl->mink", homogeneous, blocks, homogeneous, optimize=True)
+        spread: Array = np.einsum(sums, homogeneous, blocks, homogeneous, optimize=True)
         return spread
 
     @property
