@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -67,16 +68,11 @@ def compute(
             target[region] = values
 
 
-def compute_once(
-    sources: Sequence[Any],
-    targets: Sequence[Any],
-    folder: Path,
-    memory: float | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Compute lazy arrays through a folder that vanishes again, whatever happens."""
+@contextmanager
+def vanishing(folder: Path) -> Iterator[Path]:
+    """Yield a folder for blocks that vanishes again, whatever happens."""
     try:
-        compute(sources, targets, folder, memory, progress)
+        yield folder
     finally:
         discard(folder)
 

@@ -100,7 +100,8 @@ class _Writer:
         if folder is not None:
             kept_blocks.compute(sources, targets, folder, memory, progress)
         elif kept_blocks.on_cluster():
-            kept_blocks.compute_once(sources, targets, self._beside, memory, progress)
+            with kept_blocks.vanishing(self._beside) as beside:
+                kept_blocks.compute(sources, targets, beside, memory, progress)
         elif memory is not None:
             budget.store(sources, targets, memory, progress)
         else:
