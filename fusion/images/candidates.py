@@ -9,7 +9,7 @@ import numpy as np
 from fusion.affine import Affine
 from fusion.errors import RegistrationError
 from fusion.images.orientation import orientation
-from fusion.images.pictures import Picture, corners_apart, sampled
+from fusion.images.pictures import Picture, corners_apart, in_plane, sampled
 from fusion.images.refinement import Model
 from fusion.images.search import Peak, Scope, linear_maps, search
 
@@ -48,11 +48,7 @@ def search_scope(
             "turn is 0 to 180 degrees, stretch a factor of 1 to 20 and overlap a share of 0.05 to 1; received "
             f"turn={turn!r}, stretch={stretch!r}, overlap={overlap!r}"
         )
-    linear = np.eye(2) if start is None else start.matrix[1:3, 1:3]
-    if start is not None:
-        tilt = max(np.abs(start.matrix[0, 1:3]).max(), np.abs(start.matrix[1:3, 0]).max())
-        if tilt > 1e-6 * np.abs(linear).max() or np.linalg.det(linear) <= 0:
-            raise RegistrationError("start leaves the plane, or mirrors it; give a transform of y and x alone")
+    linear = np.eye(2) if start is None else in_plane(start.matrix[:3, :3], "start")
     scaled = model in ("similarity", "affine")
     return Scope(linear, 0.0 if model == "translation" else turn, stretch if scaled else 1.0, overlap)
 

@@ -186,6 +186,31 @@ def moved(matrix: Array, points: Array) -> Array:
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2])
 
 
+def in_plane(linear: Array, which: str) -> Array:
+    """Return the part (2, 2) of a linear map of space (3, 3) that acts on y and x.
+
+    Raises
+    ------
+    RegistrationError
+        If the map mixes z with them, or mirrors the plane.
+    """
+    tilt = max(np.abs(linear[0, 1:]).max(), np.abs(linear[1:, 0]).max())
+    within = linear[1:, 1:]
+    if tilt > 1e-6 * np.abs(within).max() or np.linalg.det(within) <= 0:
+        raise RegistrationError(f"{which} leaves the plane, or mirrors it; give a transform of y and x alone")
+    return within
+
+
+def finest_step(moving: Picture, fixed: Picture, most: int, scale: float = 1.0) -> float:
+    """Return a pixel in um: that of the coarser picture, but so large that the smaller one has `most` at most.
+
+    `scale` is that of the moving picture as it lies on the fixed one.
+    """
+    pixel = max(float(np.sqrt(moving.step.prod())) * scale, float(np.sqrt(fixed.step.prod())))
+    area = min(float(moving.extent.prod()) * scale**2, float(fixed.extent.prod()))
+    return max(pixel, float(np.sqrt(area / most)))
+
+
 def corners_apart(first: Array, second: Array, picture: Picture) -> float:
     """Return how far apart in um two matrices, of the plane or of space, bring the corner that is furthest."""
     dim = len(first) - 1

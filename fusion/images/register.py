@@ -12,7 +12,7 @@ from fusion.errors import RegistrationError
 from fusion.images.candidates import Candidates, candidates, search_scope
 from fusion.images.measures import Edges, Measure, Metric, measure
 from fusion.images.parts import Spread, interleaved, spread
-from fusion.images.pictures import Array, Picture, at, corners_apart, moved, read, sampled
+from fusion.images.pictures import Array, Picture, at, corners_apart, finest_step, moved, read, sampled
 from fusion.images.refinement import Model, Motion, refine, refine_near
 from fusion.images.result import ImageRegistration, Uncertain, believed
 from fusion.images.verdict import corner_error, judge, off_start
@@ -148,8 +148,7 @@ def _finest(moving: Picture, fixed: Picture, found: Candidates, model: Model) ->
     # The position is known to about a step over the score, which is in units of chance: a finer level is better until
     # its pixels are so noisy that the score falls by more than the step. With more than 60,000 pixels nothing is
     # gained: what differs at finer steps is the rim that a detector puts on one side of an edge, and it pulls.
-    pixel = max(float(np.sqrt(picture.step.prod())) for picture in (moving, fixed))
-    finest = max(pixel, float(np.sqrt(min(picture.extent.prod() for picture in (moving, fixed)) / _MOST)))
+    finest = finest_step(moving, fixed, _MOST)
     best = _refined(moving, fixed, found.best.matrix, model, found.step)
     step = found.step
     while step > 1.01 * finest:

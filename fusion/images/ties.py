@@ -12,7 +12,7 @@ from fusion import provenance
 from fusion.errors import RegistrationError
 from fusion.images.measures import Edges, measure
 from fusion.images.parts import interleaved
-from fusion.images.pictures import Array, Picture, at, moved, read, sampled
+from fusion.images.pictures import Array, at, finest_step, in_plane, moved, read, sampled
 from fusion.images.verdict import CLEAR
 from fusion.model import dataset
 from fusion.progress import counted
@@ -113,7 +113,7 @@ def tie_points(
     theirs = read(fixed, variable_fixed, mask_fixed, "fixed")
     scale = float(np.sqrt(np.linalg.det(_tangent(transform, theirs.centre)[:2, :2])))
     shorter = min(float(ours.extent.min()) * scale, float(theirs.extent.min()))
-    step = _step(ours, theirs, scale)
+    step = finest_step(ours, theirs, _MOST, scale)
     side = shorter / _ACROSS if spacing is None else float(spacing)
     far = max(side / 4.0, 5.0 * step) if reach is None else float(reach)
     if not (10.0 * step <= side <= shorter / 2.0 and 5.0 * step <= far <= side):
@@ -139,21 +139,10 @@ def tie_points(
 def _tangent(transform: Transform, point: Array) -> Array:
     """Return the matrix (3, 3) on (y, x, 1) of a transform about the point that it brings to `point` (y, x)."""
     source = transform.inverse()(np.pad(point, (1, 0)))
-    slope = transform.jacobian(source)
-    linear = slope[1:, 1:]
-    tilt = max(np.abs(slope[0, 1:]).max(), np.abs(slope[1:, 0]).max())
-    if tilt > 1e-6 * np.abs(linear).max() or np.linalg.det(linear) <= 0:
-        raise RegistrationError("the transform leaves the plane, or mirrors it; give one of y and x alone")
+    linear = in_plane(transform.jacobian(source), "the transform")
     matrix = np.eye(3)
     matrix[:2, :2], matrix[:2, 2] = linear, point - linear @ source[1:]
     return matrix
-
-
-def _step(moving: Picture, fixed: Picture, scale: float) -> float:
-    """Return the pixel in um at which the images are compared: that of the coarser one, or coarser."""
-    pixel = max(float(np.sqrt(moving.step.prod())) * scale, float(np.sqrt(fixed.step.prod())))
-    area = min(float(moving.extent.prod()) * scale**2, float(fixed.extent.prod()))
-    return max(pixel, float(np.sqrt(area / _MOST)))
 
 
 class _Square(NamedTuple):
