@@ -31,7 +31,8 @@ class Overlap:
     share : float
         Of its light above its own threshold, how much lies where the other channel is above its threshold.
     low, high : float
-        95 % interval of the share in the fields of which these are a sample. NaN where the field is too small.
+        95 % interval of the share in the fields of which these are a sample; of simulated fields of spots it holds 87
+        to 97 %, least where the spots are four pixels wide and noisy. NaN where the field is too small.
     by_chance : float
         The share to expect of channels that know nothing of each other: that of the pixels in which the other one
         is above its threshold.
