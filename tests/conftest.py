@@ -12,7 +12,7 @@ from conspectus.project import Project
 from conspectus.recipes import run
 from fusion.errors import FileReadError
 from fusion.isolation.sandbox import limits
-from fusion.specimens import measured as registry
+from fusion.specimens.measured import locate
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def measured() -> Callable[[str], Path]:
 
     def find(name: str) -> Path:
         try:
-            return registry.locate(name, download=False)
+            return locate(name, download=False)
         except FileReadError as error:
             if os.environ.get("CI"):
                 pytest.fail(str(error))
