@@ -25,19 +25,21 @@ def texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return sum(layers)
 
 
-def bending(rng: np.random.Generator, amplitude: float) -> np.ndarray:
-    """Return shifts (2, y, x) in pixels, of a root mean square of `amplitude`, smooth over a quarter of the image."""
-    fields = np.stack([gaussian_filter(rng.normal(size=SIZE), SIZE[0] / 6.0, mode="reflect") for _ in range(2)])
+def bending(rng: np.random.Generator, amplitude: float, length: float) -> np.ndarray:
+    """Return shifts (2, y, x) in pixels, of a root mean square of `amplitude`, smooth over `length` of the image."""
+    fields = np.stack([gaussian_filter(rng.normal(size=SIZE), SIZE[0] * length, mode="reflect") for _ in range(2)])
     fields -= fields.mean(axis=(1, 2), keepdims=True)
     return amplitude * fields / fields.std()
 
 
-def pair(rng: np.random.Generator, amplitude: float, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pair(
+    rng: np.random.Generator, amplitude: float, noise: float, length: float = 1.0 / 6.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return both images, and where each pixel of the fixed one lies in the moving one, (2, y, x) in um."""
     margin = 24
     wide = texture(rng, tuple(n + 2 * margin for n in SIZE))
     # the moving image shows at pixel p what the fixed one shows at p - shift(p)
-    shift = bending(rng, amplitude)
+    shift = bending(rng, amplitude, length)
     at = np.indices(SIZE) + margin
     fixed = wide[margin:-margin, margin:-margin]
     source = map_coordinates(wide, at - shift, order=3)
@@ -100,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--amplitude", type=float, default=3.0, help="root mean square of the bending, in pixels")
+    parser.add_argument("--length", type=float, default=1.0 / 6.0, help="over which it is smooth, of the image")
     parser.add_argument("--peer", type=int, default=2, help="cases that SimpleITK does too")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.1, 0.3, 1.0], help="over the contrast")
     parser.add_argument("--seed", type=int, default=1)
@@ -109,7 +112,7 @@ def main() -> None:
         errors, peers, covered, seconds = [], [], [], np.zeros(2)
         for case in range(options.cases):
             rng = np.random.default_rng([options.seed, case])
-            fixed, moving, back = pair(rng, options.amplitude, noise)
+            fixed, moving, back = pair(rng, options.amplitude, noise, options.length)
             points = STEP * np.stack([rng.uniform(30, n - 30, 400) for n in SIZE], axis=1)
             truth = np.stack([map_coordinates(one, points.T / STEP, order=1) for one in back], axis=1)
             clock = time.process_time()
