@@ -89,12 +89,6 @@ def tie_points(
         um, from the scatter of sixteen parts of its square, and true up to a factor that all share;
         ``score(point)``, the agreement in units of chance.
 
-    Notes
-    -----
-    A square is shifted as one: what bends within it is in no error. Of simulated pairs whose shifts are smooth over two
-    and more squares, 95 % regions of the warp hold 96 to 97 %; over little more than one square they hold 84 to 89 %
-    (``benchmarks/fusion/ties.py --length 0.085``), and a smaller `spacing` is needed.
-
     Raises
     ------
     RegistrationError
@@ -102,6 +96,12 @@ def tie_points(
         have an answer.
     ConventionError, DataError, UnitError
         As for `fusion.register_images`.
+
+    Notes
+    -----
+    A square is shifted as one: what bends within it is in no error. Of simulated pairs whose shifts are smooth over two
+    and more squares, 95 % regions of the warp hold 96 to 97 %; over little more than one square they hold 84 to 89 %
+    (``benchmarks/fusion/ties.py --length 0.085``), and a smaller `spacing` is needed.
 
     Examples
     --------
